@@ -1,0 +1,1 @@
+"""Domains, spaces and ready-made studies. Knows nothing of `trainables` and `study`."""

@@ -1,0 +1,114 @@
+"""What a hyperparameter may be: a float range, an integer range, or a choice.
+
+A config field carries its default search range in `Annotated`, beside its hard bound and its default:
+
+    temperature: Annotated[float, Field(gt=0), FloatRange(1.0, 8.0, log=True), Aliases("tau", "T")] = 2.0
+"""
+
+import math
+from dataclasses import dataclass
+
+Value = bool | int | float | str
+"""A hyperparameter value as it stands in YAML, in Optuna, in MLflow and in the report."""
+
+ENDPOINT_SLACK = 1e-9
+"""Relative slack with which a stepped range still reaches its upper end (0.1 * 3 > 0.3 in floats)."""
+
+
+@dataclass(frozen=True)
+class FloatRange:
+    """Real numbers in `[low, high]`; evenly in the logarithm if `log`; only `low + k * step` if `step`."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        check_range(self.low, self.high, self.log, self.step)
+
+    def contains(self, value: Value) -> bool:
+        """Whether a search over this domain could propose `value`."""
+        if isinstance(value, bool | str) or not self.low <= value <= self.high:
+            return False
+        return self.step is None or math.isclose((value - self.low) / self.step % 1, 0, abs_tol=1e-6) or math.isclose(
+            (value - self.low) / self.step % 1, 1, abs_tol=1e-6
+        )
+
+    def grid(self) -> tuple[float, ...] | None:
+        """Every value in order, or None when there are uncountably many (no `step`)."""
+        if self.step is None:
+            return (self.low,) if self.low == self.high else None
+        count = math.floor((self.high - self.low) / self.step * (1 + ENDPOINT_SLACK)) + 1
+        return tuple(min(self.low + k * self.step, self.high) for k in range(count))
+
+
+@dataclass(frozen=True)
+class IntRange:
+    """Whole numbers `low, low + step, ...` up to `high`; evenly in the logarithm if `log` (then `step` is 1)."""
+
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+
+    def __post_init__(self) -> None:
+        check_range(self.low, self.high, self.log, None if self.log and self.step == 1 else self.step)
+
+    def contains(self, value: Value) -> bool:
+        """Whether a search over this domain could propose `value`."""
+        if isinstance(value, bool | str) or value != int(value):
+            return False
+        return self.low <= value <= self.high and (int(value) - self.low) % self.step == 0
+
+    def grid(self) -> tuple[int, ...]:
+        """Every value in order."""
+        return tuple(range(self.low, self.high + 1, self.step))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of `options`, in the order given. Numbers stay numbers: a choice over H is drawn on a numeric axis."""
+
+    options: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        if not self.options:
+            raise ValueError("a choice needs at least one option, but the list is empty")
+        if len(set(map(repr, self.options))) < len(self.options):
+            raise ValueError(f"every option may stand once, but got {list(self.options)!r}")
+
+    def contains(self, value: Value) -> bool:
+        """Whether a search over this domain could propose `value`."""
+        return value in self.options
+
+    def grid(self) -> tuple[Value, ...]:
+        """Every value in order."""
+        return self.options
+
+
+Domain = FloatRange | IntRange | Choice
+
+
+@dataclass(frozen=True, init=False)
+class Aliases:
+    """Other names under which a user may write a field: `temperature` is `tau` and `T` as well."""
+
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        object.__setattr__(self, "names", names)
+
+
+def check_range(low: float, high: float, log: bool, step: float | None) -> None:
+    """Raise ValueError (rule, then values) if the four do not describe a range."""
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"`low` and `high` must be finite, but got {low=}, {high=}")
+    if low > high:
+        raise ValueError(f"`low <= high` must hold, but got {low=}, {high=}; exchange them")
+    if log and low <= 0:
+        raise ValueError(f"a range with `log: true` must start above 0, but got {low=}")
+    if step is not None and step <= 0:
+        raise ValueError(f"`step` must be above 0, but got {step=}")
+    if log and step is not None:
+        raise ValueError(f"`log` and `step` exclude each other, but got both ({step=}); list the values instead")

@@ -1,0 +1,1 @@
+"""Orchestration: from one YAML file to a table that can be trusted."""

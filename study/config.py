@@ -1,0 +1,150 @@
+"""StudyConfig: one study, resolved. `study.load` makes it from a YAML file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from search_spaces.domains import Domain, Value
+from trainables.config import TrainingConfig, TrialConfig
+from trainables.types import Frozen
+
+Params = dict[str, Value]
+"""Values of the swept hyperparameters, by their canonical names."""
+
+
+class Objective(Frozen):
+    """What a study optimises: the mean over seeds of one metric."""
+
+    metric: str = "val/accuracy"
+    """Metric key. Never a test metric: those are measured once, after the choice."""
+    direction: Literal["maximize", "minimize"] = "maximize"
+    """Whether more or less of it is better."""
+
+
+class SearchConfig(Frozen):
+    """How hyperparameters are proposed and weak ones stopped. Every arm gets the same budget."""
+
+    sampler: Literal["grid", "random", "tpe", "gp", "cmaes", "qmc"] = "tpe"
+    """Who proposes: the whole grid in order, or random, TPE, GP, CMA-ES or QMC (all Optuna's)."""
+    pruner: Literal["none", "median", "asha"] = "median"
+    """Who stops weak configurations early, judged on their first seed within their own arm."""
+    trials: Annotated[int, Field(ge=1)] = 12
+    """Configurations for each arm (fewer where an arm's space holds fewer). Each is run with every seed."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 1, 2)
+    """Seeds with which every configuration is repeated. In YAML a number n stands for 0 ... n-1."""
+    objectives: Annotated[tuple[Objective, ...], Field(min_length=1)] = (Objective(),)
+    """One objective, or several for a multi-objective study."""
+    sampler_seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the proposals."""
+    startup_trials: Annotated[int, Field(ge=0)] = 5
+    """Configurations per arm before the sampler models and the median pruner prunes."""
+    warmup_epochs: Annotated[int, Field(ge=0)] = 5
+    """Epochs of each trial in which nothing is pruned (the grace period of ASHA)."""
+    reduction_factor: Annotated[int, Field(ge=2)] = 3
+    """ASHA promotes the best 1 / reduction_factor at each rung."""
+
+
+class ResourcesConfig(Frozen):
+    """What one trial may use, and how many run at once."""
+
+    workers: Annotated[int, Field(ge=0)] = 1
+    """Ray Train workers (ranks) of one trial; 0 runs it in Ray Train's local mode, for a debugger."""
+    cpus: Annotated[float, Field(gt=0)] = 1
+    """CPUs of one worker."""
+    gpus: Annotated[float, Field(ge=0)] = 0
+    """GPUs of one worker; a fraction lets several workers share one."""
+    concurrency: Annotated[int, Field(ge=1)] = 1
+    """Trials that run at the same time, each in its own slot of workers."""
+    ray: str = "auto"
+    """`auto` starts a local Ray for this study; an address joins a running cluster."""
+
+
+class TrackingConfig(Frozen):
+    """Where the MLflow view of the study goes."""
+
+    uri: str
+    """MLflow tracking URI. Default: SQLite in the studies folder."""
+    experiment: str
+    """MLflow experiment. Default: the study's name."""
+
+
+class ReportConfig(Frozen):
+    """What the report compares."""
+
+    baseline: str
+    """Arm that every other arm is tested against."""
+
+
+class Arm(Frozen):
+    """One method with its own space. `base` holds every value that is not swept."""
+
+    name: str
+    base: TrialConfig
+    space: dict[str, Domain]
+    """Swept hyperparameters by canonical name: the shared space and the arm's own, which wins."""
+
+    def trial(self, params: Params, seed: int) -> TrialConfig:
+        """The trial with `params` in place of the base's values.
+
+        Raises:
+            ValueError: if the values do not fit together (pydantic's message names the field).
+        """
+        values = self.base.model_dump(mode="json")
+        for name, value in params.items():
+            *parents, last = self.path(name).split(".")
+            target = values
+            for parent in parents:
+                target = target[parent]
+            target[last] = value
+        return TrialConfig.model_validate({**values, "seed": seed})
+
+    def path(self, name: str) -> str:
+        """Where the hyperparameter `name` stands in a TrialConfig: `temperature` is `method.temperature`."""
+        if "." in name:
+            return name
+        return f"method.{name}" if name in type(self.base.method).model_fields else f"training.{name}"
+
+    def size(self) -> int | None:
+        """Number of configurations in the space, or None when there are uncountably many."""
+        count = 1
+        for domain in self.space.values():
+            values = domain.grid()
+            if values is None:
+                return None
+            count *= len(values)
+        return count
+
+
+class StudyConfig(Frozen):
+    """One study, complete: everything a run needs, with every default filled in."""
+
+    study: str
+    arms: tuple[Arm, ...]
+    search: SearchConfig
+    resources: ResourcesConfig
+    tracking: TrackingConfig
+    report: ReportConfig
+    studies: Path
+    """Folder that holds this study's directory, the shared stages and (by default) the MLflow database."""
+    source: str
+    """The YAML text that this was made from."""
+
+    @property
+    def directory(self) -> Path:
+        """The study directory."""
+        return self.studies / self.study
+
+    @property
+    def stages_directory(self) -> Path:
+        """Content-addressed artifacts, shared by every study beside this one."""
+        return self.studies / "stages"
+
+    @property
+    def training(self) -> TrainingConfig:
+        """The first arm's training recipe: the values that are not swept."""
+        return self.arms[0].base.training
+
+    def arm(self, name: str) -> Arm:
+        """The arm called `name`."""
+        return next(arm for arm in self.arms if arm.name == name)

@@ -1,0 +1,81 @@
+"""The study directory: the source of truth, readable by a person, safe against kill -9 and on NFS.
+
+    <studies>/<study>/
+      study.yaml study.json             the file as last run, and what it resolved to
+      manifest.json                     versions, git commit, data fingerprints, machine
+      proposals/<arm>/<number>.json     every configuration proposed, in order, before it runs
+      trials/<trial_id>/config.json     the full TrialConfig
+                        attempts.jsonl  one line each time that training started or went on
+                        history.jsonl   one line per epoch
+                        checkpoint/     the last epoch's state
+                        diagnostics.safetensors   spectra and the like
+                        result.json     written last: it exists, so the trial is finished
+      report/ logs/
+
+A file is written under a temporary name, synced and renamed, so a reader sees the old one or the new one whole.
+Lines are appended to `*.jsonl` with a newline last; a torn last line (a kill in mid-write) is ignored by readers and
+cut off by the next writer.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from search_spaces.domains import Value
+from trainables.config import TrialConfig
+from trainables.files import read_json, write_json
+from trainables.trial_directory import TrialDirectory
+from trainables.types import EpochReport, TrialResult
+
+
+class Proposal(NamedTuple):
+    """One configuration that a sampler proposed for an arm. It is stored before any of its trials starts."""
+
+    arm: str
+    number: int
+    """Position in the arm's sequence of proposals, from 0."""
+    group_id: str
+    params: dict[str, Value]
+
+
+class TrialRecord(NamedTuple):
+    """What the store knows of one trial."""
+
+    trial_id: str
+    config: TrialConfig
+    history: list[EpochReport]
+    result: TrialResult | None
+    """None while it is unfinished."""
+
+
+class StudyStore:
+    """One study directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def trial(self, trial_id: str) -> TrialDirectory:
+        """The directory of one trial, which need not exist."""
+        return TrialDirectory(self.directory / "trials" / trial_id)
+
+    def record(self, trial_id: str) -> TrialRecord:
+        """Everything about one trial. Raises FileNotFoundError if it never began."""
+        trial = self.trial(trial_id)
+        return TrialRecord(trial_id, trial.config(), trial.history(), trial.result())
+
+    def records(self) -> Iterator[TrialRecord]:
+        """Every trial that ever began, by id; also those that the present study file no longer asks for."""
+        for path in sorted((self.directory / "trials").glob("*/config.json")):
+            yield self.record(path.parent.name)
+
+    def propose(self, proposal: Proposal) -> None:
+        """Store a proposal. Do this before its first trial starts."""
+        write_json(self._proposal_path(proposal.arm, proposal.number), proposal._asdict())
+
+    def proposals(self, arm: str) -> list[Proposal]:
+        """The arm's proposals in the order in which they were made."""
+        paths = sorted((self.directory / "proposals" / arm).glob("*.json"))
+        return [Proposal(**read_json(path)) for path in paths]
+
+    def _proposal_path(self, arm: str, number: int) -> Path:
+        return self.directory / "proposals" / arm / f"{number:06d}.json"

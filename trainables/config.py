@@ -1,0 +1,153 @@
+"""TrialConfig: everything that determines a trial's result, and the identity computed from it."""
+
+import hashlib
+import json
+from typing import Annotated, Literal, Union
+
+from pydantic import Field, JsonValue, SerializeAsAny, model_validator
+
+from search_spaces.domains import Aliases, Choice, FloatRange
+from trainables.data import DATASETS
+from trainables.data.base import DataConfig
+from trainables.methods import METHODS
+from trainables.methods.base import MethodConfig
+from trainables.models import MODELS
+from trainables.models.base import ModelConfig
+from trainables.types import Frozen
+
+ID_LENGTH = 16
+"""Hex digits of a trial or group id: 64 bits, a collision chance of 3e-8 at a million trials."""
+
+
+class TrainingConfig(Frozen):
+    """How one network is trained."""
+
+    epochs: Annotated[int, Field(ge=1)] = 30
+    """Passes over the training pairs."""
+    batch_size: Annotated[int, Field(ge=2), Choice((32, 64, 128, 256)), Aliases("B")] = 64
+    """Pairs in one optimisation step, over all workers together."""
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """Optimiser; `sgd` uses `momentum`."""
+    lr: Annotated[float, Field(gt=0), FloatRange(1e-4, 1e-1, log=True), Aliases("learning_rate")] = 1e-3
+    """Learning rate at the start."""
+    weight_decay: Annotated[float, Field(ge=0), FloatRange(1e-5, 1e-1, log=True)] = 0.01
+    """Weight decay: decoupled for adamw, an L2 gradient for adam and sgd."""
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Momentum of sgd."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Learning rate over the epochs; `cosine` falls to 0 at the last step."""
+    select: Literal["best", "last"] = "best"
+    """Which epoch's weights are the result: the best by `monitor` (the first of equals), or the last."""
+    monitor: str = "val/accuracy"
+    """Validation metric by which `select: best` chooses."""
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    """Number format; bfloat16 is autocast over float32 weights."""
+
+
+class TrialConfig(Frozen):
+    """One trial, completely: two trials with equal configs give equal results."""
+
+    data: SerializeAsAny[DataConfig]
+    teacher: SerializeAsAny[ModelConfig]
+    student: SerializeAsAny[ModelConfig]
+    method: SerializeAsAny[MethodConfig]
+    training: TrainingConfig = TrainingConfig()
+    """How the student is trained."""
+    pretraining: TrainingConfig = TrainingConfig()
+    """How the unimodal teacher and student of the shared stages are trained."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of initialisation, data order and the teacher; the data split has its own seed in `data`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_types(cls, values: object) -> object:
+        """Turn plain mappings into the config class that their `dataset`, `model` or `method` names."""
+        if not isinstance(values, dict):
+            return values
+        chosen = dict(values)
+        for key, (tag, classes) in CHOICES.items():
+            given = chosen.get(key)
+            if isinstance(given, dict):
+                name = given.get(tag)
+                if name not in classes:
+                    raise ValueError(f"{key}.{tag} must be one of {sorted(classes)}, but got {name!r}")
+                chosen[key] = classes[name].model_validate(given)
+        return chosen
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "TrialConfig":
+        for problem in incompatibilities(self):
+            raise ValueError(f"{problem.path}: {problem.message}")
+        return self
+
+    @property
+    def trial_id(self) -> str:
+        """Identity of this trial: a hash of the full canonical config, never of differences from defaults."""
+        return digest(self.canonical())
+
+    @property
+    def group_id(self) -> str:
+        """Identity of the trials that differ from this one in the seed alone."""
+        canonical = self.canonical()
+        del canonical["seed"]
+        return digest(canonical)
+
+    def canonical(self) -> dict[str, JsonValue]:
+        """Every field that can change the result, defaults included, as plain JSON values.
+
+        A method that uses no teacher is the same trial whichever teacher stands beside it, so what only says
+        something about the teacher is left out for it.
+        """
+        values = self.model_dump(mode="json")
+        if self.method.teacher_source == "nothing":
+            del values["teacher"], values["pretraining"]
+            for name in self.data.teacher_only:
+                del values["data"][name]
+        return values
+
+
+class Incompatibility(Frozen):
+    """Two fields that are fine alone and wrong together."""
+
+    path: str
+    """Dotted path of the field to change, e.g. `method.bottleneck_dim`."""
+    message: str
+    """Rule, value and remedy."""
+
+
+def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
+    """Every rule that ties several parts of a trial together and that `config` breaks."""
+    found: list[Incompatibility] = []
+    dim = getattr(config.method, "bottleneck_dim", None)
+    if dim is not None and dim > config.student.feature_dim:
+        found.append(
+            Incompatibility(
+                path="method.bottleneck_dim",
+                message=f"{dim} is larger than the student feature dimension {config.student.feature_dim}; "
+                f"choose H <= {config.student.feature_dim} or a wider student.feature_dim",
+            )
+        )
+    return found
+
+
+def canonical_json(value: JsonValue) -> str:
+    """The one text that stands for `value`: sorted keys, no spaces, shortest floats, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def digest(value: JsonValue, length: int = ID_LENGTH) -> str:
+    """First `length` hex digits of the sha256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+AnyData = Annotated[Union[tuple(entry.config for entry in DATASETS.values())], Field(discriminator="dataset")]  # noqa: UP007
+AnyModel = Annotated[Union[tuple(entry.config for entry in MODELS.values())], Field(discriminator="model")]  # noqa: UP007
+AnyMethod = Annotated[Union[tuple(entry.config for entry in METHODS.values())], Field(discriminator="method")]  # noqa: UP007
+
+CHOICES: dict[str, tuple[str, dict[str, type[Frozen]]]] = {
+    "data": ("dataset", {name: entry.config for name, entry in DATASETS.items()}),
+    "teacher": ("model", {name: entry.config for name, entry in MODELS.items()}),
+    "student": ("model", {name: entry.config for name, entry in MODELS.items()}),
+    "method": ("method", {name: entry.config for name, entry in METHODS.items()}),
+}
+"""For each part of a trial that comes from a table: the key that names the entry, and the entries."""

@@ -1,0 +1,49 @@
+"""Files that survive a kill: written whole or not at all, readable by a person."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write atomically: a reader, or a process that comes after a kill, sees the old file or the new one whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as readable JSON, atomically. NaN is refused by name, so that every reader can read it."""
+    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False, default=str) + "\n").encode())
+
+
+def read_json(path: Path) -> dict:
+    """The JSON object in `path`. Raises FileNotFoundError."""
+    return json.loads(path.read_bytes())
+
+
+def append_json(path: Path, value: object) -> None:
+    """Append one line, after cutting off a torn last line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        size = file.tell()
+        if size:
+            file.seek(size - 1)
+            if file.read(1) != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+        file.write((json.dumps(value, allow_nan=False) + "\n").encode())
+        file.flush()
+
+
+def read_lines(path: Path) -> Iterator[dict]:
+    """The whole lines of a jsonl file; none if it does not exist. A torn last line is left out."""
+    if not path.exists():
+        return
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        yield json.loads(line)

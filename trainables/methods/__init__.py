@@ -1,0 +1,26 @@
+"""Distillation methods: one file each, and one line here."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from trainables.methods.base import Method, MethodConfig
+from trainables.methods.ciba import CIBA, CIBAConfig
+from trainables.methods.feature_kd import FeatureKD, FeatureKDConfig
+from trainables.methods.kd import KD, KDConfig
+from trainables.methods.none import NoDistillation, NoneConfig
+
+
+class MethodEntry(NamedTuple):
+    """One line of `METHODS`."""
+
+    config: type[MethodConfig]
+    build: Callable[..., Method]
+    """`build(config, student_dim, teacher_dim) -> Method`; dimensions are feature widths (teacher_dim 0: none)."""
+
+
+METHODS: dict[str, MethodEntry] = {
+    "none": MethodEntry(NoneConfig, NoDistillation),
+    "kd": MethodEntry(KDConfig, KD),
+    "feature_kd": MethodEntry(FeatureKDConfig, FeatureKD),
+    "ciba": MethodEntry(CIBAConfig, CIBA),
+}

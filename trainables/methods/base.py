@@ -1,0 +1,45 @@
+"""What a distillation method is."""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from torch import nn
+
+from trainables.types import Batch, Frozen, LossTerm, ModelOutput
+
+TeacherSource = Literal["nothing", "teacher", "bottleneck"]
+"""What a method is given as `teacher_out`: nothing, the frozen teacher's outputs, or the bottleneck's h'."""
+
+
+class MethodConfig(Frozen):
+    """Base of the methods' hyperparameters. A subclass adds `method: Literal["its name"]` and its own fields."""
+
+    teacher_source: ClassVar[TeacherSource]
+    terms: ClassVar[tuple[str, ...]]
+    """Names of the loss terms that `forward` returns, logged as `train/loss_<term>`."""
+
+
+class Method(nn.Module):
+    """The loss of a distillation method; its only parameters are adapters, trained with the student.
+
+    Pure: no `.item()`, no data-dependent control flow, no state changed in place, and randomness only from a
+    generator that is passed in, so that trials can be stacked and run together.
+    """
+
+    @abstractmethod
+    def forward(
+        self,
+        student_out: ModelOutput,
+        teacher_out: ModelOutput | None,
+        batch: Batch,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, LossTerm]:
+        """The loss terms of one global batch; in distributed training the outputs were gathered before.
+
+        Args:
+            student_out: the student's outputs, with gradients.
+            teacher_out: the frozen targets for the same rows (None if `teacher_source` is "nothing").
+            batch: the same rows; its labels count only where `batch.labelled`.
+            generator: source of any randomness.
+        """

@@ -1,0 +1,57 @@
+"""CIBA: distil the bottleneck's h' into the first H student dimensions (CIBA paper, Algorithms 1 and 2)."""
+
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+
+from search_spaces.domains import Aliases, Choice, FloatRange
+from trainables.losses import labelled_cross_entropy
+from trainables.methods.base import Method, TeacherSource
+from trainables.methods.feature_loss import FeatureLossConfig, feature_loss
+from trainables.types import Batch, LossTerm, ModelOutput
+
+
+class CIBAConfig(FeatureLossConfig):
+    """L = CE + lambda_kd FD(h', z[0:H]), with h' from a bottleneck trained once and shared by all its trials."""
+
+    teacher_source: ClassVar[TeacherSource] = "bottleneck"
+    terms: ClassVar[tuple[str, ...]] = ("task", "fd")
+    method: Literal["ciba"] = "ciba"
+    lambda_kd: Annotated[float, Field(ge=0), FloatRange(0.01, 10.0, log=True), Aliases("lambda")] = 1.0
+    """Weight of the sub-dimensional distillation term (1 in the paper)."""
+    bottleneck_dim: Annotated[int, Field(ge=1), Choice((2, 4, 8, 16, 32, 64, 128)), Aliases("H")] = 8
+    """Bottleneck dimension H: width of h', and number of student dimensions that imitate it."""
+    lambda_ib: Annotated[float, Field(ge=0), FloatRange(1e-4, 1e-1, log=True)] = 1e-3
+    """Weight of the bottleneck's own KL term (the lambda of Algorithm 1)."""
+    bottleneck: Literal["dvib"] = "dvib"
+    """Kind of bottleneck."""
+    bottleneck_lr: Annotated[float, Field(gt=0)] = 1e-3
+    """Learning rate (Adam) of the bottleneck's training."""
+    bottleneck_batch_size: Annotated[int, Field(ge=2)] = 128
+    """Pairs in one step of the bottleneck's training."""
+    bottleneck_epochs: Annotated[int, Field(ge=1)] = 200
+    """Most epochs that the bottleneck is trained for."""
+    bottleneck_patience: Annotated[int, Field(ge=1)] = 10
+    """Epochs without a better validation loss after which the bottleneck counts as converged."""
+
+
+class CIBA(Method):
+    """Only the first H student dimensions imitate; the others stay free for what the student's modality knows."""
+
+    def __init__(self, config: CIBAConfig, student_dim: int, teacher_dim: int) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(
+        self,
+        student_out: ModelOutput,
+        teacher_out: ModelOutput | None,
+        batch: Batch,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, LossTerm]:
+        assert teacher_out is not None
+        task = labelled_cross_entropy(student_out.logits, batch.labels, batch.labelled)
+        head = student_out.features[:, : self.config.bottleneck_dim]
+        fd = feature_loss(head, teacher_out.features, self.config)
+        return {"task": LossTerm(task, 1.0), "fd": LossTerm(fd, self.config.lambda_kd)}

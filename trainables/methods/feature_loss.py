@@ -1,0 +1,33 @@
+"""The feature loss FD(a, b) that several methods share: its options, and the choice among the four."""
+
+from typing import Annotated, Literal
+
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from trainables import losses
+from trainables.methods.base import MethodConfig
+
+
+class FeatureLossConfig(MethodConfig):
+    """Which feature loss, and what it can be told."""
+
+    loss: Literal["mse", "ce", "clip", "margin"] = "mse"
+    """Feature loss FD(a, b)."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """MSE over the feature dimensions: mean over elements, or the sum that Eq. 1 writes (mean over the batch)."""
+    fd_temperature: Annotated[float, Field(gt=0)] = 0.07
+    """Temperature of the CLIP feature loss."""
+    margin: Annotated[float, Field(ge=-1, le=1)] = 0.5
+    """Cosine that the margin loss asks for."""
+
+
+def feature_loss(
+    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], config: FeatureLossConfig
+) -> Float[Tensor, ""]:
+    """FD(teacher, student) by `config.loss`."""
+    compute = {
+        "mse": lambda: losses.feature_mse(student, teacher, config.reduction),
+    }
+    return compute[config.loss]()

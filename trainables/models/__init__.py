@@ -1,0 +1,8 @@
+"""Teacher and student networks: one file per family, and one line here."""
+
+from trainables.models.base import ModelEntry
+from trainables.models.mlp import MLPConfig, build_mlp
+
+MODELS: dict[str, ModelEntry] = {
+    "mlp": ModelEntry(MLPConfig, build_mlp),
+}
