@@ -1,0 +1,76 @@
+"""Groups: the trials of one configuration over its seeds, as every table, figure and MLflow run shows them."""
+
+from statistics import fmean, stdev
+from typing import Literal, NamedTuple
+
+from study.config import Arm, Params, StudyConfig
+from study.store import StudyStore, TrialRecord
+
+GroupStatus = Literal["complete", "pruned", "failed", "unfinished"]
+
+
+class Group(NamedTuple):
+    """One configuration of one arm."""
+
+    arm: str
+    number: int
+    """Position among the arm's proposals, from 0."""
+    group_id: str
+    params: Params
+    """Swept values by canonical name; what is not swept stands in the trials' configs."""
+    trials: tuple[TrialRecord, ...]
+    """The trials that have begun, in the order of the study's seeds."""
+    seeds: tuple[int, ...]
+    """Every seed that the study asks for."""
+
+    @property
+    def status(self) -> GroupStatus:
+        """Pruned if its first seed was; failed if any trial failed; complete when every seed is."""
+        states = [trial.result.status for trial in self.trials if trial.result]
+        if "pruned" in states:
+            return "pruned"
+        if "failed" in states:
+            return "failed"
+        return "complete" if len(states) == len(self.seeds) else "unfinished"
+
+    def values(self, metric: str) -> list[float]:
+        """The metric of each complete trial, by seed."""
+        results = [trial.result for trial in self.trials if trial.result and trial.result.status == "complete"]
+        return [result.metrics[metric] for result in results if metric in result.metrics]
+
+    def mean(self, metric: str) -> float | None:
+        """Mean over the complete seeds; None without any."""
+        values = self.values(metric)
+        return fmean(values) if values else None
+
+    def std(self, metric: str) -> float | None:
+        """Sample standard deviation (n - 1) over the complete seeds; None below two."""
+        values = self.values(metric)
+        return stdev(values) if len(values) > 1 else None
+
+
+def collect_groups(study: StudyConfig, store: StudyStore) -> list[Group]:
+    """Every proposed configuration that the present study file still describes, by arm and number."""
+    return [group for arm in study.arms for group in collect_arm(arm, study, store)]
+
+
+def collect_arm(arm: Arm, study: StudyConfig, store: StudyStore) -> list[Group]:
+    """One arm's groups. A proposal whose group id the arm no longer reproduces belongs to an older file: left out."""
+    groups = []
+    for proposal in store.proposals(arm.name):
+        configs = [arm.trial(proposal.params, seed) for seed in study.search.seeds]
+        if configs[0].group_id != proposal.group_id:
+            continue
+        begun = [config.trial_id for config in configs if (store.trial(config.trial_id).path / "config.json").exists()]
+        trials = tuple(store.record(trial_id) for trial_id in begun)
+        groups.append(
+            Group(arm.name, proposal.number, proposal.group_id, proposal.params, trials, study.search.seeds)
+        )
+    return groups
+
+
+def best_group(groups: list[Group], metric: str, direction: Literal["maximize", "minimize"]) -> Group | None:
+    """The complete group with the best mean over seeds (the earliest of equals), or None."""
+    complete = [group for group in groups if group.status == "complete" and group.mean(metric) is not None]
+    sign = 1 if direction == "maximize" else -1
+    return max(complete, key=lambda group: sign * (group.mean(metric) or 0.0), default=None)
