@@ -1,0 +1,104 @@
+"""Metrics against scikit-learn and against values worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics as reference
+
+from trainables.metrics import METRICS, epoch_keys, evaluate, metric_direction, metric_keys
+
+
+def example(rows: int = 200, classes: int = 7, used: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits that are right more often than not; only the first `used` classes occur among the labels."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(used, (rows,), generator=generator)
+    logits = torch.randn(rows, classes, generator=generator, dtype=torch.float64)
+    logits[torch.arange(rows), labels] += 1.0
+    logits[:, -1] -= 100.0  # the last class is neither a label nor ever predicted
+    return logits, labels
+
+
+def test_against_scikit_learn() -> None:
+    logits, labels = example()
+    guess, probabilities = logits.argmax(dim=1).numpy(), logits.softmax(dim=1).numpy()
+    names = list(range(logits.shape[1]))
+    expected = {
+        "accuracy": reference.accuracy_score(labels, guess),
+        "top5_accuracy": reference.top_k_accuracy_score(labels, probabilities, k=5, labels=names),
+        "macro_f1": reference.f1_score(labels, guess, average="macro"),
+        "weighted_f1": reference.f1_score(labels, guess, average="weighted"),
+        "loss": reference.log_loss(labels, probabilities, labels=names),
+    }
+    measured = evaluate(logits, labels)
+    assert measured.keys() == METRICS.keys()
+    assert {name: measured[name] for name in expected} == pytest.approx(expected, rel=1e-12)
+    assert 0.2 < expected["macro_f1"] < 0.9 and expected["macro_f1"] != pytest.approx(expected["weighted_f1"])
+
+
+def test_ece_against_a_loop() -> None:
+    logits, labels = example()
+    probabilities = logits.softmax(dim=1).numpy()
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels.numpy()
+    expected = 0.0
+    for low in range(15):
+        inside = (confidence >= low / 15) & (confidence < (low + 1) / 15)
+        if inside.any():
+            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    assert expected > 0.01
+    assert evaluate(logits, labels)["ece"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_known_values() -> None:
+    """Four rows, two classes: three right; the loss of an even split is ln 2."""
+    even = evaluate(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))
+    assert even["accuracy"] == 0.75
+    assert even["loss"] == pytest.approx(np.log(2))
+    assert even["ece"] == pytest.approx(0.25)
+    assert even["macro_f1"] == pytest.approx((6 / 7 + 0) / 2)
+    assert even["top5_accuracy"] == 1.0
+    certain = evaluate(1000 * torch.eye(3), torch.arange(3))
+    assert certain == {name: 1.0 if METRICS[name].direction == "maximize" else 0.0 for name in METRICS}
+
+
+def test_every_dtype_and_label_type() -> None:
+    logits, labels = example()
+    expected = evaluate(logits, labels)
+    assert evaluate(logits.float(), labels.int()) == pytest.approx(expected, rel=1e-5)
+    assert evaluate(logits.bfloat16(), labels)["loss"] == pytest.approx(expected["loss"], rel=1e-2)
+
+
+def test_nan_logits_give_a_nan_loss_and_no_crash() -> None:
+    assert np.isnan(evaluate(torch.full((3, 4), torch.nan), torch.arange(3))["loss"])
+
+
+def test_an_empty_split_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one row"):
+        evaluate(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
+
+
+def test_directions() -> None:
+    assert metric_direction("val/accuracy") == metric_direction("test/macro_f1") == "maximize"
+    assert (
+        metric_direction("val/loss")
+        == metric_direction("train/loss")
+        == metric_direction("train/loss_fd")
+        == "minimize"
+    )
+
+
+@pytest.mark.parametrize(
+    "key", ["val/acuracy", "accuracy", "train/lr", "train/weight_fd", "train/accuracy", "val/", ""]
+)
+def test_a_key_without_direction_is_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="must be") as error:
+        metric_direction(key)
+    assert repr(key) in str(error.value)
+
+
+def test_keys() -> None:
+    keys = epoch_keys(["task", "fd"])
+    assert keys == {
+        *("train/loss", "train/lr", "train/loss_task", "train/loss_fd", "train/weight_task", "train/weight_fd"),
+        *(f"val/{name}" for name in METRICS),
+    }
+    assert metric_keys(["task", "fd"]) - keys == {f"test/{name}" for name in METRICS}
