@@ -1,36 +1,107 @@
-"""Loss functions: pure, each with its equation."""
+"""Loss functions: pure, each with its equation.
+
+No control flow depends on a tensor's values, so every function also runs under `torch.func.vmap`. Nothing is
+detached here: who calls decides what is a constant.
+"""
 
 from typing import Literal
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
+
+COSINE_EPS = 1e-8
+"""Shortest length that a vector is divided by: the zero vector has cosine 0 with every vector."""
 
 
 def labelled_cross_entropy(
     logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"], labelled: Bool[Tensor, " batch"]
 ) -> Float[Tensor, ""]:
-    """Cross-entropy, mean over the labelled rows; 0 when the batch has none."""
-    per_row = functional.cross_entropy(logits, labels.long(), reduction="none")
-    weight = labelled.to(per_row.dtype)
-    return (per_row * weight).sum() / weight.sum().clamp(min=1)
+    """Cross-entropy of the class labels: -ln softmax(z)[y], the task loss.
+
+    Mean over the labelled rows; 0 with zero gradient when the batch has none. In [0, inf). The labels of the other
+    rows are never looked at, and may be any number.
+    """
+    targets = torch.where(labelled, labels, 0).long()
+    per_row = functional.cross_entropy(logits, targets, reduction="none")
+    return torch.where(labelled, per_row, 0).sum() / labelled.sum().clamp(min=1)
 
 
 def logit_kl(
-    student_logits: Float[Tensor, "batch classes"], teacher_logits: Float[Tensor, "batch classes"], temperature: float
+    student: Float[Tensor, "batch classes"], teacher: Float[Tensor, "batch classes"], temperature: float
 ) -> Float[Tensor, ""]:
-    """T^2 KL(softmax(z_T / T) || softmax(z_S / T)), mean over rows; 0 iff the distributions match (Hinton 2015)."""
-    student = functional.log_softmax(student_logits / temperature, dim=1)
-    teacher = functional.log_softmax(teacher_logits / temperature, dim=1)
-    return temperature**2 * (teacher.exp() * (teacher - student)).sum(dim=1).mean()
+    """Softened KL of the logits: T^2 KL(softmax(z_T / T) || softmax(z_S / T)) (Hinton et al. 2015, section 2).
+
+    Sum over classes, mean over rows. In [0, inf); 0 iff the softened distributions match. T^2 keeps the gradient's
+    size: for large T it tends to that of half the squared difference of centred logits, divided by the classes.
+    """
+    log_student = functional.log_softmax(student / temperature, dim=1)
+    log_teacher = functional.log_softmax(teacher / temperature, dim=1)
+    return temperature**2 * (log_teacher.exp() * (log_teacher - log_student)).sum(dim=1).mean()
 
 
 def feature_mse(
     student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], reduction: Literal["mean", "sum"] = "mean"
 ) -> Float[Tensor, ""]:
-    """||a - b||^2 (CIBA paper, Eq. 1 without its 1/2), mean over the batch; 0 iff equal.
+    """Squared distance of the features: ||a - b||^2 (CIBA paper, Eq. 1 without its 1/2).
 
-    `reduction` says whether the feature dimensions are averaged too or summed.
+    Mean over rows; `reduction` says whether the dimensions are summed, as the equation writes, or averaged too. In
+    [0, inf); 0 iff equal.
     """
     squared = (student - teacher).square()
     return squared.mean() if reduction == "mean" else squared.sum(dim=1).mean()
+
+
+def feature_cross_entropy(
+    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"]
+) -> Float[Tensor, ""]:
+    """Cross-entropy of the features, read as logits: -Σ softmax(a) ln softmax(b) (CIBA paper, appendix E.5).
+
+    Here a is the teacher. Sum over dimensions, mean over rows. In [entropy of softmax(a), inf), the lower end iff the
+    rows differ by constants; so it is not 0 at equality, and a one-dimensional feature always gives 0.
+    """
+    return -(functional.softmax(teacher, dim=1) * functional.log_softmax(student, dim=1)).sum(dim=1).mean()
+
+
+def feature_clip(
+    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], temperature: float
+) -> Float[Tensor, ""]:
+    """Symmetric InfoNCE: ½[CE(S, diag) + CE(Sᵀ, diag)], S_ij = cos(b_i, a_j) / τ (Radford et al. 2021, figure 3).
+
+    Each row must pick out its own partner among the batch. Mean over rows. In (0, inf) for two rows or more, ln(batch)
+    where all cosines are equal; unchanged by the length of any row.
+    """
+    similarity = unit_rows(student) @ unit_rows(teacher).T / temperature
+    rows = functional.log_softmax(similarity, dim=1).diagonal()
+    columns = functional.log_softmax(similarity, dim=0).diagonal()
+    return -(rows + columns).mean() / 2
+
+
+def feature_margin(
+    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], margin: float
+) -> Float[Tensor, ""]:
+    """Hinge on the cosine: max(0, m - cos(a, b)), a loose alignment after Jin et al. 2023.
+
+    That paper's formula could not be had; this is the project's reading. Mean over rows. In [0, m + 1]; 0 iff each
+    cosine reaches the margin.
+    """
+    return (margin - cosine(student, teacher)).relu().mean()
+
+
+def standard_normal_kl(mean: Float[Tensor, "batch dim"], log_variance: Float[Tensor, "batch dim"]) -> Float[Tensor, ""]:
+    """KL(N(μ, σ²) || N(0, 1)) = ½ Σ (μ² + σ² - 1 - ln σ²) (CIBA paper, Algorithm 1, line 9).
+
+    Sum over dimensions, mean over rows. In [0, inf); 0 iff μ = 0 and σ = 1.
+    """
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean() / 2
+
+
+def cosine(a: Float[Tensor, "batch dim"], b: Float[Tensor, "batch dim"]) -> Float[Tensor, " batch"]:
+    """Cosine of the angle between rows, in [-1, 1]; 0 where a row is zero."""
+    return (unit_rows(a) * unit_rows(b)).sum(dim=1)
+
+
+def unit_rows(features: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch dim"]:
+    """Each row divided by its Euclidean length; a zero row stays zero, with a finite gradient."""
+    return functional.normalize(features, dim=1, eps=COSINE_EPS)

@@ -23,8 +23,9 @@ class MethodConfig(Frozen):
 class Method(nn.Module):
     """The loss of a distillation method; its only parameters are adapters, trained with the student.
 
-    Pure: no `.item()`, no data-dependent control flow, no state changed in place, and randomness only from a
-    generator that is passed in, so that trials can be stacked and run together.
+    It never owns teacher or student, and gives the teacher no gradient. Pure: no `.item()`, no data-dependent control
+    flow, no state changed in place, and randomness only from a generator that is passed in, so that trials can be
+    stacked and run together.
     """
 
     @abstractmethod
@@ -35,7 +36,7 @@ class Method(nn.Module):
         batch: Batch,
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
-        """The loss terms of one global batch; in distributed training the outputs were gathered before.
+        """The terms named in `config.terms` for one global batch; distributed outputs were gathered before.
 
         Args:
             student_out: the student's outputs, with gradients.
@@ -43,3 +44,9 @@ class Method(nn.Module):
             batch: the same rows; its labels count only where `batch.labelled`.
             generator: source of any randomness.
         """
+
+
+def frozen(teacher_out: ModelOutput | None) -> ModelOutput:
+    """The teacher's outputs as constants: no gradient passes through them."""
+    assert teacher_out is not None, "a method with a `teacher_source` needs the teacher's outputs"
+    return ModelOutput(*(tensor if tensor is None else tensor.detach() for tensor in teacher_out))

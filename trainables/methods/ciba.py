@@ -7,7 +7,7 @@ from pydantic import Field
 
 from search_spaces.domains import Aliases, Choice, FloatRange
 from trainables.losses import labelled_cross_entropy
-from trainables.methods.base import Method, TeacherSource
+from trainables.methods.base import Method, TeacherSource, frozen
 from trainables.methods.feature_loss import FeatureLossConfig, feature_loss
 from trainables.types import Batch, LossTerm, ModelOutput
 
@@ -18,6 +18,7 @@ class CIBAConfig(FeatureLossConfig):
     teacher_source: ClassVar[TeacherSource] = "bottleneck"
     terms: ClassVar[tuple[str, ...]] = ("task", "fd")
     method: Literal["ciba"] = "ciba"
+    """Distil a bottleneck of the teacher's features."""
     lambda_kd: Annotated[float, Field(ge=0), FloatRange(0.01, 10.0, log=True), Aliases("lambda")] = 1.0
     """Weight of the sub-dimensional distillation term (1 in the paper)."""
     bottleneck_dim: Annotated[int, Field(ge=1), Choice((2, 4, 8, 16, 32, 64, 128)), Aliases("H")] = 8
@@ -50,8 +51,9 @@ class CIBA(Method):
         batch: Batch,
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
-        assert teacher_out is not None
-        task = labelled_cross_entropy(student_out.logits, batch.labels, batch.labelled)
         head = student_out.features[:, : self.config.bottleneck_dim]
-        fd = feature_loss(head, teacher_out.features, self.config)
+        target = frozen(teacher_out).features
+        assert head.shape == target.shape, f"h' {tuple(target.shape)} must fit the student's {tuple(head.shape)}"
+        task = labelled_cross_entropy(student_out.logits, batch.labels, batch.labelled)
+        fd = feature_loss(head, target, self.config)
         return {"task": LossTerm(task, 1.0), "fd": LossTerm(fd, self.config.lambda_kd)}

@@ -8,7 +8,7 @@ from torch import nn
 
 from search_spaces.domains import Aliases, FloatRange
 from trainables.losses import labelled_cross_entropy
-from trainables.methods.base import Method, TeacherSource
+from trainables.methods.base import Method, TeacherSource, frozen
 from trainables.methods.feature_loss import FeatureLossConfig, feature_loss
 from trainables.types import Batch, LossTerm, ModelOutput
 
@@ -19,6 +19,7 @@ class FeatureKDConfig(FeatureLossConfig):
     teacher_source: ClassVar[TeacherSource] = "teacher"
     terms: ClassVar[tuple[str, ...]] = ("task", "fd")
     method: Literal["feature_kd"] = "feature_kd"
+    """Distil the whole feature vector."""
     lambda_kd: Annotated[float, Field(ge=0), FloatRange(0.01, 10.0, log=True), Aliases("lambda")] = 1.0
     """Weight of the feature distillation term."""
 
@@ -38,7 +39,7 @@ class FeatureKD(Method):
         batch: Batch,
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
-        assert teacher_out is not None
+        teacher = frozen(teacher_out)
         task = labelled_cross_entropy(student_out.logits, batch.labels, batch.labelled)
-        fd = feature_loss(self.adapter(student_out.features), teacher_out.features, self.config)
+        fd = feature_loss(self.adapter(student_out.features), teacher.features, self.config)
         return {"task": LossTerm(task, 1.0), "fd": LossTerm(fd, self.config.lambda_kd)}

@@ -1,5 +1,6 @@
 """The feature loss FD(a, b) that several methods share: its options, and the choice among the four."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from jaxtyping import Float
@@ -27,7 +28,13 @@ def feature_loss(
     student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], config: FeatureLossConfig
 ) -> Float[Tensor, ""]:
     """FD(teacher, student) by `config.loss`."""
-    compute = {
-        "mse": lambda: losses.feature_mse(student, teacher, config.reduction),
-    }
-    return compute[config.loss]()
+    return FEATURE_LOSSES[config.loss](student, teacher, config)
+
+
+FEATURE_LOSSES: dict[str, Callable[[Tensor, Tensor, FeatureLossConfig], Tensor]] = {
+    "mse": lambda student, teacher, config: losses.feature_mse(student, teacher, config.reduction),
+    "ce": lambda student, teacher, config: losses.feature_cross_entropy(student, teacher),
+    "clip": lambda student, teacher, config: losses.feature_clip(student, teacher, config.fd_temperature),
+    "margin": lambda student, teacher, config: losses.feature_margin(student, teacher, config.margin),
+}
+"""Each feature loss, with what it takes from the config."""

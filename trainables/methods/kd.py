@@ -7,7 +7,7 @@ from pydantic import Field
 
 from search_spaces.domains import Aliases, FloatRange
 from trainables.losses import labelled_cross_entropy, logit_kl
-from trainables.methods.base import Method, MethodConfig, TeacherSource
+from trainables.methods.base import Method, MethodConfig, TeacherSource, frozen
 from trainables.types import Batch, LossTerm, ModelOutput
 
 
@@ -17,6 +17,7 @@ class KDConfig(MethodConfig):
     teacher_source: ClassVar[TeacherSource] = "teacher"
     terms: ClassVar[tuple[str, ...]] = ("task", "kd")
     method: Literal["kd"] = "kd"
+    """Distil the logits."""
     lambda_kd: Annotated[float, Field(ge=0, le=1), FloatRange(0.1, 0.9), Aliases("lambda")] = 0.5
     """Weight of the distillation term; the task term has the rest."""
     temperature: Annotated[float, Field(gt=0), FloatRange(1.0, 8.0, log=True), Aliases("tau", "T")] = 2.0
@@ -37,7 +38,7 @@ class KD(Method):
         batch: Batch,
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
-        assert teacher_out is not None
+        teacher = frozen(teacher_out)
         task = labelled_cross_entropy(student_out.logits, batch.labels, batch.labelled)
-        kd = logit_kl(student_out.logits, teacher_out.logits, self.config.temperature)
+        kd = logit_kl(student_out.logits, teacher.logits, self.config.temperature)
         return {"task": LossTerm(task, 1 - self.config.lambda_kd), "kd": LossTerm(kd, self.config.lambda_kd)}

@@ -15,6 +15,7 @@ class NoneConfig(MethodConfig):
     teacher_source: ClassVar[TeacherSource] = "nothing"
     terms: ClassVar[tuple[str, ...]] = ("task",)
     method: Literal["none"] = "none"
+    """Distil nothing."""
 
 
 class NoDistillation(Method):

@@ -1,0 +1,45 @@
+"""Deep variational information bottleneck (Alemi et al. 2017), with the student's features as its target."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trainables.bottlenecks.base import Bottleneck, BottleneckLoss
+from trainables.losses import standard_normal_kl
+from trainables.methods.ciba import CIBAConfig
+
+
+class DVIB(Bottleneck):
+    """z' -> Linear, ReLU -> (μ, ln σ²); h' = μ + σ ε -> Linear, ReLU, Linear -> ẑ'.
+
+    The encoder's hidden layer is as wide as z', the decoder's as wide as z. The paper names no widths; these give
+    2,124,816 parameters at 1024 features and H = 8, where it reports 2.1 million.
+    """
+
+    def __init__(self, config: CIBAConfig, teacher_dim: int, student_dim: int) -> None:
+        super().__init__()
+        self.noise_dim = config.bottleneck_dim
+        self.hidden = nn.Sequential(nn.Linear(teacher_dim, teacher_dim), nn.ReLU())
+        self.mean = nn.Linear(teacher_dim, config.bottleneck_dim)
+        self.log_variance = nn.Linear(teacher_dim, config.bottleneck_dim)
+        self.decoder = nn.Sequential(
+            nn.Linear(config.bottleneck_dim, student_dim), nn.ReLU(), nn.Linear(student_dim, student_dim)
+        )
+
+    def encode(self, teacher: Float[Tensor, "rows teacher_dim"]) -> Float[Tensor, "rows bottleneck"]:
+        return self.mean(self.hidden(teacher))
+
+    def reconstruct(self, teacher: Float[Tensor, "rows teacher_dim"]) -> Float[Tensor, "rows student_dim"]:
+        return self.decoder(self.encode(teacher))
+
+    def loss(
+        self,
+        teacher: Float[Tensor, "rows teacher_dim"],
+        student: Float[Tensor, "rows student_dim"],
+        noise: Float[Tensor, "rows noise_dim"],
+    ) -> BottleneckLoss:
+        """||ẑ' - z||² and KL(N(μ, σ²) || N(0, 1)), each summed over dimensions, mean over rows."""
+        hidden = self.hidden(teacher)
+        mean, log_variance = self.mean(hidden), self.log_variance(hidden)
+        decoded = self.decoder(mean + (log_variance / 2).exp() * noise)
+        generation = (decoded - student).square().sum(dim=1).mean()
+        return BottleneckLoss(generation, standard_normal_kl(mean, log_variance))
