@@ -49,4 +49,5 @@ class Method(nn.Module):
 def frozen(teacher_out: ModelOutput | None) -> ModelOutput:
     """The teacher's outputs as constants: no gradient passes through them."""
     assert teacher_out is not None, "a method with a `teacher_source` needs the teacher's outputs"
-    return ModelOutput(*(tensor if tensor is None else tensor.detach() for tensor in teacher_out))
+    embeddings = None if teacher_out.embeddings is None else teacher_out.embeddings.detach()
+    return ModelOutput(teacher_out.logits.detach(), teacher_out.features.detach(), embeddings)

@@ -1,0 +1,36 @@
+"""Singular-value spectra: how many dimensions a representation really uses (Jing et al. 2022; CIBA paper, Fig. 5a).
+
+A spectrum holds the values themselves; figures show their logarithms, where collapsed dimensions stand out as a drop.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+
+def singular_value_spectrum(features: Float[Tensor, "rows dim"]) -> Float[Tensor, " dim"]:
+    """Singular values of the features' covariance, descending: those of C = Σ (z_i - z̄)(z_i - z̄)ᵀ / rows.
+
+    In [0, inf); with fewer rows than dimensions the last `dim - rows` are exactly 0. C is never formed: its singular
+    values are the squares of the centred features' over the rows, which keeps the small ones accurate.
+    """
+    features = features.detach().double()
+    values = torch.linalg.svdvals(features - features.mean(dim=0)).square() / len(features)
+    return functional.pad(values, (0, features.shape[1] - len(values)))
+
+
+def weight_spectrum(weight: Float[Tensor, "outputs inputs"]) -> Float[Tensor, " values"]:
+    """Singular values of a linear layer's weight, descending: min(outputs, inputs) of them, in [0, inf)."""
+    return torch.linalg.svdvals(weight.detach().double())
+
+
+def effective_rank(singular_values: Float[Tensor, " values"]) -> Float[Tensor, ""]:
+    """exp(-Σ p_i ln p_i), p_i = σ_i / Σ σ (Roy and Vetterli 2007).
+
+    In [1, number of values], the upper end iff all are equal; unchanged by their scale; 0 if all are 0.
+    """
+    singular_values = singular_values.double()
+    total = singular_values.sum()
+    shares = singular_values / torch.where(total > 0, total, 1)
+    return torch.where(total > 0, torch.special.entr(shares).sum().exp(), 0)
