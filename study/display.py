@@ -26,7 +26,7 @@ from study.events import (
     TrialStarted,
     WorkersDied,
 )
-from study.progress import BestSoFar, Progress
+from study.progress import BestSoFar, Progress, trial_name
 from trainables.types import TrialResult
 
 REDRAWS_PER_SECOND = 4
@@ -145,13 +145,15 @@ def describe(event: Event, progress: Progress) -> str:
             return f"slot {event.slot} is ready"
         case TrialFinished():
             count = f"{progress.finished}/{progress.planned}"
-            name = f"{event.arm} #{event.number} seed {event.seed}"
+            name = trial_name(event.arm, event.number, event.seed)
             ending = describe_result(event.result, progress.objective.metric)
             return f"{count}  {name}  {ending}  {format_params(event.params)}".rstrip()
         case WorkersDied(trial_id=None):
             return f"the workers of slot {event.slot} died ({plural(event.deaths, 'time')}) and are started again"
         case WorkersDied():
-            return f"the workers of slot {event.slot} died in trial {event.trial_id} ({plural(event.deaths, 'time')})"
+            trial = progress.running.get(event.trial_id or "")
+            name = trial.name if trial else event.trial_id
+            return f"the workers of slot {event.slot} died in {name} ({plural(event.deaths, 'time')})"
         case TrackingProblem():
             return f"MLflow: {event.message}"
         case Interrupted():
@@ -200,11 +202,11 @@ def header(progress: Progress, note: str) -> RenderableType:
 
 def running_table(progress: Progress) -> Table:
     """One row per running trial, by slot."""
-    table = open_table("running", "seed", "epoch", progress.objective.metric)
+    table = open_table("running", "epoch", progress.objective.metric)
     for trial in sorted(progress.running.values(), key=lambda trial: trial.slot):
         epoch = f"{trial.epoch}/{trial.epochs}" if trial.epochs else str(trial.epoch)
         value = "" if trial.value is None else f"{trial.value:.4f}"
-        table.add_row(escape(trial.arm), str(trial.seed), epoch, value, escape(format_params(trial.params)))
+        table.add_row(escape(trial.name), epoch, value, escape(format_params(trial.params)))
     return table
 
 
@@ -219,7 +221,7 @@ def best_table(progress: Progress) -> Table:
 
 
 def open_table(first: str, *numbers: str) -> Table:
-    """A table without rules: the arm under the table's own name, numbers, and the hyperparameters in what is left."""
+    """A table without rules: names under its title `first`, numbers, and the hyperparameters in what is left."""
     table = Table(expand=True, box=None, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column(first, no_wrap=True, min_width=len("best so far"))
     for name in numbers:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from study.config import Params, StudyConfig
-from study.events import EpochFinished, Event, SlotReady, TrialFinished, TrialReused, TrialStarted, WorkersDied
+from study.events import EpochFinished, Event, SlotReady, TrialFinished, TrialReused, TrialStarted
 
 ETA_WINDOW = 20
 """Finished trials over which the pace is averaged."""
@@ -32,6 +32,11 @@ class RunningTrial:
     value: float | None = None
     """Latest value of the study's first objective."""
 
+    @property
+    def name(self) -> str:
+        """Arm, number of the configuration and seed, as every line and table says it."""
+        return trial_name(self.arm, self.number, self.seed)
+
 
 @dataclass(frozen=True)
 class BestSoFar:
@@ -43,6 +48,11 @@ class BestSoFar:
     std: float | None
     """Sample standard deviation; None with a single seed."""
     n: int
+
+
+def trial_name(arm: str, number: int, seed: int) -> str:
+    """What a person calls a trial: `kd #3 seed 1` is the second seed of the arm's fourth configuration."""
+    return f"{arm} #{number} seed {seed}"
 
 
 def planned_trials(study: StudyConfig) -> int:
@@ -102,8 +112,6 @@ class Progress:
                 trial = self.running[event.trial_id]
                 trial.epoch, trial.epochs = event.report.epoch, event.epochs
                 trial.value = event.report.metrics.get(self.objective.metric, trial.value)
-            case WorkersDied(trial_id=str(trial_id)):
-                self.running.pop(trial_id, None)
             case TrialFinished():
                 self.running.pop(event.trial_id, None)
                 self._finish_times.append(self._clock())
