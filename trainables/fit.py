@@ -1,0 +1,134 @@
+"""fit: one distillation, from a TrialConfig to its result. Plain torch; needs neither Ray nor Optuna nor MLflow.
+
+from trainables.config import TrialConfig
+from trainables.fit import fit
+
+config = TrialConfig.model_validate({
+    "data": {"dataset": "mfeat"}, "teacher": {"model": "mlp"}, "student": {"model": "mlp"},
+    "method": {"method": "kd", "temperature": 4.0},
+})
+fit(config, report=print).result.metrics["test/accuracy"]
+"""
+
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trainables.artifacts import StageStore
+from trainables.config import TrialConfig
+from trainables.diagnostics.spectra import singular_value_spectrum
+from trainables.distributed import Workers, derive_seed
+from trainables.loop import DTYPES, Checkpoint, Problem, Progress, Report, evaluate_split, run_model, train
+from trainables.methods import METHODS
+from trainables.methods.base import Method
+from trainables.models.base import Model
+from trainables.stages import build_model, prepared_stage, read_paired, read_targets, required_stages, to_device
+from trainables.types import EpochReport, ModelOutput, PairedData, TrialResult
+
+
+class Fitted(NamedTuple):
+    """What `fit` gives."""
+
+    result: TrialResult
+    student: Model
+    """With the selected epoch's weights, in eval mode."""
+    history: list[EpochReport]
+    diagnostics: dict[str, Tensor]
+    """Small arrays worth keeping: `features/train`, the singular values of the student's training features."""
+
+
+def fit(
+    config: TrialConfig,
+    report: Report | None = None,
+    checkpoint: Checkpoint | None = None,
+    *,
+    stages: StageStore | None = None,
+    workers: Workers | None = None,
+) -> Fitted:
+    """Train the trial's student and measure it.
+
+    Args:
+        config: the trial.
+        report: called after every epoch with an EpochReport; a true answer stops the training there.
+        checkpoint: where the state is kept between attempts; the training goes on from what it holds.
+        stages: the shared artifacts; without it they are computed for this call and thrown away.
+        workers: this process among those that train the trial together (all call `fit`); without it, alone, on the
+            GPU if there is one.
+
+    Returns:
+        The result (status "pruned" if `report` stopped it), the student, its history, its diagnostics.
+
+    Raises:
+        NonFiniteLossError: if a loss becomes NaN or infinite.
+        ValueError: if the models do not take the data's shapes.
+
+    """
+    workers = workers or Workers(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    if stages is None:
+        with tempfile.TemporaryDirectory() as directory:
+            return fit(config, report, checkpoint, stages=StageStore(Path(directory)), workers=workers)
+    if workers.rank == 0:
+        for stage in required_stages(config):
+            stages.get(stage, workers.device)
+    workers.broadcast(None)  # the other ranks wait here until every stage is ready
+    used = stages.take_usage()
+    data, targets = load_inputs(config, stages, workers.device)
+    stages.take_usage()
+    problem = build_problem(config, data, targets, workers)
+    progress = train(problem, config.training, config.seed, workers=workers, report=report, checkpoint=checkpoint)
+    result = TrialResult(
+        status="pruned" if progress.stopped else "complete",
+        metrics=final_metrics(problem, data, progress, workers),
+        epochs=progress.epoch,
+        selected_epoch=progress.best_epoch,
+        seconds=progress.seconds,
+        stages_computed=used.computed,
+        stages_reused=used.reused,
+        seconds_saved=used.seconds_saved,
+    )
+    diagnostics = {} if progress.stopped else student_spectra(problem, workers.device)
+    return Fitted(result, problem.student, progress.history, diagnostics)
+
+
+def load_inputs(config: TrialConfig, stages: StageStore, device: torch.device) -> tuple[PairedData, ModelOutput | None]:
+    """Prepared data and training targets, on `device` and in the trial's number format."""
+    dtype = DTYPES[config.training.precision]
+    data = to_device(read_paired(stages, prepared_stage(config)), device, dtype)
+    targets = read_targets(stages, config, device)
+    if targets is not None:
+        targets = ModelOutput(*(None if part is None else part.to(device, dtype) for part in targets))
+    return data, targets
+
+
+def build_problem(config: TrialConfig, data: PairedData, targets: ModelOutput | None, workers: Workers) -> Problem:
+    """The untrained student (initialised from the seed, whatever the method) and its method's loss."""
+    dtype = DTYPES[config.training.precision]
+    student = build_model(config.student, data.train, data.num_classes, config.seed)
+    teacher_dim = 0 if targets is None else targets.features.shape[1]
+    method = build_method(config, teacher_dim)
+    return Problem(student.to(workers.device, dtype), method.to(workers.device, dtype), data.train, data.val, targets)
+
+
+def build_method(config: TrialConfig, teacher_dim: int) -> Method:
+    """The trial's method, its adapters initialised from the seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(config.seed, "adapters"))
+        entry = METHODS[getattr(config.method, "method")]  # noqa: B009  (every method config names its method)
+        return entry.build(config.method, config.student.feature_dim, teacher_dim)
+
+
+def final_metrics(problem: Problem, data: PairedData, progress: Progress, workers: Workers) -> dict[str, float]:
+    """The selected epoch's metrics, and the test split measured once with its weights (not for a stopped trial)."""
+    if progress.stopped:
+        return progress.history[-1].metrics
+    measured = evaluate_split(problem.student, data.test, workers)
+    return progress.history[progress.best_epoch - 1].metrics | {f"test/{name}": v for name, v in measured.items()}
+
+
+def student_spectra(problem: Problem, device: torch.device) -> dict[str, Tensor]:
+    """Singular values of the student's features over the training rows."""
+    features = run_model(problem.student, problem.train.student, device).features
+    return {"features/train": singular_value_spectrum(features).cpu()}

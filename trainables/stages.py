@@ -1,0 +1,222 @@
+"""The stages of distillation: prepared data, unimodal networks, their frozen outputs, bottlenecks."""
+
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import SerializeAsAny
+from torch import Tensor
+
+from search_spaces.domains import Value
+from trainables.artifacts import Artifact, Stage, StageStore
+from trainables.bottlenecks.training import PairedFeatures, train_bottleneck
+from trainables.config import TrainingConfig, TrialConfig
+from trainables.data import DATASETS
+from trainables.data.base import DataConfig
+from trainables.distributed import Workers, derive_seed
+from trainables.loop import DTYPES, Problem, run_model, train
+from trainables.methods.base import TeacherSource
+from trainables.methods.ciba import CIBAConfig
+from trainables.methods.none import NoDistillation, NoneConfig
+from trainables.models import MODELS
+from trainables.models.base import Model, ModelConfig
+from trainables.types import Batch, ModelOutput, PairedData
+
+SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
+Role = Literal["teacher", "student"]
+BOTTLENECK_FIELDS = ("lambda_ib", *(name for name in CIBAConfig.model_fields if name.startswith("bottleneck")))
+"""The fields of a CIBA config that its bottleneck depends on."""
+
+
+class PreparedData(Stage):
+    """The splits of a data set, ready to be batched."""
+
+    name: ClassVar[str] = "prepared"
+    version: ClassVar[int] = 1
+    data: SerializeAsAny[DataConfig]
+    fingerprint: str
+    """Of the raw data, so that changed files make another artifact."""
+
+    def compute(self, stages: StageStore, device: torch.device) -> Artifact:
+        paired = DATASETS[getattr(self.data, "dataset")].load(self.data)  # noqa: B009
+        arrays = {
+            f"{name}/{field}": tensor
+            for name in SPLITS
+            for field, tensor in zip(Batch._fields, paired.split(name), strict=True)
+        }
+        return Artifact(arrays, {"num_classes": paired.num_classes})
+
+
+class UnimodalModel(Stage):
+    """One network trained on one modality with the task loss alone (UNIMODAL of the CIBA paper's Algorithm 1)."""
+
+    name: ClassVar[str] = "unimodal"
+    version: ClassVar[int] = 1
+    prepared: PreparedData
+    role: Role
+    """Whose inputs the network sees."""
+    model: SerializeAsAny[ModelConfig]
+    training: TrainingConfig
+    seed: int
+
+    def parents(self) -> tuple[Stage, ...]:
+        return (self.prepared,)
+
+    def compute(self, stages: StageStore, device: torch.device) -> Artifact:
+        data = to_device(read_paired(stages, self.prepared), device, DTYPES[self.training.precision])
+        splits = [seen_by(self.role, split) for split in (data.train, data.val)]
+        model = build_model(self.model, splits[0], data.num_classes, self.seed)
+        model.to(device, DTYPES[self.training.precision])
+        method = NoDistillation(NoneConfig(), self.model.feature_dim, 0)
+        done = train(Problem(model, method, *splits, None), self.training, self.seed, workers=Workers(device=device))
+        notes = {"history": [vars(report) for report in done.history], "selected_epoch": done.best_epoch}
+        return Artifact({f"state/{name}": value for name, value in model.state_dict().items()}, notes)
+
+
+class FrozenOutputs(Stage):
+    """Logits and features of a trained unimodal network for every row of every split."""
+
+    name: ClassVar[str] = "outputs"
+    version: ClassVar[int] = 1
+    unimodal: UnimodalModel
+
+    def parents(self) -> tuple[Stage, ...]:
+        return (self.unimodal.prepared, self.unimodal)
+
+    def compute(self, stages: StageStore, device: torch.device) -> Artifact:
+        data = read_paired(stages, self.unimodal.prepared)
+        model = restore_unimodal(stages, self.unimodal, data, device)
+        arrays: dict[str, Tensor] = {}
+        for name in SPLITS:
+            inputs = seen_by(self.unimodal.role, data.split(name)).student
+            outputs = run_model(model, inputs.to(DTYPES[self.unimodal.training.precision]), device)
+            arrays |= {f"{name}/{part}": value for part, value in outputs._asdict().items() if value is not None}
+        return Artifact(arrays, {})
+
+
+class Bottleneck(Stage):
+    """A bottleneck between two frozen networks, and what it makes of the teacher (CIBA paper, Algorithm 1)."""
+
+    name: ClassVar[str] = "bottleneck"
+    version: ClassVar[int] = 1
+    teacher: FrozenOutputs
+    student: FrozenOutputs
+    hyperparameters: dict[str, Value]
+    """The method's fields that the bottleneck depends on, and no others: trials that differ in the rest share it."""
+    seed: int
+
+    def parents(self) -> tuple[Stage, ...]:
+        return (self.teacher, self.student)
+
+    def compute(self, stages: StageStore, device: torch.device) -> Artifact:
+        sides = [stages.get(outputs).arrays for outputs in (self.teacher, self.student)]
+        features = {name: PairedFeatures(*(side[f"{name}/features"].to(device) for side in sides)) for name in SPLITS}
+        config = CIBAConfig.model_validate(self.hyperparameters)
+        seed = derive_seed(self.seed, "bottleneck")
+        trained = train_bottleneck(config, features["train"], features["val"], seed, device)
+        arrays = {f"state/{name}": value for name, value in trained.model.state_dict().items()}
+        for name, pair in features.items():
+            arrays[f"{name}/features"] = trained.encode(pair.teacher)
+            arrays[f"{name}/reconstruction"] = trained.reconstruct(pair.teacher)
+        notes = {"history": [vars(report) for report in trained.history], "selected_epoch": trained.selected_epoch}
+        return Artifact(arrays, notes)
+
+
+def prepared_stage(config: TrialConfig) -> PreparedData:
+    """The trial's data."""
+    dataset = DATASETS[getattr(config.data, "dataset")]  # noqa: B009  (every data config names its dataset)
+    return PreparedData(data=config.data, fingerprint=dataset.fingerprint(config.data))
+
+
+def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:
+    """What the trial's unimodal teacher, or the student trained without a teacher, makes of the data."""
+    model = config.teacher if role == "teacher" else config.student
+    prepared = prepared_stage(config)
+    training, seed = config.pretraining, config.seed
+    return FrozenOutputs(
+        unimodal=UnimodalModel(prepared=prepared, role=role, model=model, training=training, seed=seed)
+    )
+
+
+def bottleneck_stage(config: TrialConfig) -> Bottleneck:
+    """The bottleneck of a CIBA trial."""
+    fields = config.method.model_dump(mode="json", include=set(BOTTLENECK_FIELDS))
+    sides = {role: outputs_stage(config, role) for role in ("teacher", "student")}
+    return Bottleneck(**sides, hyperparameters=fields, seed=config.seed)
+
+
+TARGETS: dict[TeacherSource, Callable[[TrialConfig], Stage | None]] = {
+    "nothing": lambda config: None,
+    "teacher": lambda config: outputs_stage(config, "teacher"),
+    "bottleneck": bottleneck_stage,
+}
+"""The stage whose train arrays a method is given as `teacher_out`."""
+
+
+def target_stage(config: TrialConfig) -> Stage | None:
+    """The stage that holds what the trial's student imitates; None without distillation."""
+    return TARGETS[config.method.teacher_source](config)
+
+
+def required_stages(config: TrialConfig) -> list[Stage]:
+    """Every stage that the trial needs, parents before children, each once."""
+    found: dict[str, Stage] = {}
+
+    def visit(stage: Stage) -> None:
+        for parent in stage.parents():
+            visit(parent)
+        found[stage.key] = stage
+
+    for stage in (prepared_stage(config), target_stage(config)):
+        if stage is not None:
+            visit(stage)
+    return list(found.values())
+
+
+def read_paired(stages: StageStore, prepared: PreparedData) -> PairedData:
+    """The prepared splits."""
+    arrays, notes = stages.get(prepared)
+    splits = {name: Batch(*(arrays[f"{name}/{field}"] for field in Batch._fields)) for name in SPLITS}
+    return PairedData(**splits, num_classes=int(str(notes["num_classes"])))
+
+
+def read_targets(stages: StageStore, config: TrialConfig, device: torch.device) -> ModelOutput | None:
+    """What the student imitates on the training rows. A bottleneck has no logits of its own: its teacher's stand in."""
+    stage = target_stage(config)
+    if stage is None:
+        return None
+    arrays = stages.get(stage, device).arrays
+    logits = arrays if "train/logits" in arrays else stages.get(outputs_stage(config, "teacher"), device).arrays
+    return ModelOutput(logits["train/logits"], arrays["train/features"], arrays.get("train/embeddings"))
+
+
+def seen_by(role: Role, split: Batch) -> Batch:
+    """The split as a unimodal training takes it: the inputs of `role` in the student's place."""
+    return split._replace(student=split.teacher) if role == "teacher" else split
+
+
+def build_model(config: ModelConfig, split: Batch, num_classes: int, seed: int) -> Model:
+    """A network for the `student` inputs of `split`, initialised from `seed` alone, on the CPU."""
+    entry = MODELS[getattr(config, "model")]  # noqa: B009  (every model config names its model)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(seed, "init"))
+        return entry.build(config, tuple(split.student.shape[1:]), num_classes)
+
+
+def restore_unimodal(stages: StageStore, stage: UnimodalModel, data: PairedData, device: torch.device) -> Model:
+    """The trained network of a UnimodalModel stage, on `device`, in eval mode."""
+    model = build_model(stage.model, seen_by(stage.role, data.train), data.num_classes, stage.seed)
+    arrays = stages.get(stage, device).arrays
+    state = {name.removeprefix("state/"): value for name, value in arrays.items()}
+    model.to(DTYPES[stage.training.precision]).load_state_dict(state)
+    return model.to(device).eval()
+
+
+def to_device(data: PairedData, device: torch.device, dtype: torch.dtype) -> PairedData:
+    """All splits on `device`, inputs in the number format `dtype`."""
+
+    def move(split: Batch) -> Batch:
+        moved = Batch(*(part.to(device) for part in split))
+        return moved._replace(teacher=moved.teacher.to(dtype), student=moved.student.to(dtype))
+
+    return PairedData(move(data.train), move(data.val), move(data.test), data.num_classes)
