@@ -29,7 +29,7 @@ def example_study(root: Path, **search: object) -> StudyConfig:
         Arm(
             name="kd",
             base=trial_config("kd"),
-            space={"lambda_kd": FloatRange(0.1, 0.9), "temperature": FloatRange(1, 8, log=True), **batch},
+            space={"lambda_kd": FloatRange(0.1, 0.9), "temperature": FloatRange(1.0, 8.0, log=True), **batch},
         ),
         Arm(name="ciba", base=trial_config("ciba"), space={"bottleneck_dim": Choice((2, 4, 8, 16, 32)), **batch}),
     )
@@ -74,7 +74,8 @@ def write_trial(store: StudyStore, config: TrialConfig, status: str, level: floa
     trial.begin(config, 0)
     epochs = {"complete": 4, "pruned": 2, "failed": 1}[status]
     for epoch in range(1, epochs + 1):
-        metrics = {"train/loss": 2 / epoch, "val/loss": 2.2 / epoch, "val/accuracy": level * epoch / 4 + rng.normal(0, 0.01)}
+        metrics = {"train/loss": 2 / epoch, "val/loss": 2.2 / epoch}
+        metrics["val/accuracy"] = level * epoch / 4 + rng.normal(0, 0.01)
         metrics |= {f"train/loss_{term}": 1 / epoch for term in config.method.terms}
         trial.append(EpochReport(epoch, metrics))
     last = trial.history()[-1].metrics
@@ -83,3 +84,16 @@ def write_trial(store: StudyStore, config: TrialConfig, status: str, level: floa
         last = last | {"test/accuracy": last["val/accuracy"] - 0.01, "test/loss": 0.6}
     trial.write_diagnostics({"features/train": np.sort(rng.gamma(2.0, size=128))[::-1].astype(np.float32)})
     trial.finish(TrialResult(status, last, epochs, epochs, 1.5, ("prepared/aa",), ("teacher/bb",), 2.5, error))
+
+
+def write_result(
+    study: StudyConfig, store: StudyStore, arm: str, number: int, params: dict, accuracies: list[tuple[float, float]]
+) -> None:
+    """One complete group with exactly these (validation, test) accuracies, one pair for each of the study's seeds."""
+    configs = [study.arm(arm).trial(params, seed) for seed in study.search.seeds]
+    store.propose(Proposal(arm, number, configs[0].group_id, params))
+    for config, (val, test) in zip(configs, accuracies, strict=True):
+        trial = store.trial(config.trial_id)
+        trial.begin(config, 0)
+        trial.append(EpochReport(1, {"val/accuracy": val}))
+        trial.finish(TrialResult("complete", {"val/accuracy": val, "test/accuracy": test}, 1, 1, 1.0))

@@ -1,0 +1,82 @@
+"""How hyperparameters and metrics are written in tables and figures: canonical names, the papers' symbols, units."""
+
+import math
+
+from search_spaces.domains import Value
+from study.config import Params
+from study.stats import Summary
+
+PARAMETERS: dict[str, str] = {
+    "bottleneck_dim": "bottleneck dimension H",
+    "temperature": "temperature T",
+    "lambda_kd": "distillation weight λ (lambda_kd)",
+    "lambda_ib": "bottleneck KL weight λ_IB (lambda_ib)",
+    "batch_size": "batch size B",
+    "lr": "learning rate (lr)",
+    "weight_decay": "weight decay",
+    "feature_dim": "feature dimension D",
+}
+"""Axis labels of the canonical names that the papers have words or symbols for."""
+
+SPLITS = {"val": "validation", "test": "test", "train": "training"}
+
+PERCENT = frozenset({"accuracy", "top5_accuracy", "macro_f1", "weighted_f1"})
+"""Metrics between 0 and 1 that are shown in percent. Files for programs (CSV, JSON) hold the raw values."""
+
+
+def parameter_label(name: str) -> str:
+    """Axis label of a hyperparameter."""
+    return PARAMETERS.get(name, name)
+
+
+def metric_label(metric: str) -> str:
+    """Axis label of a metric key: `val/accuracy` is `validation accuracy (%)`."""
+    return f"{metric_name(metric)} (%)" if scale(metric) == 100 else metric_name(metric)
+
+
+def metric_name(metric: str) -> str:
+    """A metric key in words, without a unit."""
+    split, _, name = metric.partition("/")
+    return f"{SPLITS.get(split, split)} {name.replace('_', ' ')}"
+
+
+def scale(metric: str) -> int:
+    """What a raw value is multiplied with before it is shown: 100 for percentages, else 1."""
+    return 100 if metric.partition("/")[2] in PERCENT else 1
+
+
+def show_value(value: float, metric: str, sign: str = "") -> str:
+    """A metric's value as tables print it: two decimals of a percentage, four of anything else."""
+    return f"{value * scale(metric):{sign}.{2 if scale(metric) == 100 else 4}f}"
+
+
+def show_summary(summary: Summary | None, metric: str) -> str:
+    """`mean ± std`, the mean alone for one seed, a dash without a value."""
+    if summary is None:
+        return "–"
+    mean = show_value(summary.mean, metric)
+    return mean if summary.std is None else f"{mean} ± {show_value(summary.std, metric)}"
+
+
+def show_difference(difference: float, metric: str) -> str:
+    """A signed difference in words: percentage points, or the metric's own unit."""
+    return show_value(difference, metric, "+") + (" points" if scale(metric) == 100 else "")
+
+
+def show_p(p: float | None) -> str:
+    """A p-value to three decimals, `< 0.001` below, a dash without one."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def show_param(value: Value) -> str:
+    """A hyperparameter's value to four significant digits."""
+    if isinstance(value, float) and not isinstance(value, bool) and math.isfinite(value):
+        return f"{value:.4g}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def show_params(params: Params) -> str:
+    """`name = value` of every swept hyperparameter; a dash without any."""
+    return ", ".join(f"{name} = {show_param(value)}" for name, value in params.items()) or "–"
