@@ -11,6 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+Scalar = float | Float[Tensor, ""]
+"""A hyperparameter: a number, or a tensor of no dimensions where trials with different values are stacked."""
+
 COSINE_EPS = 1e-8
 """Shortest length that a vector is divided by: the zero vector has cosine 0 with every vector."""
 
@@ -29,7 +32,7 @@ def labelled_cross_entropy(
 
 
 def logit_kl(
-    student: Float[Tensor, "batch classes"], teacher: Float[Tensor, "batch classes"], temperature: float
+    student: Float[Tensor, "batch classes"], teacher: Float[Tensor, "batch classes"], temperature: Scalar
 ) -> Float[Tensor, ""]:
     """Softened KL of the logits: T^2 KL(softmax(z_T / T) || softmax(z_S / T)) (Hinton et al. 2015, section 2).
 
@@ -65,7 +68,7 @@ def feature_cross_entropy(
 
 
 def feature_clip(
-    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], temperature: float
+    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], temperature: Scalar
 ) -> Float[Tensor, ""]:
     """Symmetric InfoNCE: ½[CE(S, diag) + CE(Sᵀ, diag)], S_ij = cos(b_i, a_j) / τ (Radford et al. 2021, figure 3).
 
@@ -79,7 +82,7 @@ def feature_clip(
 
 
 def feature_margin(
-    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], margin: float
+    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], margin: Scalar
 ) -> Float[Tensor, ""]:
     """Hinge on the cosine: max(0, m - cos(a, b)), a loose alignment after Jin et al. 2023.
 

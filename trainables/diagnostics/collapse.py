@@ -69,11 +69,15 @@ def split_loss(
     They add up to it on completely separated data; elsewhere a cross term is missing. The paper draws both parts
     without defining them; this is the split by which its limits hold.
     """
-    general_gap = teacher_weight[:, :num_shared] @ teacher_x[:num_shared]
-    general_gap = general_gap - student_weight[:, :num_shared] @ student_x[:num_shared]
-    specific_gap = teacher_weight[:, num_shared:] @ teacher_x[num_shared:]
-    specific_gap = specific_gap - student_weight[:, num_shared:] @ student_x[num_shared:]
-    return SplitLoss(half_square(general_gap), half_square(specific_gap))
+    shared, own = slice(None, num_shared), slice(num_shared, None)
+    return SplitLoss(
+        *(
+            feature_distillation_loss(
+                teacher_weight[:, rows], teacher_x[rows], student_weight[:, rows], student_x[rows]
+            )
+            for rows in (shared, own)
+        )
+    )
 
 
 def half_square(matrix: Float[Tensor, "rows columns"]) -> Float[Tensor, ""]:
