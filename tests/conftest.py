@@ -1,0 +1,30 @@
+"""What every test shares: one thread per process, a quiet Ray on loopback.
+
+The project's packages are imported inside fixtures only: the shape checks hook their import after this file is read.
+"""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+# Read once, when torch and Ray are imported, and inherited by every process that a test starts.
+os.environ |= {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # binds to 127.0.0.1
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default; the old one warns
+}
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """A local Ray with two CPUs, shared by every test that asks for it."""
+    import ray
+
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        yield
+    finally:
+        ray.shutdown()
