@@ -2,11 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from trainables.types import Frozen, ModelOutput
+
+Tap = Literal["before_relu", "after_relu"]
+"""Side of the last ReLU on which the features are taken."""
 
 
 class ModelConfig(Frozen):
@@ -17,7 +20,16 @@ class ModelConfig(Frozen):
 
 
 class Model(nn.Module):
-    """A network with a declared feature tap."""
+    """A network with a declared feature tap.
+
+    Rows do not see each other and no buffer changes in `forward` (no batch normalisation), so that a batch may be cut
+    over ranks and trials may be stacked (`torch.func.functional_call`, `vmap`).
+    """
+
+    tap: nn.Linear
+    """Gives the features, before the last activation."""
+    head: nn.Linear
+    """Gives the logits from the activated features."""
 
     @abstractmethod
     def forward(self, inputs: Tensor) -> ModelOutput:
@@ -31,4 +43,10 @@ class ModelEntry(NamedTuple):
     build: Callable[..., Model]
     """`build(config, input_shape, num_classes) -> Model`, initialised from torch's global generator.
 
-    Raises ValueError if the input shape does not fit (say what the model takes)."""
+    Raises ValueError if the input shape does not fit (say what the model takes).
+    """
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
