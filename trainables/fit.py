@@ -99,7 +99,7 @@ def load_inputs(config: TrialConfig, stages: StageStore, device: torch.device) -
     data = to_device(read_paired(stages, prepared_stage(config)), device, dtype)
     targets = read_targets(stages, config, device)
     if targets is not None:
-        targets = ModelOutput(*(None if part is None else part.to(device, dtype) for part in targets))
+        targets = targets.map(lambda part: part.to(device, dtype))
     return data, targets
 
 

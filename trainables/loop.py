@@ -61,7 +61,7 @@ class Problem(NamedTuple):
     student: Model
     method: Method
     train: Batch
-    """Training rows; only `student` inputs, labels and index are used here."""
+    """Training rows; only `student` inputs, labels and indices are used here."""
     val: Batch
     targets: ModelOutput | None
     """The teacher's outputs for the rows of `train`, in the same order."""
@@ -152,6 +152,7 @@ class Session:
         order = torch.randperm(len(self.problem.train.labels), generator=shuffle).to(self.workers.device)
         self.problem.student.train()
         totals: list[dict[str, LossTerm]] = []
+        lr = self.config.lr
         for step in range(self.steps):
             lr = self.set_lr((epoch - 1) * self.steps + step)
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
@@ -165,8 +166,8 @@ class Session:
         train, targets = self.problem.train, self.problem.targets
         with self.autocast():
             own = self.student(train.student[self.workers.shard(rows)])
-            student_out = ModelOutput(*(None if part is None else self.workers.gather(part) for part in own))
-            teacher_out = None if targets is None else ModelOutput(*(None if t is None else t[rows] for t in targets))
+            student_out = own.map(self.workers.gather)
+            teacher_out = None if targets is None else targets.map(lambda part: part[rows])
             batch = Batch(*(part[rows] for part in train))
             terms = self.problem.method(student_out, teacher_out, batch, generator)
         loss = torch.stack([term.value * term.weight for term in terms.values()]).sum()
@@ -247,7 +248,12 @@ def run_model(model: Model, inputs: Tensor, device: torch.device) -> ModelOutput
     """Outputs for all rows of `inputs`, in eval mode and in large chunks, on `device`."""
     model.eval()
     parts = [model(chunk.to(device)) for chunk in inputs.split(EVALUATION_ROWS)]
-    return ModelOutput(*(None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True)))
+    embeddings = [part.embeddings for part in parts if part.embeddings is not None]
+    return ModelOutput(
+        torch.cat([part.logits for part in parts]),
+        torch.cat([part.features for part in parts]),
+        torch.cat(embeddings) if embeddings else None,
+    )
 
 
 @torch.no_grad()
@@ -259,4 +265,4 @@ def evaluate_split(
     padded = torch.arange(rows + -rows % workers.size, device=split.student.device).clamp(max=rows - 1)
     with autocast or nullcontext():
         own = run_model(model, split.student[workers.shard(padded)], workers.device).logits
-    return evaluate(workers.gather(own)[:rows], split.labels)
+    return evaluate(workers.gather(own)[:rows].to(split.student.dtype), split.labels)

@@ -64,11 +64,11 @@ class UnimodalModel(Stage):
 
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
         data = to_device(read_paired(stages, self.prepared), device, DTYPES[self.training.precision])
-        splits = [seen_by(self.role, split) for split in (data.train, data.val)]
-        model = build_model(self.model, splits[0], data.num_classes, self.seed)
+        seen, val = seen_by(self.role, data.train), seen_by(self.role, data.val)
+        model = build_model(self.model, seen, data.num_classes, self.seed)
         model.to(device, DTYPES[self.training.precision])
         method = NoDistillation(NoneConfig(), self.model.feature_dim, 0)
-        done = train(Problem(model, method, *splits, None), self.training, self.seed, workers=Workers(device=device))
+        done = train(Problem(model, method, seen, val, None), self.training, self.seed, workers=Workers(device=device))
         notes = {"history": [vars(report) for report in done.history], "selected_epoch": done.best_epoch}
         return Artifact({f"state/{name}": value for name, value in model.state_dict().items()}, notes)
 
@@ -110,7 +110,8 @@ class Bottleneck(Stage):
 
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
         sides = [stages.get(outputs).arrays for outputs in (self.teacher, self.student)]
-        features = {name: PairedFeatures(*(side[f"{name}/features"].to(device) for side in sides)) for name in SPLITS}
+        teacher, student = ({name: side[f"{name}/features"].to(device) for name in SPLITS} for side in sides)
+        features = {name: PairedFeatures(teacher[name], student[name]) for name in SPLITS}
         config = CIBAConfig.model_validate(self.hyperparameters)
         seed = derive_seed(self.seed, "bottleneck")
         trained = train_bottleneck(config, features["train"], features["val"], seed, device)

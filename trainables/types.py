@@ -1,5 +1,6 @@
 """The values that pass between data, models, methods and the training loop."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
@@ -25,7 +26,7 @@ class Batch(NamedTuple):
     """Class of each example; also known where `labelled` is False, but then no loss may look at it."""
     labelled: Bool[Tensor, " batch"]
     """Whether the task loss may use the label. Distillation terms see every pair."""
-    index: Int[Tensor, " batch"]
+    indices: Int[Tensor, " batch"]
     """Row in the data set, stable across splits and epochs."""
 
 
@@ -38,6 +39,11 @@ class ModelOutput(NamedTuple):
     """The declared tap: what feature distillation compares."""
     embeddings: Float[Tensor, "batch embed"] | None = None
     """Joint-space embeddings, for contrastive models only."""
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "ModelOutput":
+        """The same outputs, each changed by `change` (moved, indexed, gathered)."""
+        embeddings = None if self.embeddings is None else change(self.embeddings)
+        return ModelOutput(change(self.logits), change(self.features), embeddings)
 
 
 class LossTerm(NamedTuple):
