@@ -31,8 +31,10 @@ class FloatRange:
         """Whether a search over this domain could propose `value`."""
         if isinstance(value, bool | str) or not self.low <= value <= self.high:
             return False
-        return self.step is None or math.isclose((value - self.low) / self.step % 1, 0, abs_tol=1e-6) or math.isclose(
-            (value - self.low) / self.step % 1, 1, abs_tol=1e-6
+        return (
+            self.step is None
+            or math.isclose((value - self.low) / self.step % 1, 0, abs_tol=1e-6)
+            or math.isclose((value - self.low) / self.step % 1, 1, abs_tol=1e-6)
         )
 
     def grid(self) -> tuple[float, ...] | None:

@@ -3,14 +3,38 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from search_spaces.domains import Domain, Value
+from search_spaces.space import domain_from_json, domain_to_json
 from trainables.config import TrainingConfig, TrialConfig
 from trainables.types import Frozen
 
 Params = dict[str, Value]
 """Values of the swept hyperparameters, by their canonical names."""
+
+StoredDomain = Annotated[Domain, BeforeValidator(domain_from_json), PlainSerializer(domain_to_json)]
+"""A domain that JSON keeps exactly: a range of floats never comes back as one of integers."""
+
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+"""A name that is a folder on every system and a word in a table."""
+
+Seed = Annotated[int, Field(ge=0)]
+
+
+def each_seed(seeds: object) -> object:
+    """The number n stands for the seeds 0 ... n-1.
+
+    Raises:
+        ValueError: if a seed is repeated: it would count twice in every mean.
+    """
+    if isinstance(seeds, int) and not isinstance(seeds, bool):
+        if not 1 <= seeds <= 1000:
+            raise ValueError(f"must be between 1 and 1000, but got {seeds}; 3 stands for the seeds 0, 1 and 2")
+        return tuple(range(seeds))
+    if isinstance(seeds, list | tuple) and len(set(map(repr, seeds))) < len(seeds):
+        raise ValueError(f"every seed may stand once, but got {list(seeds)!r}; leave the repeated one out")
+    return seeds
 
 
 class Objective(Frozen):
@@ -31,8 +55,10 @@ class SearchConfig(Frozen):
     """Who stops weak configurations early, judged on their first seed within their own arm."""
     trials: Annotated[int, Field(ge=1)] = 12
     """Configurations for each arm (fewer where an arm's space holds fewer). Each is run with every seed."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 1, 2)
-    """Seeds with which every configuration is repeated. In YAML a number n stands for 0 ... n-1."""
+    seeds: Annotated[
+        tuple[Seed, ...], Field(min_length=1), BeforeValidator(each_seed, json_schema_input_type=int | tuple[Seed, ...])
+    ] = (0, 1, 2)
+    """Seeds with which every configuration is repeated; a number n stands for 0 ... n-1."""
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)] = (Objective(),)
     """One objective, or several for a multi-objective study."""
     sampler_seed: Annotated[int, Field(ge=0)] = 0
@@ -79,9 +105,9 @@ class ReportConfig(Frozen):
 class Arm(Frozen):
     """One method with its own space. `base` holds every value that is not swept."""
 
-    name: str
+    name: FileName
     base: TrialConfig
-    space: dict[str, Domain]
+    space: dict[str, StoredDomain]
     """Swept hyperparameters by canonical name: the shared space and the arm's own, which wins."""
 
     def trial(self, params: Params, seed: int) -> TrialConfig:
@@ -119,7 +145,7 @@ class Arm(Frozen):
 class StudyConfig(Frozen):
     """One study, complete: everything a run needs, with every default filled in."""
 
-    study: str
+    study: FileName
     arms: tuple[Arm, ...]
     search: SearchConfig
     resources: ResourcesConfig

@@ -1,0 +1,234 @@
+"""Hyperparameter names, values and domains, as the fields of config classes declare them.
+
+Knows pydantic classes and domains, and nothing of what the hyperparameters are for.
+"""
+
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, cast, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from search_spaces.domains import Aliases, Choice, Domain, FloatRange, IntRange, Value
+from search_spaces.explain import Location, nearest, one_of, shown, words_for
+
+DEFAULT = "default"
+"""Written in place of a range: the range that the field declares."""
+
+RANGE_KEYS = ("low", "high", "log", "step")
+OTHER_RANGE_KEYS = {"min": "low", "max": "high", "lower": "low", "upper": "high", "start": "low", "stop": "high"}
+"""What other tools call the ends of a range."""
+
+Kind = Literal["int", "float", "bool", "text", "other"]
+
+
+class Fault(NamedTuple):
+    """One thing wrong with a value."""
+
+    location: Location
+    """Where inside the value; empty for the value itself."""
+    message: str
+
+
+class ValueProblem(ValueError):
+    """Everything wrong with one value."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(fault.message for fault in faults))
+        self.faults = faults
+
+
+def aliases(field: FieldInfo) -> tuple[str, ...]:
+    """Other names of a field."""
+    return next((item.names for item in field.metadata if isinstance(item, Aliases)), ())
+
+
+def names_of(config: type[BaseModel]) -> dict[str, str]:
+    """Every name under which a field of `config` may be written, and its canonical name."""
+    fields = config.model_fields.items()
+    return {name: name for name, _ in fields} | {alias: name for name, field in fields for alias in aliases(field)}
+
+
+def declared_domain(field: FieldInfo) -> Domain | None:
+    """The search range that stands on a field's line."""
+    return next((item for item in field.metadata if isinstance(item, FloatRange | IntRange | Choice)), None)
+
+
+def declared_domains(config: type[BaseModel]) -> dict[str, Domain]:
+    """The search range of every field that declares one, by canonical name."""
+    found = {name: declared_domain(field) for name, field in config.model_fields.items()}
+    return {name: domain for name, domain in found.items() if domain is not None}
+
+
+def kind_of(field: FieldInfo) -> Kind:
+    """What sort of value a field takes; an optional field counts as what it is when it is set."""
+    return _kind(field.annotation)
+
+
+def _kind(annotation: Any) -> Kind:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _kind(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        kinds: set[Kind] = {_kind(part) for part in get_args(annotation) if part is not NoneType}
+        return kinds.pop() if len(kinds) == 1 else "other"
+    if origin is Literal:
+        return "text" if all(isinstance(option, str) for option in get_args(annotation)) else "other"
+    kinds_by_type: dict[Any, Kind] = {int: "int", float: "float", bool: "bool", str: "text"}
+    return kinds_by_type.get(annotation, "other")
+
+
+def adapter(field: FieldInfo) -> TypeAdapter[Any]:
+    """What validates one field on its own."""
+    annotation: Any = field.annotation
+    for item in field.metadata:
+        annotation = Annotated[annotation, item]
+    return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
+
+
+def coerce(value: Any, field: FieldInfo) -> Any:
+    """`value` as `field` holds it: `"1e-4"` is 0.0001 for a float field.
+
+    Raises:
+        ValueProblem: with rule, value and remedy.
+    """
+    if kind_of(field) != "text" and "bool" not in str(field.annotation) and (truths := _truth_values(value)):
+        raise ValueProblem(*(Fault(location, _truth_message(found, field)) for location, found in truths))
+    try:
+        return adapter(field).validate_python(value)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        raise ValueProblem(*(Fault(detail["loc"], words_for(detail)) for detail in details)) from None
+
+
+def _truth_values(value: Any, location: Location = ()) -> list[tuple[Location, bool]]:
+    """Every true and false in a nested value. Python counts them as 1 and 0; a person does not."""
+    if isinstance(value, bool):
+        return [(location, value)]
+    if isinstance(value, list):
+        items = cast(list[Any], value)
+        return [found for index, item in enumerate(items) for found in _truth_values(item, (*location, index))]
+    return []
+
+
+def _truth_message(value: bool, field: FieldInfo) -> str:
+    number = "a whole number" if kind_of(field) != "float" else "a number"
+    return f"must be {number}, but got {shown(value)}; write {'1' if value else '0'} if that is meant"
+
+
+def domain_from(value: Any, field: FieldInfo) -> Domain:
+    """The domain that `value` (a list, a range or `default`) describes for `field`, every value of it checked.
+
+    Raises:
+        ValueProblem: naming each endpoint or choice that the field refuses.
+    """
+    if kind_of(field) == "other":
+        raise ValueProblem(Fault((), "holds several values and cannot be swept; make an arm for each value"))
+    if value == DEFAULT:
+        declared = declared_domain(field)
+        if declared is None:
+            raise ValueProblem(Fault((), "declares no default range; give a list or {low, high}"))
+        return declared
+    if isinstance(value, list):
+        return _choice(cast(list[Any], value), field)
+    if isinstance(value, dict):
+        return _range(cast(dict[str, Any], value), field)
+    raise ValueProblem(
+        Fault((), f"needs a list, {{low, high}} or the word default, but got {shown(value)}{_fixed(value)}")
+    )
+
+
+def _fixed(value: Any) -> str:
+    return (
+        ""
+        if value is None or isinstance(value, bool)
+        else f"; a fixed value belongs outside `space:`, or write [{value}]"
+    )
+
+
+def _choice(options: list[Any], field: FieldInfo) -> Choice:
+    faults: list[Fault] = []
+    values: list[Value] = []
+    for index, option in enumerate(options):
+        try:
+            if option is None:
+                raise ValueProblem(Fault((), "null cannot be one of the choices; make an arm of its own for it"))
+            values.append(coerce(option, field))
+        except ValueProblem as problem:
+            faults += [Fault((index, *fault.location), fault.message) for fault in problem.faults]
+    if faults:
+        raise ValueProblem(*faults)
+    repeated = [index for index, option in enumerate(values) if option in values[:index]]
+    if repeated:
+        raise ValueProblem(
+            *(Fault((index,), f"{shown(values[index])} is listed twice; leave one out") for index in repeated)
+        )
+    try:
+        return Choice(tuple(values))
+    except ValueError as error:
+        raise ValueProblem(Fault((), str(error))) from None
+
+
+def _range(given: dict[str, Any], field: FieldInfo) -> Domain:
+    kind = kind_of(field)
+    if kind not in ("int", "float"):
+        raise ValueProblem(Fault((), "takes words, which have no range; list them: [...]"))
+    faults = [Fault((key,), _unknown_range_key(key)) for key in given if key not in RANGE_KEYS]
+    faults += [Fault((), f"a range needs `{key}`; write {{low: ..., high: ...}}") for key in _missing(given)]
+    ends: dict[str, Any] = {}
+    for key in ("low", "high"):
+        try:
+            if key in given:
+                ends[key] = coerce(given[key], field)
+        except ValueProblem as problem:
+            faults += [Fault((key,), fault.message) for fault in problem.faults]
+    log, step = given.get("log", False), given.get("step")
+    if not isinstance(log, bool):
+        faults.append(Fault(("log",), f"must be true or false, but got {shown(log)}"))
+    if step is not None:
+        try:
+            step = coerce(step, FieldInfo(annotation=int if kind == "int" else float))
+        except ValueProblem as problem:
+            faults += [Fault(("step",), fault.message) for fault in problem.faults]
+    if faults:
+        raise ValueProblem(*faults)
+    return _checked_range(kind, ends, log, step)
+
+
+def _checked_range(kind: Kind, ends: dict[str, Any], log: bool, step: Any) -> Domain:
+    if log and step is not None:
+        raise ValueProblem(Fault(("step",), "`log` and `step` exclude each other; list the values instead: [...]"))
+    try:
+        if kind == "int":
+            return IntRange(**ends, log=log, step=1 if step is None else step)
+        return FloatRange(**ends, log=log, step=step)
+    except ValueError as error:
+        raise ValueProblem(Fault(("step",) if "`step`" in str(error) else ("low",), str(error))) from None
+
+
+def _missing(given: dict[str, Any]) -> list[str]:
+    renamed = {OTHER_RANGE_KEYS.get(key, nearest(key, RANGE_KEYS)) for key in given if key not in RANGE_KEYS}
+    return [key for key in ("low", "high") if key not in given and key not in renamed]
+
+
+def _unknown_range_key(key: str) -> str:
+    guess = OTHER_RANGE_KEYS.get(key) or nearest(key, RANGE_KEYS)
+    return f"a range has no key {key!r}; " + (f"did you mean {guess}?" if guess else f"use {one_of(RANGE_KEYS)}")
+
+
+def domain_to_json(domain: Domain) -> dict[str, Any]:
+    """A domain as JSON that says which kind it is."""
+    if isinstance(domain, Choice):
+        return {"choice": list(domain.options)}
+    ends: dict[str, Any] = {"low": domain.low, "high": domain.high, "log": domain.log, "step": domain.step}
+    return {"float" if isinstance(domain, FloatRange) else "int": ends}
+
+
+def domain_from_json(value: Any) -> Domain:
+    """The domain that `domain_to_json` wrote; a domain stays itself."""
+    if isinstance(value, FloatRange | IntRange | Choice):
+        return value
+    (kind, content), *_ = value.items()
+    if kind == "choice":
+        return Choice(tuple(content))
+    return FloatRange(**content) if kind == "float" else IntRange(**content)
