@@ -4,7 +4,8 @@ from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
 from study.config import Arm, Params, StudyConfig
-from study.store import StudyStore, TrialRecord
+from study.store import Proposal, StudyStore, TrialRecord
+from trainables.config import TrialConfig
 
 GroupStatus = Literal["complete", "pruned", "failed", "unfinished"]
 
@@ -58,15 +59,22 @@ def collect_arm(arm: Arm, study: StudyConfig, store: StudyStore) -> list[Group]:
     """One arm's groups. A proposal whose group id the arm no longer reproduces belongs to an older file: left out."""
     groups = []
     for proposal in store.proposals(arm.name):
-        configs = [arm.trial(proposal.params, seed) for seed in study.search.seeds]
-        if configs[0].group_id != proposal.group_id:
+        configs = current_trials(arm, proposal, study.search.seeds)
+        if not configs:
             continue
         begun = [config.trial_id for config in configs if (store.trial(config.trial_id).path / "config.json").exists()]
         trials = tuple(store.record(trial_id) for trial_id in begun)
-        groups.append(
-            Group(arm.name, proposal.number, proposal.group_id, proposal.params, trials, study.search.seeds)
-        )
+        groups.append(Group(arm.name, proposal.number, proposal.group_id, proposal.params, trials, study.search.seeds))
     return groups
+
+
+def current_trials(arm: Arm, proposal: Proposal, seeds: tuple[int, ...]) -> list[TrialConfig]:
+    """The proposal's trials, one a seed; none if the arm no longer makes the same configuration of it."""
+    try:
+        trials = [arm.trial(proposal.params, seed) for seed in seeds]
+    except (ValueError, KeyError):  # a hyperparameter or a value that the arm no longer has
+        return []
+    return trials if trials[0].group_id == proposal.group_id else []
 
 
 def best_group(groups: list[Group], metric: str, direction: Literal["maximize", "minimize"]) -> Group | None:

@@ -1,0 +1,142 @@
+"""Search: which trial to start next, and which to stop early. Proposals by `samplers`, judgement by `pruners`.
+
+Everything that decides stands in the study directory, from which a `Search` is rebuilt at every start: with one trial
+at a time it goes on after a kill exactly as it would have without. With several at a time the order in which they
+finish decides what a sampler knew, as it does in an undisturbed run.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import optuna
+
+from study.arm_search import ArmSearch, Configuration
+from study.config import Params, StudyConfig
+from study.store import StudyStore
+from trainables.config import TrialConfig
+from trainables.types import EpochReport, TrialResult
+
+
+class Job(NamedTuple):
+    """A trial to start."""
+
+    trial: TrialConfig
+    arm: str
+    number: int
+    """Position of the configuration among the arm's proposals, from 0."""
+    params: Params
+    seed: int
+    first_seed: bool
+    """Whether this is the configuration's first seed, the only one that may be pruned."""
+
+
+class Counts(NamedTuple):
+    """Trials of the study by where they stand, each seed of each configuration of each arm counted once."""
+
+    planned: int
+    """As many as there will be if nothing more is pruned or fails at its first seed."""
+    complete: int
+    pruned: int
+    failed: int
+    reused: int
+    """Of the finished ones: those that stood in the store already (an earlier run, another arm, an older file)."""
+
+
+class Search:
+    """Hands out trials, first seeds of open configurations before new configurations. Not thread-safe."""
+
+    def __init__(self, study: StudyConfig, store: StudyStore) -> None:
+        """Rebuild from the store. Raises ValueError if the sampler cannot search one of the spaces."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.study = study
+        self.arms = [ArmSearch(arm, study.search, store) for arm in study.arms]
+        self._running: set[str] = set()
+        self._owners: dict[str, list[tuple[ArmSearch, Configuration]]] = defaultdict(list)
+        self._reused: list[tuple[Job, TrialResult]] = []
+        self._num_reused = 0
+        for arm in self.arms:
+            for configuration in arm.configurations:
+                self._enter(arm, configuration)
+
+    def next(self) -> Job | None:
+        """A trial to start now, or None: wait for a running one, or (see `finished`) all is done."""
+        while True:
+            job = next(self._startable(), None)
+            if job:
+                self._running.add(job.trial.trial_id)
+                return job
+            arms = [arm for arm in self.arms if not arm.spent]
+            if not arms:
+                return None
+            arm = min(arms, key=lambda arm: len(arm.configurations))
+            configuration = arm.propose()
+            if configuration:
+                self._enter(arm, configuration)
+
+    def finished(self) -> bool:
+        """Whether nothing runs and nothing is left to start."""
+        return not self._running and not any(arm.open for arm in self.arms) and all(arm.spent for arm in self.arms)
+
+    def report(self, trial_id: str, report: EpochReport) -> bool:
+        """Take in one epoch of a running trial; True: stop it now. An epoch that comes again is answered as before.
+
+        The arm that proposed a configuration first decides for all that share the trial.
+        """
+        answers = [arm.report(configuration, trial_id, report) for arm, configuration in self._owners[trial_id]]
+        return answers[0]
+
+    def complete(self, trial_id: str, result: TrialResult) -> None:
+        """Take in how a running trial ended."""
+        self._running.discard(trial_id)
+        for position, (arm, configuration) in enumerate(self._owners[trial_id]):
+            arm.complete(configuration, trial_id, result)
+            if position > 0:
+                self._count_reused(arm, configuration, trial_id)
+
+    def release(self, trial_id: str) -> None:
+        """A running trial was interrupted; it may be handed out again."""
+        self._running.discard(trial_id)
+
+    def take_reused(self) -> list[tuple[Job, TrialResult]]:
+        """The trials found finished in the store since the last call (after the start: all finished ones)."""
+        taken, self._reused = self._reused, []
+        return taken
+
+    @property
+    def counts(self) -> Counts:
+        """Trials as known now."""
+        states = [
+            result.status
+            for arm in self.arms
+            for configuration in arm.configurations
+            for result in configuration.results.values()
+        ]
+        planned = sum(arm.planned for arm in self.arms)
+        by_state = (states.count("complete"), states.count("pruned"), states.count("failed"))
+        return Counts(planned, *by_state, self._num_reused)
+
+    def _startable(self) -> Iterator[Job]:
+        """Trials of open configurations that do not run yet: lowest proposal number first, arms in their order."""
+        waiting = [(configuration, arm) for arm in self.arms for configuration in arm.open]
+        for configuration, arm in sorted(waiting, key=lambda pair: pair[0].number):
+            for trial_id in configuration.startable():
+                if trial_id not in self._running:
+                    yield job_of(arm, configuration, trial_id)
+
+    def _enter(self, arm: ArmSearch, configuration: Configuration) -> None:
+        for trial_id in configuration.trials:
+            self._owners[trial_id].append((arm, configuration))
+        for trial_id in configuration.results:
+            self._count_reused(arm, configuration, trial_id)
+
+    def _count_reused(self, arm: ArmSearch, configuration: Configuration, trial_id: str) -> None:
+        self._num_reused += 1
+        self._reused.append((job_of(arm, configuration, trial_id), configuration.results[trial_id]))
+
+
+def job_of(arm: ArmSearch, configuration: Configuration, trial_id: str) -> Job:
+    """The job that runs one trial of a configuration."""
+    trial = configuration.trials[trial_id]
+    first = trial_id == configuration.first
+    return Job(trial, arm.arm.name, configuration.number, configuration.params, trial.seed, first)
