@@ -12,8 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search_spaces.domains import Value
-from study.config import Params, StudyConfig
+from study.config import StudyConfig
 from study.events import (
     Emit,
     Event,
@@ -26,7 +25,8 @@ from study.events import (
     TrialStarted,
     WorkersDied,
 )
-from study.progress import BestSoFar, Progress, trial_name
+from study.notation import scale, show_params, show_summary, show_value
+from study.progress import Progress, trial_name
 from trainables.types import TrialResult
 
 REDRAWS_PER_SECOND = 4
@@ -147,7 +147,7 @@ def describe(event: Event, progress: Progress) -> str:
             count = f"{progress.finished}/{progress.planned}"
             name = trial_name(event.arm, event.number, event.seed)
             ending = describe_result(event.result, progress.objective.metric)
-            return f"{count}  {name}  {ending}  {format_params(event.params)}".rstrip()
+            return f"{count}  {name}  {ending}  {show_params(event.params)}".rstrip()
         case WorkersDied(trial_id=None):
             return f"the workers of slot {event.slot} died ({plural(event.deaths, 'time')}) and are started again"
         case WorkersDied():
@@ -171,7 +171,10 @@ def describe_result(result: TrialResult, metric: str) -> str:
         place = f" in epoch {error.epoch}" if error.epoch else ""
         message = error.message.strip().splitlines() or [""]
         return f"failed{place}: {error.kind}: {message[0]}"
-    value = f"  {metric} {result.metrics[metric]:.4f}" if metric in result.metrics else ""
+    value = ""
+    if metric in result.metrics:
+        unit = " %" if scale(metric) == 100 else ""
+        value = f"  {metric} {show_value(result.metrics[metric], metric)}{unit}"
     if result.status == "pruned":
         return f"pruned after {plural(result.epochs, 'epoch')}{value}"
     return f"complete{value}  {result.seconds:.1f} s"
@@ -202,20 +205,24 @@ def header(progress: Progress, note: str) -> RenderableType:
 
 def running_table(progress: Progress) -> Table:
     """One row per running trial, by slot."""
-    table = open_table("running", "epoch", progress.objective.metric)
+    metric = progress.objective.metric
+    table = open_table("running", "epoch", metric_header(metric))
     for trial in sorted(progress.running.values(), key=lambda trial: trial.slot):
         epoch = f"{trial.epoch}/{trial.epochs}" if trial.epochs else str(trial.epoch)
-        value = "" if trial.value is None else f"{trial.value:.4f}"
-        table.add_row(escape(trial.name), epoch, value, escape(format_params(trial.params)))
+        value = "" if trial.value is None else show_value(trial.value, metric)
+        table.add_row(escape(trial.name), epoch, value, escape(show_params(trial.params)))
     return table
 
 
 def best_table(progress: Progress) -> Table:
     """Each arm's leading configuration."""
-    table = open_table("best so far", "trials", progress.objective.metric, "n")
+    metric = progress.objective.metric
+    table = open_table("best so far", "trials", metric_header(metric), "n")
     for arm in progress.study.arms:
         best = progress.best(arm.name)
-        cells = ("", "", "") if best is None else best_cells(best)
+        cells = ("", "", "")
+        if best:
+            cells = (show_summary(best.objective, metric), str(best.objective.n), escape(show_params(best.params)))
         table.add_row(escape(arm.name), str(progress.arm_counts[arm.name]), *cells)
     return table
 
@@ -230,20 +237,9 @@ def open_table(first: str, *numbers: str) -> Table:
     return table
 
 
-def best_cells(best: BestSoFar) -> tuple[str, str, str]:
-    """Mean with its spread, number of seeds, hyperparameters."""
-    spread = "" if best.std is None else f" ± {best.std:.4f}"
-    return f"{best.mean:.4f}{spread}", str(best.n), escape(format_params(best.params))
-
-
-def format_params(params: Params) -> str:
-    """Hyperparameters in one line, by their canonical names."""
-    return " ".join(f"{name}={format_value(value)}" for name, value in params.items())
-
-
-def format_value(value: Value) -> str:
-    """Four significant digits for a real number, everything else as it is."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def metric_header(metric: str) -> str:
+    """The metric's key, with the unit of the column below it."""
+    return f"{metric} %" if scale(metric) == 100 else metric
 
 
 def clock(seconds: float) -> str:

@@ -7,10 +7,12 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
+from typing import NamedTuple
 
 from study.config import Params, StudyConfig
 from study.events import EpochFinished, Event, SlotReady, TrialFinished, TrialReused, TrialStarted
+from study.stats import Summary, summarise
 
 ETA_WINDOW = 20
 """Finished trials over which the pace is averaged."""
@@ -38,16 +40,12 @@ class RunningTrial:
         return trial_name(self.arm, self.number, self.seed)
 
 
-@dataclass(frozen=True)
-class BestSoFar:
+class BestSoFar(NamedTuple):
     """An arm's leading configuration, by the mean over the seeds that are complete."""
 
     number: int
     params: Params
-    mean: float
-    std: float | None
-    """Sample standard deviation; None with a single seed."""
-    n: int
+    objective: Summary
 
 
 def trial_name(arm: str, number: int, seed: int) -> str:
@@ -80,7 +78,7 @@ class Progress:
         """Trials that the store already held."""
         self.running: dict[str, RunningTrial] = {}
         self.planned = planned_trials(study)
-        """Trials still to be expected in all: the seeds of a pruned configuration that never start are taken off."""
+        """Trials to expect in all: where the first seed is pruned or fails, the other seeds are taken off."""
         self._clock = clock
         self._first_ready: float | None = None
         self._finish_times: deque[float] = deque(maxlen=ETA_WINDOW + 1)
@@ -133,9 +131,9 @@ class Progress:
         if not ranked:
             return None
         number = max(ranked, key=lambda candidate: ranked[candidate])
-        values = list(self._values[arm][number].values())
-        std = stdev(values) if len(values) > 1 else None
-        return BestSoFar(number, self._params[arm, number], fmean(values), std, len(values))
+        summary = summarise(self._values[arm][number])
+        assert summary
+        return BestSoFar(number, self._params[arm, number], summary)
 
     def remaining_seconds(self) -> float | None:
         """Estimated time to go, from the pace of the latest trials; None before there is a pace."""
@@ -161,7 +159,7 @@ class Progress:
         seeds = self._seeds[group]
         seeds.add(event.seed)
         self._params[group] = event.params
-        if status == "pruned":
+        if status == "pruned" or (status == "failed" and event.seed == self.study.search.seeds[0]):
             self.planned -= len(self.study.search.seeds) - len(seeds)
         value = event.result.metrics.get(self.objective.metric)
         if status == "complete" and value is not None:
