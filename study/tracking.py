@@ -1,0 +1,174 @@
+"""The MLflow view of a study: a function of the store, brought up to date by `Tracker.sync`.
+
+One experiment per study, one run per configuration (group), one nested run per seed, and one run named `study` for the
+report. Runs are found again by tag and completed, so a sync that was killed, or is repeated, makes nothing twice:
+
+- A run is created together with its tags in one transaction; its tag `synced` says `started <digest>` while it is being
+  logged and `<digest>` when it is complete. A run that is `synced` with the digest of its present content is skipped.
+- Metric rows carry times from the store, so a row that is logged again is the same row (see `tracking_content`).
+- A run whose content changed after it was logged (a study that got more seeds: another mean) is set aside with MLflow's
+  own soft delete and made anew, because MLflow keeps every value ever logged and would draw both curves.
+
+mlflow is imported only on connecting: that takes seconds, and in a running study a background thread does it.
+"""
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from study.config import StudyConfig
+from study.store import StudyStore
+from study.tracking_writer import Writer, backend_errors, connect
+from trainables.files import read_json, write_json
+
+logger = logging.getLogger(__name__)
+
+SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
+"""Kinds of tracking URI that are served. MLflow 3 refuses its old file store unless it is forced."""
+
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+"""MLflow's settings while it is called: no waiting for minutes, no lines in the terminal. The user's values win."""
+
+LOCK_SECONDS = 5.0
+"""How long a sync waits for another process that writes the same study's view."""
+
+SHARE = 0.05
+"""Most of one core that following a running study may take."""
+
+
+class TrackingUnavailable(Exception):
+    """MLflow could not be brought up to date. The store is complete all the same, and a later sync catches up."""
+
+
+class TrackingSummary(NamedTuple):
+    """Where the view is."""
+
+    tracking_uri: str
+    experiment: str
+    experiment_id: str
+    run_id: str
+    """The run named `study`, which holds the report."""
+
+
+class Tracker:
+    """Keeps MLflow equal to the store. Raises ValueError for a tracking URI of a kind that is not served."""
+
+    def __init__(self, study: StudyConfig, store: StudyStore) -> None:
+        check_uri(study.tracking.uri)
+        self.study = study
+        self.store = store
+
+    def sync(self) -> TrackingSummary:
+        """Log whatever MLflow lacks, and say where it is. Raises TrackingUnavailable if that is not possible now."""
+        with self.open() as writer:
+            return self.update(writer, final=True)
+
+    def update(self, writer: Writer, final: bool) -> TrackingSummary:
+        """One sync over an open writer; the report only if `final`."""
+        with environment(ENVIRONMENT):
+            run_id = writer.sync(final)
+        tracking = self.study.tracking
+        return TrackingSummary(tracking.uri, tracking.experiment, writer.experiment_id, run_id)
+
+    @contextmanager
+    def open(self) -> Iterator[Writer]:
+        """The one writer of this study's view until the block ends. Raises TrackingUnavailable."""
+        self.store.directory.mkdir(parents=True, exist_ok=True)
+        uri = self.study.tracking.uri
+        try:
+            with FileLock(self.store.directory / ".tracking.lock", timeout=LOCK_SECONDS):
+                with environment(ENVIRONMENT):
+                    writer = Writer(self.study, self.store, connect(uri), study_key(self.store))
+                yield writer
+        except Timeout as error:
+            raise TrackingUnavailable(
+                f"another process is writing the MLflow view of {self.store.directory}; it is kept up to date while "
+                "the study runs, so sync again when that has ended"
+            ) from error
+        except backend_errors() as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise TrackingUnavailable(
+                f"MLflow at {uri!r} could not be brought up to date: {reason}. Nothing is lost: {self.store.directory} "
+                "holds every result. When MLflow can be reached, run `python -m study sync` with the study file"
+            ) from error
+
+
+class LiveTracker:
+    """Follows a running study from a background thread: finished trials appear in MLflow within seconds.
+
+    The thread does the imports and a new database's set-up too, and sleeps long enough after each sync to stay below
+    a twentieth of one core. It is the only writer while it lives.
+    """
+
+    def __init__(self, study: StudyConfig, store: StudyStore, interval_seconds: float = 5.0) -> None:
+        self.tracker = Tracker(study, store)
+        self.interval = interval_seconds
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
+        self.thread.start()
+
+    def close(self) -> TrackingSummary:
+        """End the thread and sync everything, the report included. Raises TrackingUnavailable."""
+        self.stop.set()
+        self.thread.join()
+        return self.tracker.sync()
+
+    def _run(self) -> None:
+        pause = self.interval
+        while not self.stop.wait(pause):
+            try:
+                with self.tracker.open() as writer:
+                    self._follow(writer)
+            except TrackingUnavailable as error:
+                pause = min(2 * pause, 60.0)
+                logger.warning("%s", error)
+
+    def _follow(self, writer: Writer) -> None:
+        while not self.stop.is_set():
+            begun = time.thread_time()
+            self.tracker.update(writer, final=False)
+            self.stop.wait(max(self.interval, (time.thread_time() - begun) / SHARE))
+
+
+def study_key(store: StudyStore) -> str:
+    """Identity of this study directory, kept in it. Two directories with the same study name never share runs."""
+    path = store.directory / "tracking.json"
+    if not path.exists():
+        write_json(path, {"study_key": uuid.uuid4().hex[:16]})
+    return read_json(path)["study_key"]
+
+
+def check_uri(uri: str) -> None:
+    """Raise ValueError for a tracking URI that MLflow does not serve."""
+    scheme = uri.split(":", 1)[0].split("+", 1)[0]
+    if ":" not in uri or scheme not in SCHEMES:
+        raise ValueError(
+            f"a tracking URI must begin with one of {', '.join(SCHEMES)}, but got {uri!r}; "
+            "write `sqlite:////folder/mlflow.db` for a file, or the address of an MLflow server"
+        )
+
+
+@contextmanager
+def environment(defaults: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the length of a block, where the user has not set them."""
+    added = {name: value for name, value in defaults.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)

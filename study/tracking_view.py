@@ -1,0 +1,189 @@
+"""How MLflow's UI opens a study: the experiment's note, the prepared view of its runs, and links to both.
+
+MLflow's UI keeps a shared view with the experiment, as a tag `mlflow.sharedViewState.<key>`: JSON of the page's state,
+zlib-compressed, base64, after the word `deflate;`. The page applies it when the link says `viewStateShareKey=<key>`.
+"""
+
+import base64
+import json
+import zlib
+from urllib.parse import quote, urlencode
+
+from pydantic import JsonValue
+
+from study.config import Objective, StudyConfig
+from study.groups import Group, best_group
+from study.store import StudyStore
+from study.tracking_content import CURVE, group_name
+
+VIEW_TAG = "mlflow.sharedViewState."
+"""Prefix of the experiment tags in which MLflow's UI keeps shared views."""
+
+SHARED_CHARTS = 100
+"""Most runs that one chart draws."""
+
+NOTE_LIMIT = 20000
+"""Most characters of an experiment tag."""
+
+
+def experiment_tags(
+    study: StudyConfig, store: StudyStore, groups: list[Group], study_key: str, experiment_id: str, runs: dict[str, str]
+) -> dict[str, str]:
+    """The tags of the experiment; `runs` gives the MLflow run of each group id."""
+    return {
+        "mlflow.note.content": note(study, store, groups, experiment_id, runs)[:NOTE_LIMIT],
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.experiment.primaryMetric.name": study.search.objectives[0].metric,
+        f"{VIEW_TAG}{study_key}": encode_view(view_state(study, study_key)),
+    }
+
+
+def training_link(experiment_id: str, study_key: str) -> str:
+    """The page with the runs table and charts, after the server's address."""
+    query = {"compareRunsMode": "CHART", "workflowType": "machine_learning", "viewStateShareKey": study_key}
+    return f"/#/experiments/{experiment_id}/runs?{urlencode(query)}"
+
+
+def comparison_link(experiment_id: str, run_ids: list[str]) -> str:
+    """The page that compares runs, after the server's address."""
+    return f"/#/compare-runs?runs={quote(json.dumps(run_ids))}&experiments={quote(json.dumps([experiment_id]))}"
+
+
+def best_groups(study: StudyConfig, groups: list[Group]) -> list[Group]:
+    """Each arm's best group by the first objective, in the order of the study file; arms without one are left out."""
+    objective = study.search.objectives[0]
+    found = [
+        best_group([group for group in groups if group.arm == arm.name], objective.metric, objective.direction)
+        for arm in study.arms
+    ]
+    return [group for group in found if group]
+
+
+def note(study: StudyConfig, store: StudyStore, groups: list[Group], experiment_id: str, runs: dict[str, str]) -> str:
+    """The Markdown above the runs table."""
+    search = study.search
+    objective = search.objectives[0]
+    rows = [best_row(group, objective, experiment_id, runs) for group in best_groups(study, groups)]
+    table = ["| arm | best configuration | " + f"{objective.metric} (mean ± std) | n |", "|---|---|---|---|", *rows]
+    arms = ", ".join(f"`{arm.name}` ({', '.join(arm.space) or 'nothing swept'})" for arm in study.arms)
+    report = store.directory / "report"
+    return "\n".join(
+        [
+            f"# Study `{study.study}`",
+            "",
+            f"{len(study.arms)} arms: {arms}. Per arm {search.trials} configurations ({search.sampler}, pruner "
+            f"{search.pruner}), each with {len(search.seeds)} seeds; {objective.direction} `{objective.metric}`.",
+            "",
+            *(table if rows else ["No configuration is complete yet."]),
+            "",
+            f"Report: `{report}` and the artifacts of the run named `study`. Store: `{store.directory}`.",
+            "",
+            "**How to read the runs.** A run on top is one configuration, the runs under it are its seeds. "
+            f"`{objective.metric}` is the mean over the complete seeds at the selected epoch, `{objective.metric}_std` "
+            f"its standard deviation, `n_seeds` their number; `{CURVE}{objective.metric}` is the curve over epochs. "
+            "Loss terms are unweighted. A pruned or failed run has curves and no final metrics; tag `status` says "
+            "which, tag `error` why. A configuration whose seeds are not all done is scheduled and has no metrics.",
+        ]
+    )
+
+
+def best_row(group: Group, objective: Objective, experiment_id: str, runs: dict[str, str]) -> str:
+    """One line of the note's table, with a link to the run."""
+    mean, std = group.mean(objective.metric), group.std(objective.metric)
+    value = f"{mean:.4g}" + (f" ± {std:.2g}" if std is not None else "")
+    name = group_name(group.arm, group.params).removeprefix(f"{group.arm} ")
+    run = runs.get(group.group_id)
+    label = f"[{name}](#/experiments/{experiment_id}/runs/{run})" if run else name
+    return f"| {group.arm} | {label} | {value} | {len(group.values(objective.metric))} |"
+
+
+def encode_view(state: dict[str, JsonValue]) -> str:
+    """A page state as MLflow's UI stores it."""
+    return "deflate;" + base64.b64encode(zlib.compress(json.dumps(state).encode(), 9)).decode()
+
+
+def view_state(study: StudyConfig, study_key: str) -> dict[str, JsonValue]:
+    """Groups only, best first; columns for the arm, what is swept, and the objective; an overview of charts."""
+    objective = study.search.objectives[0]
+    swept = swept_names(study)
+    metrics = [objective.metric, f"{objective.metric}_std", "n_seeds"]
+    columns = [column("params", name) for name in ["arm", *swept]] + [column("metrics", name) for name in metrics]
+    return {
+        "searchFilter": f"tags.kind = 'group' and tags.study_key = '{study_key}'",
+        "orderByKey": column("metrics", objective.metric),
+        "orderByAsc": objective.direction == "minimize",
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "modelVersionFilter": "All Runs",
+        "datasetsFilter": [],
+        "selectedColumns": [*columns, column("tags", "status"), column("attributes", "Duration")],
+        "runsHiddenMode": "SHOW_ALL",
+        "compareRunCharts": charts(study, swept),
+        "compareRunSections": sections(),
+        "isAccordionReordered": True,
+    }
+
+
+def column(kind: str, name: str) -> str:
+    """A column's name in MLflow's UI."""
+    return f"{kind}.`{name}`"
+
+
+def swept_names(study: StudyConfig) -> list[str]:
+    """Every hyperparameter that any arm sweeps, once, in the order of the study file."""
+    return list(dict.fromkeys(name for arm in study.arms for name in arm.space))
+
+
+def sections() -> list[JsonValue]:
+    """Our overview, open; the sections that the UI makes by itself (a chart per metric), closed."""
+    names = ["Overview", "val", "test", "epoch/val", "epoch/train", "Model metrics", "System metrics"]
+    return [
+        {"uuid": f"section-{name}", "name": name, "display": name == "Overview", "isReordered": True} for name in names
+    ]
+
+
+def charts(study: StudyConfig, swept: list[str]) -> list[JsonValue]:
+    """The overview: the objective per group, its curves, the objective over each swept parameter, and all together.
+
+    Parallel coordinates draw the runs that have every parameter of the chart, so each arm gets its own.
+    """
+    metric = study.search.objectives[0].metric
+    found: list[dict[str, JsonValue]] = [
+        {"type": "BAR", "metricKey": metric, "displayName": f"{metric}, mean over seeds"},
+        {
+            "type": "LINE",
+            "metricKey": f"{CURVE}{metric}",
+            "selectedMetricKeys": [f"{CURVE}{metric}"],
+            "displayName": f"{metric} by epoch, mean over seeds",
+            "lineSmoothness": 0,
+            "scaleType": "linear",
+            "xAxisScaleType": "linear",
+            "xAxisKey": "step",
+            "yAxisKey": "metric",
+            "yAxisExpressions": [],
+            "range": {},
+            "useGlobalXaxisKey": True,
+            "useGlobalLineSmoothing": True,
+        },
+    ]
+    for name in swept:
+        axes: dict[str, JsonValue] = {
+            "xaxis": {"key": name, "type": "PARAM"},
+            "yaxis": {"key": metric, "type": "METRIC"},
+        }
+        found.append({"type": "SCATTER", "displayName": f"{metric} over {name}", **axes})
+    for names in dict.fromkeys(tuple(arm.space) for arm in study.arms if len(arm.space) > 1):
+        found.append(
+            {
+                "type": "PARALLEL",
+                "displayName": ", ".join(names),
+                "selectedParams": [*names],
+                "selectedMetrics": [metric],
+                "showAllRuns": True,
+            }
+        )
+    shared: dict[str, JsonValue] = {"metricSectionId": "section-Overview", "deleted": False, "isGenerated": False}
+    return [
+        {"uuid": f"chart-{number}", "runsCountToCompare": SHARED_CHARTS, **shared, **chart}
+        for number, chart in enumerate(found)
+    ]
