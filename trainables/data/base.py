@@ -32,8 +32,13 @@ class Dataset(NamedTuple):
 
     config: type[DataConfig]
     load: Callable[..., PairedData]
-    """`load(config) -> PairedData`, the same arrays every time. Raises FileNotFoundError (what to put where)."""
+    """`load(config) -> PairedData`, the same arrays every time. Raises FileNotFoundError (what to put where).
+
+    Contiguous tensors: inputs float32, labels and index int64, labelled bool. No row is in two splits, and whatever is
+    fitted (a standardisation) is fitted to the training rows.
+    """
     fingerprint: Callable[..., str]
-    """`fingerprint(config) -> str`: changes whenever the raw data that `load` reads do."""
+    """`fingerprint(config) -> str`: changes whenever the raw data that `load` reads do, or what its code makes of them
+    (the module's `VERSION`). It need not change with the config, which stands beside it in every key."""
     shape: Callable[..., DataShape]
-    """`shape(config) -> DataShape`, cheap."""
+    """`shape(config) -> DataShape`, without loading anything."""

@@ -16,9 +16,10 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy import ndarray
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field
 
 from search_spaces.domains import Choice
+from trainables.checks import EarlierFields, earlier
 from trainables.data.base import DataConfig, Dataset, DataShape
 from trainables.data.prepare import fingerprint_of, join_splits
 from trainables.types import PairedData
@@ -32,9 +33,9 @@ TEACHER_WIDTH: dict[Mode, int] = {"gamma": 25, "alpha": 50}
 STUDENT_WIDTH, STUDENT_DECISIVE = 50, 10
 
 
-def only_gamma(overlap: int, info: ValidationInfo) -> int:
+def only_gamma(overlap: int, info: EarlierFields) -> int:
     """A check of `overlap`, after `mode`."""
-    if (info.data or {}).get("mode") == "alpha" and overlap != STUDENT_DECISIVE:
+    if earlier(info, "mode") == "alpha" and overlap != STUDENT_DECISIVE:
         raise ValueError(
             f"with `mode: alpha` the teacher sees all {STUDENT_DECISIVE} decisive features of the student, "
             f"but got {overlap!r}; leave overlap out, or choose `mode: gamma`"
@@ -42,9 +43,9 @@ def only_gamma(overlap: int, info: ValidationInfo) -> int:
     return overlap
 
 
-def only_alpha(extra: int, info: ValidationInfo) -> int:
+def only_alpha(extra: int, info: EarlierFields) -> int:
     """A check of `extra`, after `mode`."""
-    if (info.data or {}).get("mode") == "gamma" and extra != 0:
+    if earlier(info, "mode") == "gamma" and extra != 0:
         raise ValueError(
             f"extra belongs to `mode: alpha`, but the mode is 'gamma' and extra is {extra!r}; "
             "leave extra out, or choose `mode: alpha`"

@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from numpy import ndarray
-from pydantic import ValidationInfo
 
+from trainables.checks import EarlierFields, earlier
 from trainables.types import Batch, PairedData
 
 
-def leaves_test_rows(most: int, rows: int) -> Callable[[int, ValidationInfo], int]:
+def leaves_test_rows(most: int, rows: int) -> Callable[[int, EarlierFields], int]:
     """A check of `val`, after `train`: together they may take `most` of the `rows` examples."""
 
-    def check(val: int, info: ValidationInfo) -> int:
-        train = (info.data or {}).get("train")
-        if train is not None and train + val > most:
+    def check(val: int, info: EarlierFields) -> int:
+        train = earlier(info, "train")
+        if isinstance(train, int) and train + val > most:
             raise ValueError(
                 f"train + val may take {most} of the {rows} examples, so that a balanced test split remains, "
                 f"but got {train!r} + {val!r} = {train + val!r}; lower one of them by {train + val - most}"
@@ -27,10 +27,10 @@ def leaves_test_rows(most: int, rows: int) -> Callable[[int, ValidationInfo], in
     return check
 
 
-def at_most_train(labels: int, info: ValidationInfo) -> int:
+def at_most_train(labels: int, info: EarlierFields) -> int:
     """A check of `labels`, after `train`."""
-    train = (info.data or {}).get("train")
-    if train is not None and labels > train:
+    train = earlier(info, "train")
+    if isinstance(train, int) and labels > train:
         raise ValueError(
             f"labels counts training pairs, so it may be at most train = {train!r}, but got {labels!r}; "
             "lower it, or write null to label them all"

@@ -18,9 +18,10 @@ from typing import Annotated, Literal
 import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field
 
 from search_spaces.domains import Choice
+from trainables.checks import EarlierFields, earlier
 from trainables.data.base import DataConfig, Dataset, DataShape
 from trainables.data.prepare import fingerprint_of, join_splits
 from trainables.types import PairedData
@@ -29,21 +30,21 @@ VERSION = 1
 """Raise it when `load` makes other arrays from the same config."""
 
 
-def at_most_dim(general_dim: int, info: ValidationInfo) -> int:
+def at_most_dim(general_dim: int, info: EarlierFields) -> int:
     """A check of `general_dim`, after `dim`."""
-    dim = (info.data or {}).get("dim")
-    if dim is not None and general_dim > dim:
+    dim = earlier(info, "dim")
+    if isinstance(dim, int) and general_dim > dim:
         raise ValueError(
             f"general_dim counts shared inputs, so it may be at most dim = {dim!r}, but got {general_dim!r}; lower it"
         )
     return general_dim
 
 
-def enough_for_orthogonal_rows(train: int, info: ValidationInfo) -> int:
+def enough_for_orthogonal_rows(train: int, info: EarlierFields) -> int:
     """A check of `train`, after `dim`, `general_dim` and `orthogonal`."""
-    known = info.data or {}
-    if known.keys() >= {"dim", "general_dim", "orthogonal"} and known["orthogonal"]:
-        rows = 2 * known["dim"] - known["general_dim"]
+    dim, general_dim = earlier(info, "dim"), earlier(info, "general_dim")
+    if earlier(info, "orthogonal") and isinstance(dim, int) and isinstance(general_dim, int):
+        rows = 2 * dim - general_dim
         if train < rows:
             raise ValueError(
                 f"orthogonal rows need at least as many training pairs as there are features, "

@@ -5,17 +5,18 @@ from itertools import pairwise
 from typing import Annotated, Literal
 
 from jaxtyping import Float
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from search_spaces.domains import Choice
+from trainables.checks import EarlierFields, earlier
 from trainables.models.base import Model, ModelConfig, Tap
 from trainables.types import ModelOutput
 
 
-def needs_relu(tap: Tap, info: ValidationInfo) -> Tap:
+def needs_relu(tap: Tap, info: EarlierFields) -> Tap:
     """A check of `tap`, after `activation`."""
-    if tap == "after_relu" and (info.data or {}).get("activation") == "none":
+    if tap == "after_relu" and earlier(info, "activation") == "none":
         raise ValueError(
             "tap: 'after_relu' needs `activation: relu`, but got `activation: none`, under which both sides are the "
             "same; write `tap: before_relu`"
@@ -23,9 +24,9 @@ def needs_relu(tap: Tap, info: ValidationInfo) -> Tap:
     return tap
 
 
-def needs_hidden(dropout: float, info: ValidationInfo) -> float:
+def needs_hidden(dropout: float, info: EarlierFields) -> float:
     """A check of `dropout`, after `hidden`."""
-    if dropout > 0 and (info.data or {}).get("hidden") == ():
+    if dropout > 0 and earlier(info, "hidden") == ():
         raise ValueError(
             f"dropout follows the hidden layers, but got {dropout!r} with `hidden: []`; set it to 0 or add a layer"
         )
