@@ -197,5 +197,5 @@ def test_what_it_encodes_needs_no_gradient():
 
 def test_a_diverging_training_says_so():
     features = PairedFeatures(1e30 * TRAIN.teacher, TRAIN.student)
-    with pytest.raises(FloatingPointError, match="validation loss must be finite.*after epoch 1"):
+    with pytest.raises(FloatingPointError, match=r"validation loss must be finite.*after epoch 1"):
         train_bottleneck(CONFIG, features, VAL, 0)
