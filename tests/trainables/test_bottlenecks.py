@@ -79,7 +79,7 @@ def test_the_dvibs_loss_follows_algorithm_1():
 @pytest.mark.parametrize("name", BOTTLENECKS)
 def test_without_noise_the_loss_is_that_of_encode_and_reconstruct(name: str):
     torch.manual_seed(0)
-    model = BOTTLENECKS[name](CIBAConfig(bottleneck=name, bottleneck_dim=4), TEACHER_DIM, STUDENT_DIM)
+    model = BOTTLENECKS[name](CONFIG.model_copy(update={"bottleneck": name}), TEACHER_DIM, STUDENT_DIM)
     loss = model.loss(*VAL, torch.zeros(40, model.noise_dim))
     assert model.encode(VAL.teacher).shape == (40, 4)
     expected = (model.reconstruct(VAL.teacher) - VAL.student).square().sum(dim=1).mean()

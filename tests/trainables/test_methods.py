@@ -14,7 +14,10 @@ from search_spaces.domains import Choice, Domain, FloatRange, IntRange
 from trainables import losses
 from trainables.methods import METHODS
 from trainables.methods.base import Method, MethodConfig
+from trainables.methods.ciba import CIBAConfig
+from trainables.methods.feature_kd import FeatureKDConfig
 from trainables.methods.feature_loss import FEATURE_LOSSES, FeatureLossConfig
+from trainables.methods.kd import KDConfig
 from trainables.models.mlp import MLPConfig, build_mlp
 from trainables.types import Batch, LossTerm, ModelOutput
 
@@ -36,7 +39,11 @@ def cases() -> list[Any]:
 
 def build(config: MethodConfig, student_dim: int = STUDENT_DIM, teacher_dim: int = TEACHER_DIM) -> Method:
     torch.manual_seed(0)
-    return METHODS[config.method].build(config, student_dim, teacher_dim)
+    return METHODS[name_of(config)].build(config, student_dim, teacher_dim)
+
+
+def name_of(config: MethodConfig) -> str:
+    return config.model_dump()["method"]
 
 
 def outputs(
@@ -206,7 +213,7 @@ def test_only_a_method_with_a_bottleneck_has_its_fields(name: str, field: str):
 @pytest.mark.parametrize("name", METHODS)
 def test_the_config_names_its_entry_and_documents_every_field(name: str):
     config = METHODS[name].config()
-    assert config.method == name
+    assert name_of(config) == name
     assert config.__doc__ and METHODS[name].build.__doc__
     assert len(set(config.terms)) == len(config.terms) > 0
     undocumented = [key for key, field in type(config).model_fields.items() if not field.description]
@@ -240,7 +247,7 @@ def test_values_outside_the_hard_bounds_are_refused(name: str, field: str, value
 
 
 def test_kd_weighs_task_and_distillation_as_a_mixture():
-    config = METHODS["kd"].config(lambda_kd=0.3, temperature=3.0)
+    config = KDConfig(lambda_kd=0.3, temperature=3.0)
     student_out, teacher, batch = outputs(config)
     terms = build(config)(student_out, teacher, batch)
     assert (terms["task"].weight, terms["kd"].weight) == pytest.approx((0.7, 0.3))
@@ -249,24 +256,24 @@ def test_kd_weighs_task_and_distillation_as_a_mixture():
 
 
 def test_feature_kd_has_an_adapter_only_between_different_dimensions():
-    config = METHODS["feature_kd"].config()
+    config = FeatureKDConfig()
     assert list(build(config, 12, 12).parameters()) == []
     assert build(config, 12, 9).state_dict()["adapter.weight"].shape == (9, 12)
 
 
 @pytest.mark.parametrize("loss", FEATURE_LOSSES)
 def test_feature_kd_with_an_adapter_compares_the_mapped_features(loss: Literal["mse", "ce", "clip", "margin"]):
-    config = METHODS["feature_kd"].config(loss=loss)
+    config = FeatureKDConfig(loss=loss)
     student_out, teacher, batch = outputs(config, teacher_dim=9)
     method = build(config, teacher_dim=9)
-    assert teacher is not None and isinstance(config, FeatureLossConfig)
+    assert teacher is not None
     weight, bias = method.state_dict()["adapter.weight"], method.state_dict()["adapter.bias"]
     expected = FEATURE_LOSSES[loss](student_out.features @ weight.T + bias, teacher.features, config)
     torch.testing.assert_close(method(student_out, teacher, batch)["fd"].value, expected)
 
 
 def test_ciba_leaves_the_dimensions_after_the_first_h_free():
-    config = METHODS["ciba"].config(bottleneck_dim=5)
+    config = CIBAConfig(bottleneck_dim=5)
     student_out, teacher, batch = outputs(config)
     build(config)(student_out, teacher, batch)["fd"].value.backward()
     gradient = student_out.features.grad
@@ -275,8 +282,8 @@ def test_ciba_leaves_the_dimensions_after_the_first_h_free():
 
 
 def test_ciba_refuses_a_target_of_another_width():
-    config = METHODS["ciba"].config(bottleneck_dim=5)
-    student_out, teacher, batch = outputs(METHODS["ciba"].config(bottleneck_dim=1))
+    config = CIBAConfig(bottleneck_dim=5)
+    student_out, teacher, batch = outputs(CIBAConfig(bottleneck_dim=1))
     with pytest.raises(AssertionError, match="h' "):
         build(config)(student_out, teacher, batch)
 
