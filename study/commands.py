@@ -1,0 +1,63 @@
+"""The commands beside a run: rebuild the report, bring MLflow up to date, open its UI."""
+
+from pathlib import Path
+
+from study.config import StudyConfig
+from study.directory import StudyRefused
+from study.load import load
+from study.store import StudyStore
+
+
+def open_stored(path: Path) -> tuple[StudyConfig, StudyStore]:
+    """The study in `path` and what it has stored.
+
+    Raises:
+        StudyRefused: if it was never run.
+
+    """
+    study = load(path)
+    if not (study.directory / "study.json").exists():
+        raise StudyRefused(f"{path}: {study.directory} holds no study yet; run `python -m study.run {path}` first")
+    return study, StudyStore(study.directory)
+
+
+def rebuild_report(path: Path) -> None:
+    """Write the report anew from the store."""
+    study, store = open_stored(path)
+    from study.report import write_report
+
+    print(f"report  {write_report(study, store)}")
+
+
+def sync_tracking(path: Path) -> None:
+    """Bring MLflow up to date from the store.
+
+    Raises:
+        StudyRefused: if MLflow cannot be reached.
+
+    """
+    study, store = open_stored(path)
+    from study.tracking import Tracker, TrackingUnavailable
+
+    try:
+        summary = Tracker(study, store).sync()
+    except TrackingUnavailable as error:
+        raise StudyRefused(str(error)) from error
+    print(f"MLflow experiment {summary.experiment!r} at {summary.tracking_uri} is up to date")
+
+
+def open_ui(path: Path, port: int | None, browser: bool) -> None:
+    """Serve the MLflow UI until Ctrl-C.
+
+    Raises:
+        StudyRefused: if it cannot be started.
+
+    """
+    study, store = open_stored(path)
+    from study.tracking import TrackingUnavailable
+    from study.tracking_ui import serve
+
+    try:
+        serve(study, store, port=port, open_browser=browser)
+    except TrackingUnavailable as error:
+        raise StudyRefused(str(error)) from error

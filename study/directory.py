@@ -1,0 +1,118 @@
+"""Taking hold of a study directory: one process at a time, and only for a study that it already belongs to."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from study.config import StudyConfig
+from trainables.files import read_json, write_bytes, write_json
+
+LOCK_SECONDS = 2.0
+"""How long to wait for the lock: `study status` holds it for an instant."""
+
+
+class StudyRefused(ValueError):
+    """A command that cannot be carried out on a study directory; the message says what to do instead."""
+
+
+class Driver(NamedTuple):
+    """The process that runs a study, or ran it last."""
+
+    pid: int
+    host: str
+    started: float
+    """Seconds since the epoch."""
+
+
+@contextmanager
+def claimed(directory: Path) -> Iterator[None]:
+    """Keep every other process from running this study while the context lasts.
+
+    Raises:
+        StudyRefused: if another process runs it.
+
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / "study.lock")
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        driver = read_driver(directory)
+        who = f"process {driver.pid} on {driver.host}" if driver else "another process"
+        raise StudyRefused(
+            f"{directory}: only one process may run a study, and {who} runs this one; "
+            "wait for it, stop it, or give yours another name (`study:`)"
+        ) from None
+    try:
+        write_json(directory / "driver.json", Driver(os.getpid(), socket.gethostname(), time.time())._asdict())
+        yield
+    finally:
+        lock.release()
+
+
+def read_driver(directory: Path) -> Driver | None:
+    """Who ran the study last, or None if nobody did."""
+    try:
+        return Driver(**read_json(directory / "driver.json"))
+    except FileNotFoundError:
+        return None
+
+
+def is_claimed(directory: Path) -> bool:
+    """Whether a process runs the study now."""
+    if not (directory / "study.lock").exists():
+        return False
+    lock = FileLock(directory / "study.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def set_aside(directory: Path) -> Path | None:
+    """Rename a study directory to `<name>.old-<time>`, so that a fresh one can take its place; nothing is deleted.
+
+    Returns:
+        Where it is now, or None if there was no study.
+
+    Raises:
+        StudyRefused: if a process runs it.
+
+    """
+    if not (directory / "study.json").exists():
+        return None
+    with claimed(directory):
+        aside = directory.with_name(f"{directory.name}.old-{time.strftime('%Y%m%d-%H%M%S')}")
+        return directory.rename(aside)
+
+
+def check_same_study(study: StudyConfig, path: Path) -> None:
+    """Raise StudyRefused, with every difference, if stored results could not be compared with this file's."""
+    from study.changes import blocking_differences
+
+    differences = blocking_differences(study)
+    if differences:
+        raise StudyRefused(
+            "\n".join(
+                [
+                    f"{path}: {study.directory} holds results that this file's could not be compared with:",
+                    *(f"  {difference}" for difference in differences),
+                    "Two ways on: `--fresh` sets the old study aside and begins anew; another name under `study:` "
+                    "keeps both.",
+                ]
+            )
+        )
+
+
+def record_study(study: StudyConfig) -> None:
+    """Store the file as it is run, and what it resolved to."""
+    write_bytes(study.directory / "study.yaml", study.source.encode())
+    write_json(study.directory / "study.json", study.model_dump(mode="json"))

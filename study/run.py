@@ -1,0 +1,115 @@
+"""The command line, nothing else.
+
+`python -m study.run sweep.yaml` runs a study; `python -m study` (or `study`) has the commands around it. What needs
+torch, Ray or MLflow is imported inside the commands, so that `--help` answers at once.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+INVALID = 2
+"""Exit code for a file or a directory that cannot be worked with; nothing was started."""
+
+StudyFile = Annotated[Path, typer.Argument(help="The study file, YAML.", metavar="SWEEP.YAML", show_default=False)]
+
+app = typer.Typer(
+    help="Hyperparameter studies of cross-modal knowledge distillation.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def run(
+    file: StudyFile,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing, write nothing.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Set the old study aside (kept) and begin anew.")] = False,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write a summary of the run.", show_default=False)
+    ] = None,
+) -> None:
+    """Run a study, or go on where it stopped.
+
+    Exit codes: 0 complete, 2 invalid input, 3 complete with failed trials, 130 interrupted (the same command goes on).
+    """
+    with refusals():
+        if dry_run:
+            from study.load import load
+            from study.plan import print_plan
+
+            print_plan(load(file))
+            return
+        from study.runner import run_study
+
+        code = run_study(file, fresh, json_file)
+    raise typer.Exit(code)
+
+
+@app.command()
+def status(file: StudyFile) -> None:
+    """Where the study stands; reads only."""
+    with refusals():
+        from study.load import load
+        from study.status import print_status
+
+        print_status(load(file))
+
+
+@app.command()
+def report(file: StudyFile) -> None:
+    """Rebuild the report from the store."""
+    with refusals():
+        from study.commands import rebuild_report
+
+        rebuild_report(file)
+
+
+@app.command()
+def sync(file: StudyFile) -> None:
+    """Bring MLflow up to date from the store."""
+    with refusals():
+        from study.commands import sync_tracking
+
+        sync_tracking(file)
+
+
+@app.command()
+def ui(
+    file: StudyFile,
+    port: Annotated[int | None, typer.Option(help="Port; by default 5000 or a free one.", show_default=False)] = None,
+    browser: Annotated[bool, typer.Option(help="Open the first link.")] = True,
+) -> None:
+    """Open the MLflow UI on the study, on this machine only."""
+    with refusals():
+        from study.commands import open_ui
+
+        open_ui(file, port, browser)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Print what is wrong with a user's file or directory, a line each, and exit with 2; no traceback."""
+    from study.directory import StudyRefused
+    from study.problems import StudyFileError
+
+    try:
+        yield
+    except (StudyFileError, StudyRefused) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(INVALID) from None
+
+
+def main() -> None:
+    """The command `study`, with its subcommands."""
+    app(prog_name="study")
+
+
+if __name__ == "__main__":
+    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    alone.command()(run)
+    alone()

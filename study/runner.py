@@ -1,0 +1,173 @@
+"""One run of a study, from the file to the report: the sequence, and what is said about it.
+
+Ray, MLflow, Optuna and Matplotlib are imported only once the file is known to be good.
+"""
+
+import logging
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from study.config import StudyConfig
+from study.directory import StudyRefused, check_same_study, claimed, record_study, set_aside
+from study.events import Event
+from study.load import load
+from study.logs import captured_output
+from study.store import StudyStore
+from study.timing import Timing
+
+if TYPE_CHECKING:
+    from study.search import Search
+    from study.summary import RunStatus
+    from study.tracking import LiveTracker, TrackingSummary
+
+logger = logging.getLogger(__name__)
+
+COMPLETE, BROKEN, WITH_FAILED_TRIALS, INTERRUPTED = 0, 1, 3, 130
+"""Exit codes. Invalid input is 2, which `study.run` answers before anything starts."""
+
+
+def run_study(path: Path, fresh: bool = False, json_file: Path | None = None) -> int:
+    """Run the study in `path`, or go on with it; the command's exit code.
+
+    Args:
+        path: the study file.
+        fresh: whether to set aside what the study directory holds.
+        json_file: where to write the summary, if anywhere.
+
+    Raises:
+        StudyFileError: with every problem of the file.
+        StudyRefused: if another process runs the study, or its directory holds another study.
+
+    """
+    study = load(path)
+    aside = set_aside(study.directory) if fresh else None
+    with claimed(study.directory):
+        check_same_study(study, path)
+        record_study(study)
+        log = study.directory / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
+        with captured_output(log) as console:
+            run = Run(study, path, console)
+            if aside:
+                run.say(f"The old study is now {aside}")
+            run.say(f"Study {study.study}; what Ray and MLflow say goes to {log}")
+            return run.main(json_file)
+
+
+class Run:
+    """One run of a study whose directory this process has claimed."""
+
+    def __init__(self, study: StudyConfig, path: Path, console: Console) -> None:
+        self.study = study
+        self.path = path
+        self.console = console
+        self.store = StudyStore(study.directory)
+        self.timing = Timing()
+        self.tracked: TrackingSummary | None = None
+        self.report: Path | None = None
+
+    def main(self, json_file: Path | None) -> int:
+        """The whole run. What breaks is named on the terminal, explained in the log, and the summary still written."""
+        from study.summary import write_summary
+
+        search = self.open_search()
+        try:
+            status = self.conduct(search)
+        except KeyboardInterrupt:
+            status = "interrupted"
+        except Exception as error:
+            logger.exception("the run broke off")
+            self.say(f"The run broke off: {type(error).__name__}: {error}; the log holds the traceback")
+            status = "failed"
+        if status != "complete":
+            self.say(f"Nothing finished is lost. To go on: {command('study.run', self.path)}")
+        counts = search.counts
+        if json_file:
+            write_summary(json_file, self.study, status, counts, self.timing.seconds(), self.tracked, self.report)
+        if status == "complete":
+            return WITH_FAILED_TRIALS if counts.failed else COMPLETE
+        return INTERRUPTED if status == "interrupted" else BROKEN
+
+    def open_search(self) -> "Search":
+        """The search as the store has it. Raises StudyRefused if the sampler cannot search a space."""
+        from study.manifest import write_manifest
+        from study.search import Search
+
+        write_manifest(self.study, self.store)
+        try:
+            return Search(self.study, self.store)
+        except ValueError as error:
+            raise StudyRefused(f"{self.path}: {error}") from error
+
+    def conduct(self, search: "Search") -> "RunStatus":
+        """Run what is left, rebuild the report, bring MLflow up to date, and say where everything is."""
+        from study.report import arms_table, write_report
+        from study.tracking import LiveTracker
+
+        tracker = LiveTracker(self.study, self.store)
+        try:
+            status = self.drive(search)
+            self.report = write_report(self.study, self.store, self.timing.seconds())
+            self.close_tracker(tracker)
+        finally:
+            tracker.stop.set()
+        self.console.print(arms_table(self.study, self.store))
+        self.say(f"report     {self.report}")
+        self.say(f"directory  {self.study.directory}")
+        self.say(f"MLflow UI  {command('study ui', self.path)}")
+        return status
+
+    def drive(self, search: "Search") -> "RunStatus":
+        """Run every trial that is left; none if the study is complete."""
+        from study.display import show_progress
+
+        if nothing_left(search):
+            counts = search.counts
+            self.say(f"The study is complete: {counts.planned} trials are in the store, nothing to run")
+            return "complete"
+        from study.driver import drive
+
+        with show_progress(self.study, self.console) as show:
+
+            def emit(event: Event) -> None:
+                self.timing.observe(event)
+                show(event)
+
+            return drive(self.study, self.store, search, emit)
+
+    def close_tracker(self, tracker: "LiveTracker") -> None:
+        """Bring MLflow up to date. If that is not possible now, say so: the store has everything."""
+        from study.tracking import TrackingUnavailable
+
+        try:
+            self.tracked = tracker.close()
+        except TrackingUnavailable as error:
+            self.say(str(error))
+
+    def say(self, line: str) -> None:
+        """Print one line for the user."""
+        self.console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def nothing_left(search: "Search") -> bool:
+    """Whether every trial has a result. A search knows that its space is exhausted only once it is asked for more."""
+    job = search.next()
+    if job:
+        search.release(job.trial.trial_id)
+    return job is None
+
+
+def command(module: str, path: Path) -> str:
+    """A command line that works where the user stands: `python -m study ui sweep.yaml`, with this Python's path."""
+    found = shutil.which("python")
+    python = Path(sys.executable)
+    if found and Path(found) == python:
+        name = "python"
+    else:
+        name = str(python.relative_to(Path.cwd())) if python.is_relative_to(Path.cwd()) else str(python)
+    return f"{shlex.quote(name)} -m {module} {shlex.quote(str(path))}"

@@ -1,0 +1,74 @@
+"""How long a run took, and how much of it was not training."""
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import NamedTuple
+
+from study.events import Event, SlotReady, TrialFinished, TrialStarted, WorkersDied
+
+
+class RunSeconds(NamedTuple):
+    """Seconds of one run; trials that earlier runs finished do not count."""
+
+    wall: float
+    """From the command to the report."""
+    training: float
+    """Sum over the trials that finished in this run of their own training and evaluation."""
+    orchestration_per_trial: float | None
+    """What one more trial costs besides its training; None where no trial could tell."""
+
+
+class Timing:
+    """A stopwatch over the events of one run.
+
+    A slot's turnaround is the time from the end of one trial to the end of the next. The cost of orchestration is the
+    median over trials of turnaround minus training. Trials that computed a stage, went on from a checkpoint or lost
+    their workers are left out of it, because their turnaround holds other work; so are pruned ones, whose training
+    time only the store knows.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._began = now()
+        self._free_since: dict[int, float] = {}
+        """By slot, since when it could have trained: ready, or done with its last trial."""
+        self._slots: dict[str, int] = {}
+        """Slot of each running trial."""
+        self._unclear: set[str] = set()
+        """Trials whose turnaround would not tell."""
+        self._training = 0.0
+        self._costs: list[float] = []
+
+    def observe(self, event: Event) -> None:
+        """Take in one event."""
+        match event:
+            case SlotReady():
+                self._free_since[event.slot] = self._now()
+            case TrialStarted():
+                self._slots[event.trial_id] = event.slot
+                if event.from_epoch:
+                    self._unclear.add(event.trial_id)
+            case WorkersDied(trial_id=str(trial_id)):
+                self._unclear.add(trial_id)
+            case TrialFinished():
+                self._finish(event)
+            case _:
+                pass
+
+    def seconds(self) -> RunSeconds:
+        """The figures so far."""
+        cost = median(self._costs) if self._costs else None
+        return RunSeconds(self._now() - self._began, self._training, cost)
+
+    def _finish(self, event: TrialFinished) -> None:
+        self._training += event.result.seconds
+        slot = self._slots.pop(event.trial_id, None)
+        if slot is None:
+            return
+        now = self._now()
+        free_since = self._free_since.get(slot)
+        self._free_since[slot] = now
+        clear = event.trial_id not in self._unclear and not event.result.stages_computed
+        if free_since is not None and clear and event.result.status == "complete":
+            self._costs.append(max(0.0, now - free_since - event.result.seconds))
