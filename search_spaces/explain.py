@@ -74,7 +74,7 @@ def remedy_for(kind: str, value: object) -> str:
         if value is None:
             return "; write a number, or leave the key out for the default"
         return "; write a number, without quotes or a unit"
-    if kind == "int_from_float" and isinstance(value, float):
+    if kind == "int_from_float" and isinstance(value, float) and abs(value) >= 1:
         return f"; write {round(value)}"
     return ""
 

@@ -1,0 +1,132 @@
+"""Checks of what a study asks for as a whole: objectives, sampler and pruner, resources."""
+
+import os
+import re
+from collections.abc import Callable
+
+import torch
+
+from search_spaces.domains import Choice
+from search_spaces.explain import nearest
+from study.arms import Draft
+from study.config import ResourcesConfig, SearchConfig
+from study.problems import Place, Problems
+from trainables.methods import METHODS
+from trainables.metrics import METRICS, epoch_keys, metric_direction
+
+Places = Callable[[str], Place]
+"""Where the value at a dotted path of the file stands, or the nearest that the file has."""
+
+
+def check_objectives(search: SearchConfig, places: Places, drafts: list[Draft], problems: Problems) -> None:
+    """Each objective must be reported by every arm, be no test metric, and be better in the direction given."""
+    for index, objective in enumerate(search.objectives):
+        path = "search.metric" if places("search.metric") != places("search") else f"search.objectives.{index}.metric"
+        metric, place = objective.metric, places(path)
+        if metric.startswith("test/"):
+            instead = f"val/{metric.removeprefix('test/')}"
+            problems.add(
+                place,
+                path,
+                f"must be no test metric, but got {metric!r}, which is measured after the choice; use {instead}",
+            )
+            continue
+        try:
+            direction = metric_direction(metric)
+        except ValueError as error:
+            found = nearest(metric, all_metrics(drafts))
+            problems.add(place, path, f"{error}; did you mean {found}?" if found else str(error))
+            continue
+        silent = [draft.name for draft in drafts if metric not in reported(draft)]
+        if silent:
+            who = "no arm" if len(silent) == len(drafts) else f"not every arm (not {', '.join(silent)})"
+            problems.add(place, path, f"{who} reports {metric!r}; use for example val/accuracy")
+        if objective.direction != direction:
+            path = path.replace("metric", "direction")
+            problems.add(
+                places(path), path, f"{metric} is better when {direction}d, but got {objective.direction}; leave it out"
+            )
+
+
+def reported(draft: Draft) -> set[str]:
+    """Metrics that an arm reports after every epoch."""
+    method = str(draft.sections["method"].given["method"].value)
+    return epoch_keys(METHODS[method].config.terms)
+
+
+def all_metrics(drafts: list[Draft]) -> list[str]:
+    """Every metric that some arm reports."""
+    return sorted({key for draft in drafts for key in reported(draft)} or {f"val/{name}" for name in METRICS})
+
+
+def check_search(search: SearchConfig, places: Places, drafts: list[Draft], problems: Problems) -> None:
+    """Sampler and pruner must be able to do what they are asked for."""
+    several = len(search.objectives) > 1
+    metrics = [objective.metric for objective in search.objectives]
+    if len(set(metrics)) < len(metrics):
+        problems.add(
+            places("search.objectives"), "search.objectives", f"every metric may stand once, but got {metrics!r}"
+        )
+    if several and search.pruner != "none":
+        message = f"{search.pruner} compares one objective, but there are {', '.join(metrics)}; set pruner: none"
+        problems.add(places("search.pruner"), "search.pruner", message)
+    if search.sampler == "grid":
+        for draft in drafts:
+            for swept in draft.space.values():
+                if swept.domain.grid() is None:
+                    message = "a grid needs values to try, but this range has no step; list the values or give `step`"
+                    problems.add(swept.node.place, swept.path, message)
+    if search.sampler == "cmaes":
+        place = places("search.sampler")
+        if several:
+            problems.add(place, "search.sampler", f"cmaes takes one objective, but there are {len(metrics)}; use tpe")
+        elif drafts and not any(ranges(draft) >= 2 for draft in drafts):
+            message = (
+                "cmaes moves along ranges, but no arm sweeps two or more of them; use tpe, or ranges in place of lists"
+            )
+            problems.add(place, "search.sampler", message)
+
+
+def ranges(draft: Draft) -> int:
+    """How many of the arm's hyperparameters are swept over a range."""
+    return sum(not isinstance(swept.domain, Choice) for swept in draft.space.values())
+
+
+def check_resources(resources: ResourcesConfig, places: Places, problems: Problems) -> None:
+    """What a local Ray is asked for must be in this machine; a cluster's size is not known here."""
+    for name, amount in (("cpus", resources.cpus), ("gpus", resources.gpus)):
+        if amount > 1 and amount != int(amount):
+            path = f"resources.{name}"
+            problems.add(
+                places(path), path, f"must be a whole number above 1, but got {amount:g}; Ray divides only one"
+            )
+    if resources.ray != "auto":
+        if not re.fullmatch(r"(ray://)?[A-Za-z0-9_.\-\[\]:]+:\d{1,5}", resources.ray):
+            message = f"must be auto or an address such as 10.0.0.1:6379 or ray://head:10001, but got {resources.ray!r}"
+            problems.add(places("resources.ray"), "resources.ray", message)
+        return
+    ranks = resources.concurrency * max(resources.workers, 1)
+    have = os.cpu_count() or 1
+    if ranks * resources.cpus > have:
+        path = "resources.concurrency" if resources.concurrency > 1 else "resources.workers"
+        problems.add(
+            places(path),
+            path,
+            f"{product(resources, resources.cpus)} CPUs are more than this machine's {have}; lower one of them",
+        )
+    if resources.gpus > 0:
+        gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if ranks * resources.gpus > gpus:
+            asked = f"{product(resources, resources.gpus)} GPUs"
+            message = (
+                f"{asked}, but none is visible; set gpus: 0"
+                if not gpus
+                else f"{asked} are more than the {gpus} visible"
+            )
+            problems.add(places("resources.gpus"), "resources.gpus", message)
+
+
+def product(resources: ResourcesConfig, each: float) -> str:
+    """`2 trials x 1 workers x 1 = 2`."""
+    workers = max(resources.workers, 1)
+    return f"{resources.concurrency} trials x {workers} workers x {each:g} = {resources.concurrency * workers * each:g}"

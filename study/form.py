@@ -1,0 +1,95 @@
+"""The form of a study file: its keys, as users write them. `study.load` reads it, schema and reference describe it."""
+
+from pydantic import BaseModel, JsonValue
+
+from search_spaces.space import names_of
+from study.config import FileName, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
+from trainables.config import CHOICES, TrainingConfig
+from trainables.data.base import DataConfig
+from trainables.methods import METHODS
+from trainables.models.base import ModelConfig
+from trainables.types import Frozen
+
+
+class ArmForm(Frozen):
+    """One arm: a method, its fixed hyperparameters beside it, its own space, and what it does differently.
+
+    `training`, `pretraining`, `data`, `teacher` and `student` here change single values of the study's own.
+    """
+
+    method: str
+    """Name of the method. Default: the arm's name. The method's hyperparameters stand beside this key."""
+    data: DataConfig
+    """What this arm changes of the study's `data`."""
+    teacher: ModelConfig
+    """What this arm changes of the study's `teacher`."""
+    student: ModelConfig
+    """What this arm changes of the study's `student`."""
+    training: TrainingConfig
+    """What this arm changes of the study's `training`; the shared stages keep the study's."""
+    pretraining: TrainingConfig
+    """What this arm changes of the study's `pretraining`."""
+    space: dict[str, JsonValue]
+    """Swept by this arm, beside or instead of what the shared `space` says."""
+
+
+class StudyForm(Frozen):
+    """One file is one study. Relative paths start at the file's folder."""
+
+    study: FileName
+    """Name of the study and of its folder: letters, digits, `_`, `-` and `.`."""
+    data: DataConfig
+    """Data set, and which of its views or modalities teacher and student see."""
+    teacher: ModelConfig
+    """Teacher network."""
+    student: ModelConfig
+    """Student network."""
+    training: TrainingConfig = TrainingConfig()
+    """How students are trained. `monitor` follows the first objective where that is a validation metric."""
+    pretraining: TrainingConfig = TrainingConfig()
+    """How the unimodal teacher and student of the shared stages are trained; a key left out is as in `training`."""
+    space: dict[str, JsonValue]
+    """Swept by every arm that has the hyperparameter and does not set it itself."""
+    arms: dict[str, ArmForm]
+    """The arms by name, all with the same budget. If none has the method `none` and `report.baseline` names no
+    other arm, an arm `none` (no distillation) is added in front."""
+    search: SearchConfig = SearchConfig()
+    """How hyperparameters are proposed and judged."""
+    resources: ResourcesConfig = ResourcesConfig()
+    """What a trial may use."""
+    tracking: TrackingConfig
+    """Where MLflow's view of the study goes."""
+    report: ReportConfig
+    """What the report compares."""
+    studies: str = "studies"
+    """Folder that holds the study's directory, the stages that studies share, and the MLflow database."""
+
+
+OBJECTIVE_KEYS = ("metric", "direction")
+"""Keys of `search` that stand for a single entry of `objectives`."""
+
+ARM_SECTIONS = ("data", "teacher", "student", "training", "pretraining")
+"""Parts of a trial that a study sets and an arm may change."""
+
+FIXED_SECTIONS: dict[str, type[BaseModel]] = {
+    "training": TrainingConfig,
+    "search": SearchConfig,
+    "resources": ResourcesConfig,
+    "tracking": TrackingConfig,
+    "report": ReportConfig,
+}
+"""Sections whose keys do not depend on a choice within them."""
+
+RESERVED_STUDY_NAMES = ("stages",)
+"""Folders beside the studies."""
+
+
+def section_of(name: str) -> str | None:
+    """The section in which a key called `name` belongs, or None: for users who put it elsewhere."""
+    for section, config in FIXED_SECTIONS.items():
+        if name in names_of(config):
+            return section
+    for section in ("data", "student"):
+        if any(name in names_of(config) for config in CHOICES[section][1].values()):
+            return "teacher` or `student" if section == "student" else section
+    return "arms" if any(name in names_of(entry.config) for entry in METHODS.values()) else None

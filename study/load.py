@@ -1,0 +1,266 @@
+"""From a YAML file to a StudyConfig, or to every problem of the file, one line each.
+
+Nothing here imports Ray, Optuna or MLflow: a wrong file is answered before any of them starts.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from search_spaces.explain import nearest, shown
+from study.arm_checks import anchor, check_arm, check_divisible
+from study.arms import Draft, check_shared_names, read_arm, read_part, target
+from study.checks import check_objectives, check_resources, check_search
+from study.config import (
+    Arm,
+    Objective,
+    ReportConfig,
+    ResourcesConfig,
+    SearchConfig,
+    StudyConfig,
+    TrackingConfig,
+)
+from study.form import ARM_SECTIONS, OBJECTIVE_KEYS, RESERVED_STUDY_NAMES, StudyForm
+from study.problems import Place, Problems, StudyFileError
+from study.sections import Given, Section, build, entries_of, read_fields, read_value, unknown_key
+from study.yaml_source import Node, join, parse, read_text
+from trainables.config import TrainingConfig, TrialConfig
+from trainables.metrics import metric_direction
+
+AMBIGUOUS = ("on", "off", "yes", "no", "true", "false", "null", "y", "n")
+"""Words that some YAML readers take for true, false or nothing: no names for people who use several tools."""
+
+TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
+
+
+def load(path: Path) -> StudyConfig:
+    """The study that a YAML file describes.
+
+    Raises:
+        StudyFileError: with all problems of the file, in its order.
+    """
+    text = read_text(path)
+    return Loader(path, text, parse(text, path)).load()
+
+
+class Loader:
+    """Reads one file; every step adds what it finds wrong to `problems` and goes on with the rest."""
+
+    def __init__(self, path: Path, text: str, root: Node) -> None:
+        self.path = path
+        self.text = text
+        self.root = root
+        self.problems = Problems()
+        self.folder = Path(os.path.abspath(path.parent))
+
+    def load(self) -> StudyConfig:
+        """The study, or StudyFileError."""
+        self._check_keys()
+        name = self._study_name()
+        studies = self._studies()
+        search = self._search()
+        resources = self._built("resources", ResourcesConfig)
+        drafts = self._arms(search)
+        tracking = self._tracking(name, studies)
+        report = self._report(drafts)
+        self._check_together(search, resources, drafts)
+        if self.problems.found:
+            raise StudyFileError(self.path, self.problems.found)
+        arms = tuple(resolved(draft) for draft in drafts)
+        return StudyConfig(
+            study=name,
+            arms=arms,
+            search=search,
+            resources=resources,
+            tracking=tracking,
+            report=report,
+            studies=studies,
+            source=self.text,
+        )
+
+    def place(self, path: str) -> Place:
+        """Where the value at a dotted path stands, or the nearest that the file has."""
+        return self.root.at(tuple(int(step) if step.isdigit() else step for step in path.split(".")))
+
+    def _node(self, name: str) -> Node:
+        """A top-level value; an empty mapping at the top of the file if it is absent."""
+        return (self.root.mapping or {}).get(name) or Node({}, self.root.place)
+
+    def _check_keys(self) -> None:
+        known = list(StudyForm.model_fields)
+        for name in self.root.mapping or {}:
+            if name not in known:
+                self.problems.add(self.root.keys[name], name, unknown_key(name, known, ""))
+        for name in ("study", "data", "teacher", "student", "arms"):
+            if name not in (self.root.mapping or {}):
+                self.problems.add(self.root.place, name, f"is missing; add `{name}:`, as in sweep.yaml")
+
+    def _study_name(self) -> str:
+        node = (self.root.mapping or {}).get("study")
+        if node is not None:
+            self._check_name(node.plain, node.place, "study")
+            if node.value in RESERVED_STUDY_NAMES:
+                self.problems.add(
+                    node.place, "study", f"{node.value!r} is the folder of shared stages; choose another name"
+                )
+        return str(node.plain) if node else ""
+
+    def _check_name(self, name: object, place: Place, path: str) -> None:
+        """Names become folders and words in tables."""
+        if isinstance(name, bool) or (isinstance(name, str) and name.lower() in AMBIGUOUS):
+            said = f"must be a name, but {shown(name)} is a word that YAML readers take for true, false or null"
+            self.problems.add(place, path, f"{said}; choose another")
+        elif not isinstance(name, str):
+            self.problems.add(
+                place, path, f"must be a name, but got {shown(name)}; begin with a letter or put it in quotes"
+            )
+        elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+            said = f"must be 1 to 64 letters, digits, _, - or . and begin with a letter or digit, but got {shown(name)}"
+            self.problems.add(place, path, f"{said}; it names a folder")
+
+    def _studies(self) -> Path:
+        field = StudyForm.model_fields["studies"]
+        node = (self.root.mapping or {}).get("studies")
+        given = read_value(node, field, "studies", self.problems) if node else None
+        folder = Path(os.path.abspath(self.folder / Path(given.value if given else field.default).expanduser()))
+        if folder.exists() and not folder.is_dir():
+            self.problems.add(
+                self.place("studies"), "studies", f"must be a folder, but {str(given and given.value)!r} is a file"
+            )
+        return folder
+
+    def _built(self, name: str, config: type, given: dict[str, Any] | None = None) -> Any:
+        """A section of fixed keys; its defaults where it is wrong, so that checking can go on."""
+        section = read_fields(self._node(name), config, name, self.problems)
+        values = {**(given or {}), **section.values}
+        return config.model_validate(values)
+
+    def _search(self) -> SearchConfig:
+        node = self._node("search")
+        section = read_fields(node, SearchConfig, "search", self.problems, (*OBJECTIVE_KEYS, "objectives"))
+        values = section.values
+        objectives = self._objectives(node)
+        if objectives:
+            values["objectives"] = objectives
+            if len(objectives) > 1:
+                values.setdefault("pruner", "none")
+        return SearchConfig.model_validate(values)
+
+    def _objectives(self, node: Node) -> tuple[Objective, ...]:
+        """The objectives; a single one may stand as `metric` and `direction` in `search` itself."""
+        entries = node.mapping or {}
+        listed = entries.get("objectives")
+        alone = {key: entries[key] for key in OBJECTIVE_KEYS if key in entries}
+        if listed is None:
+            only = Node(alone, node.place, {key: node.keys[key] for key in alone})
+            return self._objective(only, "search") if alone else ()
+        if alone:
+            key = next(iter(alone))
+            message = f"{key!r} and 'objectives' say the same thing; keep one of them"
+            self.problems.add(node.keys[key], join("search", key), message)
+        if not isinstance(listed.value, list) or not listed.value:
+            message = f"must be a list of {{metric, direction}}, but got {shown(listed.plain)}"
+            self.problems.add(listed.place, "search.objectives", message)
+            return ()
+        found = [self._objective(item, f"search.objectives.{index}") for index, item in enumerate(listed.value)]
+        return tuple(objective for one in found for objective in one)
+
+    def _objective(self, node: Node, path: str) -> tuple[Objective, ...]:
+        if isinstance(node.value, str):  # a bare metric
+            node = Node({"metric": node}, node.place, {"metric": node.place})
+        values = read_fields(node, Objective, path, self.problems).values
+        if "direction" not in values:
+            try:
+                values["direction"] = metric_direction(values.get("metric", Objective().metric))
+            except ValueError:
+                pass  # `check_objectives` says so
+        return (Objective(**values),)
+
+    def _arms(self, search: SearchConfig) -> list[Draft]:
+        """The arms that can be made sense of."""
+        study: dict[str, Section | None] = {}
+        for part in ARM_SECTIONS:
+            node = (self.root.mapping or {}).get(part)
+            fixed = part in ("training", "pretraining")
+            if node is None and fixed:
+                study[part] = Section(TrainingConfig, {}, self.root.place, part)
+            else:
+                study[part] = read_part(node, part, part, None, self.problems) if node else None
+        training, pretraining = study["training"], study["pretraining"]
+        assert training is not None and pretraining is not None
+        metric = search.objectives[0].metric
+        if "monitor" not in training.given and metric.startswith("val/"):
+            training.given["monitor"] = Given(metric, training.place, "training.monitor")
+        study["pretraining"] = training.changed_by(pretraining)
+        shared = (self.root.mapping or {}).get("space")
+        drafts: list[Draft] = []
+        for name, node in self._arm_nodes().items():
+            draft = read_arm(name, node, study, shared, self.problems)
+            drafts += [draft] if draft else []
+        if shared is not None and len(drafts) == len(self._arm_nodes()):
+            check_shared_names(shared, drafts, self.problems)
+        return drafts
+
+    def _arm_nodes(self) -> dict[str, Node]:
+        """The arms as written, and before them the arm `none` where the file leaves room for it."""
+        node = (self.root.mapping or {}).get("arms")
+        entries = entries_of(node, "arms", self.problems) if node else {}
+        if node and node.mapping == {}:
+            self.problems.add(node.place, "arms", "must hold one arm or more; add for example `none: {method: none}`")
+        for name in entries:
+            self._check_name(name, node.keys[name] if node else self.root.place, join("arms", name))
+        methods = {name: arm.plain.get("method", name) if arm.mapping else name for name, arm in entries.items()}
+        baseline = self._node("report").plain.get("baseline") if self._node("report").mapping else None
+        if entries and "none" not in methods.values() and "none" not in entries and baseline in (None, "none"):
+            return {"none": Node({}, node.place if node else self.root.place), **entries}
+        return entries
+
+    def _tracking(self, name: str, studies: Path) -> TrackingConfig:
+        defaults = {"uri": f"sqlite:///{studies}/mlflow.db", "experiment": name or "study"}
+        tracking: TrackingConfig = self._built("tracking", TrackingConfig, defaults)
+        scheme, _, rest = tracking.uri.partition(":")
+        if scheme.split("+")[0] not in TRACKING_SCHEMES:
+            said = f"must be an address or a database, but got {tracking.uri!r}, and MLflow gives up its file store"
+            remedy = "write for example sqlite:///mlflow.db or http://host:5000"
+            self.problems.add(self.place("tracking.uri"), "tracking.uri", f"{said}; {remedy}")
+        if scheme == "sqlite" and rest.startswith("///") and not rest.startswith("////"):
+            path = os.path.abspath(self.folder / rest.removeprefix("///"))
+            return tracking.model_copy(update={"uri": f"sqlite:///{path}"})
+        return tracking
+
+    def _report(self, drafts: list[Draft]) -> ReportConfig:
+        arms = [draft.name for draft in drafts]
+        without = [draft.name for draft in drafts if draft.sections["method"].values["method"] == "none"]
+        default = (without or arms or ["none"])[0]
+        report: ReportConfig = self._built("report", ReportConfig, {"baseline": default})
+        known = [*arms, *(self._node("arms").mapping or {})]
+        if known and report.baseline not in known:
+            found = nearest(report.baseline, known)
+            message = f"must be an arm ({', '.join(dict.fromkeys(known))}), but got {report.baseline!r}"
+            place = self.place("report.baseline")
+            self.problems.add(place, "report.baseline", f"{message}; did you mean {found}?" if found else message)
+        return report
+
+    def _check_together(self, search: SearchConfig, resources: ResourcesConfig, drafts: list[Draft]) -> None:
+        """What has to fit together."""
+        built = [
+            draft for draft in drafts if all([build(section, self.problems) for section in draft.sections.values()])
+        ]
+        whole = [draft for draft in built if draft.whole]
+        for draft in whole:
+            check_arm(draft, self.problems)
+        check_divisible(resources.workers, whole, self.problems)
+        check_objectives(search, self.place, drafts, self.problems)
+        check_search(search, self.place, drafts, self.problems)
+        check_resources(resources, self.place, self.problems)
+
+
+def resolved(draft: Draft) -> Arm:
+    """The arm that a draft without problems describes."""
+    values = {part: section.values for part, section in draft.sections.items()}
+    for name in draft.space:
+        part, key = target(draft, name).split(".")
+        values[part][key] = anchor(draft, name)
+    space = {name: swept.domain for name, swept in draft.space.items()}
+    return Arm(name=draft.name, base=TrialConfig.model_validate(values), space=space)
