@@ -5,7 +5,7 @@ reads a file, so every number can be checked by hand.
 """
 
 from statistics import fmean, stdev
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -15,6 +15,7 @@ from search_spaces.domains import Value
 from study.config import StudyConfig
 from study.groups import Group, best_group, collect_groups
 from study.store import StudyStore
+from trainables.metrics import Direction
 
 LEVEL = 0.05
 """Significance level of every statement, and one minus the coverage of every interval."""
@@ -80,7 +81,7 @@ class StudyResults(NamedTuple):
     """Key of the (first) objective."""
     test_metric: str
     """Key of the same metric on the test split."""
-    direction: Literal["maximize", "minimize"]
+    direction: Direction
     baseline: str
     arms: tuple[ArmResult, ...]
 
