@@ -84,6 +84,8 @@ class ResourcesConfig(Frozen):
     """Trials that run at the same time, each in its own slot of workers."""
     ray: str = "auto"
     """`auto` starts a local Ray for this study; an address joins a running cluster."""
+    checkpoint_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """Least time between two checkpoints of a trial; what a kill can cost of an unfinished trial."""
 
 
 class TrackingConfig(Frozen):

@@ -1,0 +1,97 @@
+"""Slots: long-lived Ray Train worker groups that train one trial after another."""
+
+import logging
+import threading
+import uuid
+from pathlib import Path
+from typing import Any
+
+import ray.train
+from ray.train.torch import TorchConfig, TorchTrainer
+
+from study.config import ResourcesConfig, StudyConfig
+from trainables.worker import SlotConfig, run_slot
+
+logger = logging.getLogger(__name__)
+
+RESTARTS = 5
+"""How often a slot's TorchTrainer is started again after its controller died. Worker groups that die are restarted
+by Ray Train itself; the mailbox counts those by trial."""
+
+
+class Slots:
+    """`concurrency` TorchTrainers, each driven by a thread until the mailbox closes."""
+
+    def __init__(self, study: StudyConfig, mailbox: str, namespace: str, storage: Path) -> None:
+        self.study, self.storage = study, storage
+        self._error: list[BaseException] = []
+        local = study.resources.workers == 0
+        count = 1 if local else study.resources.concurrency
+        settings = [
+            SlotConfig(
+                slot=number,
+                mailbox=mailbox,
+                namespace=namespace,
+                stages=str(study.stages_directory.resolve()),
+                threads=max(1, int(study.resources.cpus)),
+                checkpoint_seconds=study.resources.checkpoint_seconds,
+            )
+            for number in range(count)
+        ]
+        self.threads = [
+            threading.Thread(target=self._serve, args=(config,), name=f"slot-{config.slot}", daemon=True)
+            for config in settings
+        ]
+
+    def start(self) -> None:
+        """Begin to start every worker group; returns at once."""
+        for thread in self.threads:
+            thread.start()
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the slots to end (the mailbox must be closed); whether all did."""
+        for thread in self.threads:
+            thread.join(timeout)
+        return not any(thread.is_alive() for thread in self.threads)
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why a slot gave up, if one did."""
+        return self._error[0] if self._error else None
+
+    def _serve(self, config: SlotConfig) -> None:
+        for attempt in range(RESTARTS):
+            try:
+                self._trainer(config).fit()
+                return
+            except Exception as error:
+                logger.exception("slot %s ended (attempt %s of %s)", config.slot, attempt + 1, RESTARTS)
+                if attempt == RESTARTS - 1 or not ray.is_initialized():
+                    self._error.append(error)
+                    return
+
+    def _trainer(self, config: SlotConfig) -> TorchTrainer:
+        """A TorchTrainer under a name of its own: a known name would silently resume from its old checkpoints."""
+        resources = self.study.resources
+        return TorchTrainer(
+            run_slot,
+            train_loop_config=config._asdict(),
+            scaling_config=scaling(resources),
+            # NCCL refuses several ranks on one GPU, so a share of a GPU speaks gloo.
+            torch_config=TorchConfig(backend="nccl" if resources.gpus >= 1 else "gloo"),
+            run_config=ray.train.RunConfig(
+                name=f"slot-{config.slot}-{uuid.uuid4().hex[:8]}",
+                storage_path=str(self.storage.resolve()),
+                failure_config=ray.train.FailureConfig(max_failures=-1),
+            ),
+        )
+
+
+def scaling(resources: ResourcesConfig) -> ray.train.ScalingConfig:
+    """How many workers, and what each may use."""
+    if resources.workers == 0:
+        return ray.train.ScalingConfig(num_workers=0, use_gpu=resources.gpus > 0)
+    each: dict[str, Any] = {"CPU": resources.cpus}
+    if resources.gpus:
+        each["GPU"] = resources.gpus
+    return ray.train.ScalingConfig(num_workers=resources.workers, use_gpu=resources.gpus > 0, resources_per_worker=each)
