@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
+from study.changes import differences
 from study.config import StudyConfig
 from trainables.files import read_json, write_bytes, write_json
 
@@ -94,22 +96,29 @@ def set_aside(directory: Path) -> Path | None:
         return directory.rename(aside)
 
 
-def check_same_study(study: StudyConfig, path: Path) -> None:
-    """Raise StudyRefused, with every difference, if stored results could not be compared with this file's."""
-    from study.changes import blocking_differences
+def check_changes(study: StudyConfig, path: Path) -> list[str]:
+    """What the file has changed since the study was last run, one line each; nothing for a new study.
 
-    differences = blocking_differences(study)
-    if differences:
+    Raises:
+        StudyRefused: with the differences, if results of both could not be compared.
+
+    """
+    try:
+        stored = read_json(study.directory / "study.json")
+    except FileNotFoundError:
+        return []
+    ways = "--fresh sets the old study aside and begins anew; another name under `study:` keeps both"
+    try:
+        changed = differences(StudyConfig.model_validate(stored), study)
+    except ValidationError as error:
         raise StudyRefused(
-            "\n".join(
-                [
-                    f"{path}: {study.directory} holds results that this file's could not be compared with:",
-                    *(f"  {difference}" for difference in differences),
-                    "Two ways on: `--fresh` sets the old study aside and begins anew; another name under `study:` "
-                    "keeps both.",
-                ]
-            )
-        )
+            f"{path}: {study.directory} was written by another version of this program, which wrote "
+            f"{error.error_count()} values of study.json otherwise; {ways}"
+        ) from error
+    if changed.blocking:
+        lines = [f"{path}: the results in {study.directory} cannot be compared with what the file now asks for"]
+        raise StudyRefused("\n".join([*lines, *(f"  {line}" for line in changed.blocking), ways]))
+    return changed.harmless
 
 
 def record_study(study: StudyConfig) -> None:

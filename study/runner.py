@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from study.config import StudyConfig
-from study.directory import StudyRefused, check_same_study, claimed, record_study, set_aside
+from study.directory import StudyRefused, check_changes, claimed, record_study, set_aside
 from study.events import Event
 from study.load import load
 from study.logs import captured_output
@@ -48,13 +48,15 @@ def run_study(path: Path, fresh: bool = False, json_file: Path | None = None) ->
     study = load(path)
     aside = set_aside(study.directory) if fresh else None
     with claimed(study.directory):
-        check_same_study(study, path)
+        changes = check_changes(study, path)
         record_study(study)
         log = study.directory / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
         with captured_output(log) as console:
             run = Run(study, path, console)
             if aside:
                 run.say(f"The old study is now {aside}")
+            for change in changes:
+                run.say(f"The file has changed: {change}")
             run.say(f"Study {study.study}; what Ray and MLflow say goes to {log}")
             return run.main(json_file)
 
