@@ -6,9 +6,9 @@ from typing import NamedTuple
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from search_spaces.domains import Choice, Domain, FloatRange, IntRange, Value
+from search_spaces.domains import Choice, Domain, Value
 from search_spaces.explain import nearest, not_a_choice
-from search_spaces.space import ValueProblem, domain_from, names_of
+from search_spaces.space import ValueProblem, declared_domains, domain_from, names_of
 from study.form import ARM_SECTIONS
 from study.problems import Place, Problems
 from study.sections import Given, Section, entries_of, read_fields, read_tagged, twice
@@ -147,9 +147,16 @@ def canonical(method: type[BaseModel], part: str, field: str) -> str:
 
 
 def known_names(sections: dict[str, Section]) -> list[str]:
-    """Every name that a space may use."""
-    plain = [name for part in ("method", "training") for name in names_of(sections[part].config)]
-    return plain + [f"{part}.{name}" for part, section in sections.items() for name in names_of(section.config)]
+    """Every name that a space may use, those with a default range first."""
+    first: list[str] = []
+    others: list[str] = []
+    for part in ("method", *(part for part in sections if part != "method")):
+        config = sections[part].config
+        for name, field in names_of(config).items():
+            if f"{part}.{field}" not in TAGS:
+                names = first if name in declared_domains(config) else others
+                names += [name] * (part in ("method", "training")) + [f"{part}.{name}"] * (part != "method")
+    return first + others
 
 
 def read_space(draft: Draft, node: Node, path: str, fixed: set[str], problems: Problems) -> None:
@@ -174,8 +181,8 @@ def read_space(draft: Draft, node: Node, path: str, fixed: set[str], problems: P
         elif canonical_name in fixed:
             message = f"{name!r} is swept here and has a fixed value in the same arm; remove one of the two"
             problems.add(node.keys[name], where, message)
-        elif domain := read_domain(value, field, where, problems):
-            draft.space[canonical_name] = Swept(domain, value, where)
+        elif swept := read_swept(value, field, where, problems):
+            draft.space[canonical_name] = swept
 
 
 def about_unknown_section(draft: Draft, name: str) -> bool:
@@ -191,9 +198,8 @@ def add_shared(draft: Draft, shared: Node, fixed: set[str], problems: Problems) 
         if found is None or found[0] in draft.space or found[0] in fixed or found[2] in TAGS:
             continue
         canonical_name, field, _ = found
-        path = join("space", canonical_name)
-        if domain := read_domain(value, field, path, problems):
-            draft.space[canonical_name] = Swept(domain, value, path)
+        if swept := read_swept(value, field, join("space", canonical_name), problems):
+            draft.space[canonical_name] = swept
 
 
 def check_shared_names(shared: Node, drafts: list[Draft], problems: Problems) -> None:
@@ -219,14 +225,18 @@ def check_shared_names(shared: Node, drafts: list[Draft], problems: Problems) ->
                 written[match[0]] = name
 
 
-def read_domain(node: Node, field: FieldInfo, path: str, problems: Problems) -> FloatRange | IntRange | Choice | None:
-    """The domain that `node` describes for `field`."""
+def read_swept(node: Node, field: FieldInfo, path: str, problems: Problems) -> Swept | None:
+    """What `node` sweeps; of a list with wrong choices, the right ones, so that those are checked further."""
     try:
-        return domain_from(node.plain, field)
+        return Swept(domain_from(node.plain, field), node, path)
     except ValueProblem as problem:
         for fault in problem.faults:
             problems.add(node.at(fault.location), path, fault.message)
-        return None
+        wrong = {fault.location[0] for fault in problem.faults if fault.location}
+    if isinstance(node.value, list) and wrong:
+        rest = Node([item for index, item in enumerate(node.value) if index not in wrong], node.place)
+        return read_swept(rest, field, path, problems) if rest.value else None
+    return None
 
 
 def unknown_name(name: str, known: list[str], draft: Draft | None) -> str:
@@ -239,7 +249,5 @@ def unknown_name(name: str, known: list[str], draft: Draft | None) -> str:
         return f"{said}; write {' or '.join(dict.fromkeys(dotted))}"
     guess = nearest(name, known)
     return (
-        f"{said}; did you mean {guess}?"
-        if guess
-        else f"{said}; sweep one of {', '.join(list(dict.fromkeys(known))[:12])}, ..."
+        f"{said}; did you mean {guess}?" if guess else f"{said}; there are {', '.join(dict.fromkeys(known[:12]))}, ..."
     )
