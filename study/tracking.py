@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
@@ -54,6 +54,10 @@ class TrackingUnavailable(Exception):
     """MLflow could not be brought up to date. The store is complete all the same, and a later sync catches up."""
 
 
+class TrackingBusy(TrackingUnavailable):
+    """Another process is writing this study's view: the running study, as a rule."""
+
+
 class TrackingSummary(NamedTuple):
     """Where the view is."""
 
@@ -85,17 +89,21 @@ class Tracker:
         return TrackingSummary(tracking.uri, tracking.experiment, writer.experiment_id, run_id)
 
     @contextmanager
-    def open(self) -> Iterator[Writer]:
-        """The one writer of this study's view until the block ends. Raises TrackingUnavailable."""
+    def open(self, only_read: bool = False) -> Iterator[Writer]:
+        """The one writer of this study's view until the block ends, or a reader beside it.
+
+        Raises TrackingBusy if another process is writing, TrackingUnavailable if the backend is away or refuses.
+        """
         self.store.directory.mkdir(parents=True, exist_ok=True)
         uri = self.study.tracking.uri
+        path = self.store.directory / ".tracking.lock"
         try:
-            with FileLock(self.store.directory / ".tracking.lock", timeout=LOCK_SECONDS):
+            with nullcontext() if only_read else FileLock(path, timeout=LOCK_SECONDS):
                 with environment(ENVIRONMENT):
                     writer = Writer(self.study, self.store, connect(uri), study_key(self.store))
                 yield writer
         except Timeout as error:
-            raise TrackingUnavailable(
+            raise TrackingBusy(
                 f"another process is writing the MLflow view of {self.store.directory}; it is kept up to date while "
                 "the study runs, so sync again when that has ended"
             ) from error

@@ -82,7 +82,9 @@ def group_content(group: Group, study: StudyConfig, store: StudyStore) -> RunCon
     settled = is_settled(group)
     points = []
     if settled:
-        points = summary_points(group, end) + curve_points(mean_history(group), start, end)
+        points = summary_points(group, study.search.objectives[0].metric, end) + curve_points(
+            mean_history(group), start, end
+        )
     tags = {"arm": group.arm, "group_id": group.group_id, "status": group.status, "number": str(group.number)}
     return RunContent(
         kind="group",
@@ -92,13 +94,13 @@ def group_content(group: Group, study: StudyConfig, store: StudyStore) -> RunCon
         start=start,
         end=end,
         tags=tags,
-        params=parameters(config, group.arm, group.params),
+        params=parameters(config, group.arm, study),
         points=points,
         settled=settled,
     )
 
 
-def trial_content(trial: TrialRecord, group: Group, store: StudyStore) -> RunContent:
+def trial_content(trial: TrialRecord, group: Group, study: StudyConfig, store: StudyStore) -> RunContent:
     """The run of one seed of a finished trial: its own curves and, if it is complete, its final metrics."""
     assert trial.result is not None
     result = trial.result
@@ -124,7 +126,7 @@ def trial_content(trial: TrialRecord, group: Group, store: StudyStore) -> RunCon
         start=start,
         end=end,
         tags=tags,
-        params=parameters(trial.config, group.arm, group.params) | {"seed": str(trial.config.seed)},
+        params=parameters(trial.config, group.arm, study) | {"seed": str(trial.config.seed)},
         points=[Point(name, value, end, 0) for name, value in sorted(final.items())]
         + curve_points(trial.history, start, end),
         settled=True,
@@ -156,15 +158,17 @@ def is_settled(group: Group) -> bool:
     return group.status == "pruned" or sum(1 for trial in group.trials if trial.result) == len(group.seeds)
 
 
-def summary_points(group: Group, timestamp: int) -> list[Point]:
-    """Mean, sample standard deviation and number of the complete seeds, for each final metric."""
+def summary_points(group: Group, objective: str, timestamp: int) -> list[Point]:
+    """Mean, sample standard deviation and number of the complete seeds, for each final metric, the objective first."""
     complete = [trial.result for trial in group.trials if trial.result and trial.result.status == "complete"]
-    points = [Point("n_seeds", float(len(complete)), timestamp, 0)] if complete else []
-    for name in sorted({name for result in complete for name in result.metrics}):
+    points = []
+    for name in sorted(
+        {name for result in complete for name in result.metrics}, key=lambda name: (name != objective, name)
+    ):
         mean, std = group.mean(name), group.std(name)
         points += [Point(name, mean, timestamp, 0)] if mean is not None else []
         points += [Point(f"{name}_std", std, timestamp, 0)] if std is not None else []
-    return points
+    return points + ([Point("n_seeds", float(len(complete)), timestamp, 0)] if complete else [])
 
 
 def mean_history(group: Group) -> list[EpochReport]:
@@ -206,19 +210,27 @@ def group_name(arm: str, params: Params) -> str:
     return " ".join([arm, *values])
 
 
-def parameters(config: TrialConfig, arm: str, swept: Params) -> dict[str, str]:
-    """Everything that determines the result, by canonical name, the swept values first. The seed is left out."""
-    flat: dict[str, JsonValue] = {}
-    canonical = config.canonical()
-    method = canonical["method"]
-    assert isinstance(method, dict)
-    for section, values in canonical.items():
-        for name, value in values.items() if isinstance(values, dict) else ():
-            short = section == "method" or (section == "training" and name not in method)
-            flat[name if short else f"{section}.{name}"] = value
-    first = {name: flat[name] for name in swept if name in flat}
-    named = first | {"arm": arm, "method": method["method"]} | flat
-    return {name: value_text(value) for name, value in named.items() if value is not None}
+def parameters(config: TrialConfig, arm: str, study: StudyConfig) -> dict[str, str]:
+    """Everything that determines the result but the seed.
+
+    What any arm sweeps stands first and under its canonical name, in every arm; what is the same in all trials under
+    its path (`training.epochs`). MLflow sorts by name and preselects the first ones that differ, so the comparison of
+    two groups opens on the arm and the swept values.
+    """
+    names = {study.arm(arm).path(name): name for name in swept_names(study)}
+    paths: dict[str, JsonValue] = {}
+    for section, values in config.canonical().items():
+        if isinstance(values, dict):
+            paths |= {f"{section}.{name}": value for name, value in values.items()}
+    first = {name: paths[path] for path, name in names.items() if path in paths}
+    rest = {path: value for path, value in paths.items() if path not in names and path != "method.method"}
+    flat = {"arm": arm, **first, "method": paths["method.method"], **rest}
+    return {name: value_text(value) for name, value in flat.items() if value is not None}
+
+
+def swept_names(study: StudyConfig) -> list[str]:
+    """Every hyperparameter that any arm sweeps, once, in the order of the study file."""
+    return list(dict.fromkeys(name for arm in study.arms for name in arm.space))
 
 
 def value_text(value: JsonValue) -> str:

@@ -7,6 +7,7 @@ zlib-compressed, base64, after the word `deflate;`. The page applies it when the
 import base64
 import json
 import zlib
+from typing import Literal
 from urllib.parse import quote, urlencode
 
 from pydantic import JsonValue
@@ -14,7 +15,7 @@ from pydantic import JsonValue
 from study.config import Objective, StudyConfig
 from study.groups import Group, best_group
 from study.store import StudyStore
-from study.tracking_content import CURVE, group_name
+from study.tracking_content import CURVE, group_name, swept_names
 
 VIEW_TAG = "mlflow.sharedViewState."
 """Prefix of the experiment tags in which MLflow's UI keeps shared views."""
@@ -31,22 +32,27 @@ def experiment_tags(
 ) -> dict[str, str]:
     """The tags of the experiment; `runs` gives the MLflow run of each group id."""
     return {
-        "mlflow.note.content": note(study, store, groups, experiment_id, runs)[:NOTE_LIMIT],
+        "mlflow.note.content": note(study, store, groups, study_key, experiment_id, runs)[:NOTE_LIMIT],
         "mlflow.experimentKind": "custom_model_development",
         "mlflow.experiment.primaryMetric.name": study.search.objectives[0].metric,
         f"{VIEW_TAG}{study_key}": encode_view(view_state(study, study_key)),
     }
 
 
-def training_link(experiment_id: str, study_key: str) -> str:
-    """The page with the runs table and charts, after the server's address."""
-    query = {"compareRunsMode": "CHART", "workflowType": "machine_learning", "viewStateShareKey": study_key}
+def training_link(experiment_id: str, study_key: str, mode: Literal["TABLE", "CHART"] = "TABLE") -> str:
+    """The page with the runs table or the charts (one click apart), after the server's address."""
+    query = {"compareRunsMode": mode, "workflowType": "machine_learning", "viewStateShareKey": study_key}
     return f"/#/experiments/{experiment_id}/runs?{urlencode(query)}"
 
 
 def comparison_link(experiment_id: str, run_ids: list[str]) -> str:
     """The page that compares runs, after the server's address."""
-    return f"/#/compare-runs?runs={quote(json.dumps(run_ids))}&experiments={quote(json.dumps([experiment_id]))}"
+    query = {
+        "runs": json.dumps(run_ids),
+        "experiments": json.dumps([experiment_id]),
+        "workflowType": "machine_learning",
+    }
+    return f"/#/compare-runs?{urlencode(query, quote_via=quote)}"
 
 
 def best_groups(study: StudyConfig, groups: list[Group]) -> list[Group]:
@@ -59,42 +65,60 @@ def best_groups(study: StudyConfig, groups: list[Group]) -> list[Group]:
     return [group for group in found if group]
 
 
-def note(study: StudyConfig, store: StudyStore, groups: list[Group], experiment_id: str, runs: dict[str, str]) -> str:
-    """The Markdown above the runs table."""
-    search = study.search
-    objective = search.objectives[0]
-    rows = [best_row(group, objective, experiment_id, runs) for group in best_groups(study, groups)]
-    table = ["| arm | best configuration | " + f"{objective.metric} (mean ± std) | n |", "|---|---|---|---|", *rows]
-    arms = ", ".join(f"`{arm.name}` ({', '.join(arm.space) or 'nothing swept'})" for arm in study.arms)
-    report = store.directory / "report"
-    return "\n".join(
-        [
-            f"# Study `{study.study}`",
-            "",
-            f"{len(study.arms)} arms: {arms}. Per arm {search.trials} configurations ({search.sampler}, pruner "
-            f"{search.pruner}), each with {len(search.seeds)} seeds; {objective.direction} `{objective.metric}`.",
-            "",
-            *(table if rows else ["No configuration is complete yet."]),
-            "",
-            f"Report: `{report}` and the artifacts of the run named `study`. Store: `{store.directory}`.",
-            "",
-            "**How to read the runs.** A run on top is one configuration, the runs under it are its seeds. "
-            f"`{objective.metric}` is the mean over the complete seeds at the selected epoch, `{objective.metric}_std` "
-            f"its standard deviation, `n_seeds` their number; `{CURVE}{objective.metric}` is the curve over epochs. "
-            "Loss terms are unweighted. A pruned or failed run has curves and no final metrics; tag `status` says "
-            "which, tag `error` why. A configuration whose seeds are not all done is scheduled and has no metrics.",
-        ]
-    )
+def note(
+    study: StudyConfig, store: StudyStore, groups: list[Group], study_key: str, experiment_id: str, runs: dict[str, str]
+) -> str:
+    """The Markdown above the runs table. While it is folded up, MLflow's UI shows its first line."""
+    search, objective = study.search, study.search.objectives[0]
+    best = best_groups(study, groups)
+    arms = "; ".join(f"`{arm.name}` ({', '.join(arm.space) or 'nothing swept'})" for arm in study.arms)
+    charts = training_link(experiment_id, study_key, "CHART").removeprefix("/")
+    compared = comparison_link(experiment_id, [runs[group.group_id] for group in best]).removeprefix("/")
+    lines = [
+        f"**Study {study.study}**: {headline(study, best)}",
+        "",
+        f"Arms and what they sweep: {arms}. Per arm {search.trials} configurations (sampler {search.sampler}, pruner "
+        f"{search.pruner}), each with {len(search.seeds)} seeds; {objective.direction} `{objective.metric}`.",
+        "",
+        f"| arm | best configuration | {objective.metric}, mean ± std | n |",
+        "|---|---|---|---|",
+        *[best_row(group, objective, experiment_id, runs) for group in best],
+        "",
+        f"[Charts]({charts})" + (f" · [The best of each arm, compared]({compared})" if best else ""),
+        "",
+        f"Report: `{store.directory / 'report'}`, also among the artifacts of the run named `study`.",
+        "",
+        "How to read the runs: a run is one configuration, the runs nested under it are its seeds. "
+        f"`{objective.metric}` is the mean over the complete seeds, each at its selected epoch; "
+        f"`{objective.metric}_std` the sample standard deviation; `n_seeds` the number of seeds; "
+        f"`{CURVE}{objective.metric}` the mean curve over epochs. Loss terms are unweighted. Pruned and failed trials "
+        "have curves and no final metrics: the tag `status` says which, `error` why. A configuration with seeds still "
+        "to come is `scheduled` and has no metrics.",
+    ]
+    return "\n".join(lines)
+
+
+def headline(study: StudyConfig, best: list[Group]) -> str:
+    """The best arm's result in one line."""
+    objective = study.search.objectives[0]
+    top = best_group(best, objective.metric, objective.direction)
+    if top is None:
+        return "no configuration is complete yet"
+    return f"best {objective.metric} {mean_text(top, objective.metric)} by {group_name(top.arm, top.params)}"
+
+
+def mean_text(group: Group, metric: str) -> str:
+    """`0.7495 ± 0.016`, without the spread below two seeds."""
+    mean, std = group.mean(metric), group.std(metric)
+    return f"{mean:.4g}" + (f" ± {std:.2g}" if std is not None else "")
 
 
 def best_row(group: Group, objective: Objective, experiment_id: str, runs: dict[str, str]) -> str:
     """One line of the note's table, with a link to the run."""
-    mean, std = group.mean(objective.metric), group.std(objective.metric)
-    value = f"{mean:.4g}" + (f" ± {std:.2g}" if std is not None else "")
     name = group_name(group.arm, group.params).removeprefix(f"{group.arm} ")
     run = runs.get(group.group_id)
     label = f"[{name}](#/experiments/{experiment_id}/runs/{run})" if run else name
-    return f"| {group.arm} | {label} | {value} | {len(group.values(objective.metric))} |"
+    return f"| {group.arm} | {label} | {mean_text(group, objective.metric)} | {len(group.values(objective.metric))} |"
 
 
 def encode_view(state: dict[str, JsonValue]) -> str:
@@ -127,11 +151,6 @@ def view_state(study: StudyConfig, study_key: str) -> dict[str, JsonValue]:
 def column(kind: str, name: str) -> str:
     """A column's name in MLflow's UI."""
     return f"{kind}.`{name}`"
-
-
-def swept_names(study: StudyConfig) -> list[str]:
-    """Every hyperparameter that any arm sweeps, once, in the order of the study file."""
-    return list(dict.fromkeys(name for arm in study.arms for name in arm.space))
 
 
 def sections() -> list[JsonValue]:

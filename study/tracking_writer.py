@@ -68,7 +68,7 @@ class Writer:
             return
         parent = self.log(group_content(group, self.study, self.store))
         for trial in finished:
-            self.log(trial_content(trial, group, self.store), parent)
+            self.log(trial_content(trial, group, self.study, self.store), parent)
         self.done.add(key)
 
     def sync_study(self, groups: list[Group]) -> str:
