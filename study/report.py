@@ -1,0 +1,102 @@
+"""The report of a study, made from its directory alone: one HTML file, the same as Markdown, tables and figures.
+
+    report/report.html      everything inside; can be mailed and printed
+           report.md        refers to figures/
+           tables/*.csv     raw values
+           figures/*.svg *.png
+
+Published numbers beside the measured ones belong between the arms table and the best configurations.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.table import Table
+
+from study.config import StudyConfig
+from study.groups import collect_groups
+from study.notation import metric_name, show_p, show_params, show_summary
+from study.report_csv import csv_files
+from study.report_document import Block, Heading, Items, to_html, to_markdown
+from study.report_figures import Drawn, draw_figures
+from study.report_findings import findings
+from study.report_sections import ended, introduction, provenance, reading, silent_choices, work
+from study.report_tables import arms_table_block, best_table
+from study.stats import StudyResults, study_results
+from study.store import StudyStore
+from trainables.files import write_bytes
+
+
+def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, float | None] | None = None) -> Path:
+    """Write the report of whatever the store holds, finished or not.
+
+    `timing` holds seconds of the present run by name (`wall`, `training`, `orchestration_per_trial`), if there is one.
+    Returns the path of `report.html`. Equal stores give equal tables and figures; only the last line has a date.
+    """
+    results = study_results(study, collect_groups(study, store))
+    figures = draw_figures(study, results, store)
+    blocks = contents(study, results, store, figures, timing)
+    title = f"Study {study.study}"
+    end = f"Made from {store.directory.name}/ on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
+    directory = store.directory / "report"
+    files = {f"tables/{name}": data for name, data in csv_files(study, results).items()}
+    for figure in figures:
+        files |= {f"figures/{figure.name}.svg": figure.svg, f"figures/{figure.name}.png": figure.png}
+    files["report.md"] = to_markdown(title, blocks, end).encode()
+    files["report.html"] = to_html(title, blocks, end).encode()
+    for name, data in files.items():
+        write_bytes(directory / name, data)
+    remove_stale(directory / "figures", files)
+    return directory / "report.html"
+
+
+def remove_stale(directory: Path, files: dict[str, bytes]) -> None:
+    """Delete figures of an earlier report that the present one no longer has."""
+    for path in directory.glob("*.*"):
+        if path.suffix in (".svg", ".png") and f"{directory.name}/{path.name}" not in files:
+            path.unlink()
+
+
+def contents(
+    study: StudyConfig,
+    results: StudyResults,
+    store: StudyStore,
+    figures: list[Drawn],
+    timing: Mapping[str, float | None] | None,
+) -> list[Block]:
+    """The blocks of the report, in order."""
+    drawn = {figure.name: figure for figure in figures}
+    main = [drawn.pop(name) for name in ("seed_spread", "h_curve", "spectra") if name in drawn]
+    return [
+        *introduction(study, results),
+        Heading("What was found"),
+        Items(tuple(findings(study, results))),
+        Heading("Results"),
+        arms_table_block(results),
+        best_table(results),
+        *main,
+        *reading(results),
+        *([Heading("Training and search"), *drawn.values()] if drawn else []),
+        *ended(results),
+        *work(results, timing),
+        *silent_choices(study),
+        *provenance(study, store),
+    ]
+
+
+def arms_table(study: StudyConfig, store: StudyStore) -> Table:
+    """The result for the terminal: each arm's best configuration and its corrected p-value against the baseline."""
+    results = study_results(study, collect_groups(study, store))
+    table = Table(caption=f"best configuration of each arm by {metric_name(results.metric)}, mean ± std over n seeds")
+    table.add_column("arm")
+    table.add_column("best hyperparameters", overflow="fold")
+    for name in (metric_name(results.metric), metric_name(results.test_metric), "n"):
+        table.add_column(name, justify="right")
+    table.add_column(f"p vs {results.baseline}\n(Welch, Holm)", justify="right")
+    for row in results.arms:
+        corrected = "baseline" if row.comparison is None else show_p(row.comparison.holm)
+        params = show_params(row.best.params) if row.best else "no complete configuration"
+        shown = [show_summary(row.objective, results.metric), show_summary(row.test, results.test_metric)]
+        table.add_row(row.arm, params, *shown, str(row.test.n if row.test else 0), corrected)
+    return table
