@@ -138,9 +138,6 @@ def data_faults(config: TrialConfig) -> list[Incompatibility]:
         for split, size in (("train", shape.train), ("val", shape.val), ("test", shape.test))
         if size < 1
     ]
-    labels = getattr(config.data, "labels", None)
-    if isinstance(labels, int) and labels > shape.train:
-        found.append(faulty("data", ("labels",), f"must be at most the {shape.train} training pairs, but got {labels}"))
     for part in ("training", "pretraining"):
         training: TrainingConfig = getattr(config, part)
         if training.batch_size > shape.train:

@@ -101,7 +101,7 @@ class ReportConfig(Frozen):
     """What the report compares."""
 
     baseline: str
-    """Arm that every other arm is tested against."""
+    """Arm that every other arm is tested against. Default: the arm without distillation."""
 
 
 class Arm(Frozen):
