@@ -86,15 +86,15 @@ METRICS: dict[str, Metric] = {
 
 @torch.no_grad()
 def evaluate(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> dict[str, float]:
-    """Every metric by name. The device is waited for once.
+    """Every metric by name, computed in float64, so that 147 of 200 is 0.735. The device is waited for once.
 
     Raises:
         ValueError: if there are no rows.
+
     """
     if not len(labels):
         raise ValueError("a metric needs at least one row, but the split is empty")
-    wide = logits.float() if logits.dtype in (torch.bfloat16, torch.float16) else logits
-    values = torch.stack([metric.compute(wide, labels) for metric in METRICS.values()])
+    values = torch.stack([metric.compute(logits.double(), labels) for metric in METRICS.values()])
     return dict(zip(METRICS, values.tolist(), strict=True))
 
 
@@ -115,6 +115,7 @@ def metric_direction(key: str) -> Direction:
 
     Raises:
         ValueError: if nothing is logged under `key`, or if it is no measure of quality (`train/lr`).
+
     """
     split, _, name = key.partition("/")
     if split in ("val", "test") and name in METRICS:

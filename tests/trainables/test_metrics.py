@@ -57,6 +57,7 @@ def test_known_values() -> None:
     assert even["macro_f1"] == pytest.approx((6 / 7 + 0) / 2)
     assert even["top5_accuracy"] == 1.0
     certain = evaluate(1000 * torch.eye(3), torch.arange(3))
+    assert evaluate(torch.eye(200)[[0] * 147 + [1] * 53], torch.zeros(200, dtype=torch.int64))["accuracy"] == 0.735
     assert certain == {name: 1.0 if METRICS[name].direction == "maximize" else 0.0 for name in METRICS}
 
 

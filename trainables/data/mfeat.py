@@ -57,6 +57,7 @@ def load(config: MfeatConfig) -> PairedData:
 
     Raises:
         FileNotFoundError: if the shipped file is missing.
+
     """
     with np.load(io.BytesIO(raw_bytes())) as arrays:
         labels = arrays["label"].astype(np.int64)

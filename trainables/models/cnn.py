@@ -60,6 +60,7 @@ def build_cnn(config: CNNConfig, input_shape: tuple[int, ...], num_classes: int)
 
     Raises:
         ValueError: if the input is no image, or too small an image for that many blocks.
+
     """
     if len(input_shape) != 3:
         raise ValueError(
