@@ -114,7 +114,7 @@ class StageStore:
 
     def take_usage(self) -> Usage:
         """What was computed and reused since the last call."""
-        usage = Usage(tuple(self._computed), tuple(self._reused), self._seconds, sum(self._reused.values()))
+        usage = Usage(tuple(self._computed), tuple(self._reused), self._seconds, sum(self._reused.values(), 0.0))
         self._computed, self._reused, self._seconds = [], {}, 0.0
         return usage
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int
@@ -43,6 +43,7 @@ class NonFiniteLossError(RuntimeError):
         super().__init__(f"loss is not finite at step {step} (epoch {epoch}): {values}; try a lower lr")
 
 
+@runtime_checkable
 class Checkpoint(Protocol):
     """Where a training's state is kept between attempts."""
 
