@@ -147,7 +147,8 @@ def describe(event: Event, progress: Progress) -> str:
             count = f"{progress.finished}/{progress.planned}"
             name = trial_name(event.arm, event.number, event.seed)
             ending = describe_result(event.result, progress.objective.metric)
-            return f"{count}  {name}  {ending}  {show_params(event.params)}".rstrip()
+            params = f"  {show_params(event.params)}" if event.params else ""
+            return f"{count}  {name}  {ending}{params}"
         case WorkersDied(trial_id=None):
             return f"the workers of slot {event.slot} died ({plural(event.deaths, 'time')}) and are started again"
         case WorkersDied():

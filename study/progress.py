@@ -102,6 +102,7 @@ class Progress:
             case SlotReady():
                 self._first_ready = self._first_ready or self._clock()
             case TrialStarted():
+                self._first_ready = self._first_ready or self._clock()
                 self.running[event.trial_id] = RunningTrial(
                     event.arm, event.number, event.seed, event.params, event.slot, event.from_epoch
                 )

@@ -114,7 +114,7 @@ class Run:
         tracker = LiveTracker(self.study, self.store)
         try:
             status = self.drive(search)
-            self.report = write_report(self.study, self.store, self.timing.seconds())
+            self.report = write_report(self.study, self.store, self.timing.seconds()._asdict())
             self.close_tracker(tracker)
         finally:
             tracker.stop.set()

@@ -44,7 +44,7 @@ class Timing:
         """Take in one event."""
         match event:
             case SlotReady():
-                self._free_since[event.slot] = self._now()
+                self._free_since.setdefault(event.slot, self._now())
             case TrialStarted():
                 self._slots[event.trial_id] = event.slot
                 if event.from_epoch:
