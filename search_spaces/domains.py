@@ -76,7 +76,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         if not self.options:
-            raise ValueError("a choice needs at least one option, but the list is empty")
+            raise ValueError("a choice needs at least one option, but the list is empty; add one")
         if len(set(map(repr, self.options))) < len(self.options):
             raise ValueError(f"every option may stand once, but got {list(self.options)!r}")
 
@@ -105,12 +105,12 @@ class Aliases:
 def check_range(low: float, high: float, log: bool, step: float | None) -> None:
     """Raise ValueError (rule, then values) if the four do not describe a range."""
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError(f"`low` and `high` must be finite, but got {low=}, {high=}")
+        raise ValueError(f"`low` and `high` must be finite, but got {low=}, {high=}; write numbers")
     if low > high:
         raise ValueError(f"`low <= high` must hold, but got {low=}, {high=}; exchange them")
     if log and low <= 0:
-        raise ValueError(f"a range with `log: true` must start above 0, but got {low=}")
+        raise ValueError(f"a range with `log: true` must start above 0, but got {low=}; raise it, or drop `log`")
     if step is not None and step <= 0:
-        raise ValueError(f"`step` must be above 0, but got {step=}")
+        raise ValueError(f"`step` must be above 0, but got {step=}; raise it, or drop it")
     if log and step is not None:
         raise ValueError(f"`log` and `step` exclude each other, but got both ({step=}); list the values instead")

@@ -9,17 +9,18 @@ from pydantic_core import ErrorDetails
 Location = tuple[str | int, ...]
 """Where in a nested value something stands: list positions and mapping keys."""
 
+SIMILAR = 0.62
+"""Similarity (0 to 1, difflib's) from which one name is taken for a slip of another."""
+
 SWITCH_WORDS = ("on", "off", "yes", "no", "true", "false", "True", "False")
 """Words that YAML 1.1 reads as true or false, and YAML 1.2 (which we read) as text, but for the last four."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The one of `names` that `name` was probably meant to be, or None."""
-    known = list(dict.fromkeys(names))
-    if found := difflib.get_close_matches(name, known, n=1, cutoff=0.6):
-        return found[0]
-    folded = {other.lower(): other for other in known}
-    found = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    folded = {other.lower(): other for other in reversed(list(names))}
+    begun = [other for other in folded if len(name) > 2 and other.startswith(name.lower())]
+    found = begun if len(begun) == 1 else difflib.get_close_matches(name.lower(), folded, n=1, cutoff=SIMILAR)
     return folded[found[0]] if found else None
 
 
@@ -64,10 +65,14 @@ def not_a_choice(value: object, choices: list[str]) -> str:
 
 def remedy_for(kind: str, value: object) -> str:
     """What to write instead, where the kind of error tells."""
+    if kind in DIRECTIONS:
+        return f"; {DIRECTIONS[kind]} it"
     if kind == "string_type" and value is not None:
         return "; put it in quotes"
     if kind in ("tuple_type", "list_type") and isinstance(value, int | float | str):
         return f"; write [{value}]"
+    if kind == "finite_number":
+        return "; write a number"
     if kind in ("int_type", "float_type", "int_parsing", "float_parsing"):
         if isinstance(value, list | dict):
             return "; a list or a range belongs under `space:`"
@@ -78,6 +83,17 @@ def remedy_for(kind: str, value: object) -> str:
         return f"; write {round(value)}"
     return ""
 
+
+DIRECTIONS = {
+    "greater_than": "raise",
+    "greater_than_equal": "raise",
+    "less_than": "lower",
+    "less_than_equal": "lower",
+    "too_short": "add to",
+    "too_long": "shorten",
+    "string_too_short": "lengthen",
+}
+"""What to do about a value beyond a bound."""
 
 RULES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "greater_than": lambda context: f"must be above {context['gt']:g}",

@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from search_spaces.domains import Choice, Domain, Value
 from search_spaces.explain import nearest, not_a_choice
 from search_spaces.space import ValueProblem, declared_domains, domain_from, names_of
-from study.form import ARM_SECTIONS
+from study.form import ARM_SECTIONS, methods_with
 from study.problems import Place, Problems
 from study.sections import Given, Section, entries_of, read_fields, read_tagged, twice
 from study.yaml_source import Node, join
@@ -244,6 +244,8 @@ def unknown_name(name: str, known: list[str], draft: Draft | None) -> str:
     said = f"no hyperparameter {name!r}" + (f" in the arm {draft.name}" if draft else " in any arm")
     if name == "seed":
         return f"{said}; seeds belong under `search.seeds:`"
+    if owners := methods_with(name):
+        return f"{said}; it belongs to the method {' or '.join(owners)}"
     dotted = [other for other in known if other.endswith(f".{name}")]
     if dotted:
         return f"{said}; write {' or '.join(dict.fromkeys(dotted))}"

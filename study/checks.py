@@ -33,9 +33,12 @@ def check_objectives(search: SearchConfig, places: Places, drafts: list[Draft], 
             continue
         try:
             direction = metric_direction(metric)
-        except ValueError as error:
-            found = nearest(metric, all_metrics(drafts))
-            problems.add(place, path, f"{error}; did you mean {found}?" if found else str(error))
+        except ValueError:
+            known = all_metrics(drafts)
+            found = "" if metric in known else nearest(metric, known)
+            remedy = f"did you mean {found}?" if found else "use for example val/accuracy"
+            said = "measures no quality" if metric in known else "is reported by no arm"
+            problems.add(place, path, f"{metric!r} {said}; {remedy}")
             continue
         silent = [draft.name for draft in drafts if metric not in reported(draft)]
         if silent:
@@ -109,24 +112,18 @@ def check_resources(resources: ResourcesConfig, places: Places, problems: Proble
     have = os.cpu_count() or 1
     if ranks * resources.cpus > have:
         path = "resources.concurrency" if resources.concurrency > 1 else "resources.workers"
-        problems.add(
-            places(path),
-            path,
-            f"{product(resources, resources.cpus)} CPUs are more than this machine's {have}; lower one of them",
-        )
+        message = f"{product(resources, 'cpus')} CPUs, but this machine has {have}; lower one of them"
+        problems.add(places(path), path, message)
     if resources.gpus > 0:
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if ranks * resources.gpus > gpus:
-            asked = f"{product(resources, resources.gpus)} GPUs"
-            message = (
-                f"{asked}, but none is visible; set gpus: 0"
-                if not gpus
-                else f"{asked} are more than the {gpus} visible"
-            )
+            remedy = "lower one of them" if gpus else "set gpus: 0"
+            message = f"{product(resources, 'gpus')} GPUs, but {gpus or 'none'} can be seen; {remedy}"
             problems.add(places("resources.gpus"), "resources.gpus", message)
 
 
-def product(resources: ResourcesConfig, each: float) -> str:
-    """`2 trials x 1 workers x 1 = 2`."""
-    workers = max(resources.workers, 1)
-    return f"{resources.concurrency} trials x {workers} workers x {each:g} = {resources.concurrency * workers * each:g}"
+def product(resources: ResourcesConfig, name: str) -> str:
+    """`concurrency 2 x workers 1 x cpus 1 = 2`."""
+    workers, each = max(resources.workers, 1), getattr(resources, name)
+    total = resources.concurrency * workers * each
+    return f"concurrency {resources.concurrency} x workers {workers} x {name} {each:g} = {total:g}"

@@ -84,12 +84,16 @@ RESERVED_STUDY_NAMES = ("stages",)
 """Folders beside the studies."""
 
 
-def section_of(name: str) -> str | None:
-    """The section in which a key called `name` belongs, or None: for users who put it elsewhere."""
-    for section, config in FIXED_SECTIONS.items():
-        if name in names_of(config):
-            return section
-    for section in ("data", "student"):
-        if any(name in names_of(config) for config in CHOICES[section][1].values()):
-            return "teacher` or `student" if section == "student" else section
-    return "arms" if any(name in names_of(entry.config) for entry in METHODS.values()) else None
+def sections_of(name: str) -> tuple[str, ...]:
+    """The sections in which a key called `name` belongs: for users who put it elsewhere."""
+    fixed = tuple(section for section, config in FIXED_SECTIONS.items() if name in names_of(config))
+    return fixed or tuple(
+        part
+        for part in ("data", "teacher", "student")
+        if any(name in names_of(config) for config in CHOICES[part][1].values())
+    )
+
+
+def methods_with(name: str) -> list[str]:
+    """The methods that have a hyperparameter called `name`."""
+    return [method for method, entry in METHODS.items() if name in names_of(entry.config)]

@@ -26,10 +26,13 @@ from study.problems import Place, Problems, StudyFileError
 from study.sections import Given, Section, build, entries_of, read_fields, read_value, unknown_key
 from study.yaml_source import Node, join, parse, read_text
 from trainables.config import TrainingConfig, TrialConfig
-from trainables.metrics import metric_direction
+from trainables.metrics import METRICS, metric_direction
 
 AMBIGUOUS = ("on", "off", "yes", "no", "true", "false", "null", "y", "n")
 """Words that some YAML readers take for true, false or nothing: no names for people who use several tools."""
+
+VALIDATION_METRICS = tuple(f"val/{name}" for name in METRICS)
+"""What `monitor` may be."""
 
 TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
 
@@ -160,7 +163,7 @@ class Loader:
             message = f"{key!r} and 'objectives' say the same thing; keep one of them"
             self.problems.add(node.keys[key], join("search", key), message)
         if not isinstance(listed.value, list) or not listed.value:
-            message = f"must be a list of {{metric, direction}}, but got {shown(listed.plain)}"
+            message = f"must be a list of {{metric, direction}}, but got {shown(listed.plain)}; put [ ] around it"
             self.problems.add(listed.place, "search.objectives", message)
             return ()
         found = [self._objective(item, f"search.objectives.{index}") for index, item in enumerate(listed.value)]
@@ -190,7 +193,7 @@ class Loader:
         training, pretraining = study["training"], study["pretraining"]
         assert training is not None and pretraining is not None
         metric = search.objectives[0].metric
-        if "monitor" not in training.given and metric.startswith("val/"):
+        if "monitor" not in training.given and metric in VALIDATION_METRICS:
             training.given["monitor"] = Given(metric, training.place, "training.monitor")
         study["pretraining"] = training.changed_by(pretraining)
         shared = (self.root.mapping or {}).get("space")

@@ -7,13 +7,12 @@ from pydantic.fields import FieldInfo
 
 from search_spaces.explain import nearest, not_a_choice, shown, words_for
 from search_spaces.space import ValueProblem, coerce, names_of
-from study.form import section_of
+from study.form import methods_with, sections_of
 from study.problems import Place, Problems
 from study.yaml_source import Node, join
 from trainables.config import CHOICES
-from trainables.methods import METHODS
 
-KEYS_TO_LIST = 12
+KEYS_TO_LIST = 16
 """An unknown key is answered with all known ones if they are no more than this."""
 
 
@@ -88,7 +87,7 @@ def read_tagged(
 ) -> Section | None:
     """A section whose key `dataset`, `model` (or, in an arm, the inherited section) says which fields it has."""
     tag, classes = CHOICES[part]
-    entries = entries_of(node, path, problems)
+    entries = entries_of(node, path, problems, f"{{{tag}: {node.plain}}}")
     if tag not in entries:
         if inherited is not None:
             return read_fields(node, inherited.config, path, problems)
@@ -102,25 +101,25 @@ def read_tagged(
     return read_fields(node, classes[name], path, problems)
 
 
-def entries_of(node: Node, path: str, problems: Problems) -> dict[str, Node]:
+def entries_of(node: Node, path: str, problems: Problems, example: str = "{key: value}") -> dict[str, Node]:
     """The entries of a mapping; none, and a problem, if it is something else."""
     if node.mapping is None:
-        problems.add(node.place, path, f"must be a mapping of keys to values, but got {shown(node.plain)}")
+        example = example if isinstance(node.value, str) else "{key: value}"
+        said = f"must be a mapping of keys to values, but got {shown(node.plain)}"
+        problems.add(node.place, path, f"{said}; write {example}")
     return node.mapping or {}
 
 
 def unknown_key(name: str, known: list[str], path: str) -> str:
     """What to say about a key that nothing knows: the nearest key, the section it belongs to, or all keys."""
     said = f"unknown key {name!r}"
-    elsewhere = section_of(name)
-    if elsewhere is not None and elsewhere.split("`")[0] not in path.split("."):
-        where = "an arm of a method that has it" if elsewhere == "arms" else f"`{elsewhere}:`"
-        return f"{said}; it belongs under {where}"
+    elsewhere = sections_of(name)
+    if elsewhere and not set(elsewhere) & set(path.split(".")):
+        return f"{said}; it belongs under {' or '.join(f'`{section}:`' for section in elsewhere)}"
+    if (owners := methods_with(name)) and (not path or path.startswith("arms.")):
+        return f"{said}; it belongs to the method {' or '.join(owners)}"
     if guess := nearest(name, known):
         return f"{said}; did you mean {guess}?"
-    owners = [method for method, entry in METHODS.items() if name in names_of(entry.config)]
-    if owners and path.startswith("arms."):
-        return f"{said}; this arm's method has none, only {', '.join(owners)}"
     return (
         f"{said}; known keys: {', '.join(known)}" if len(known) <= KEYS_TO_LIST else f"{said}; see the README for all"
     )

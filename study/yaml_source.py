@@ -182,6 +182,8 @@ class Composer:
         while type(event := next(self.events)).__name__ != "MappingEndEvent":
             name = self.key(event, path, depth)
             value = self.node(next(self.events), join(path, name), depth + 1)
+            if value.value is None and value.place.line > place_of(event).line:
+                value = Node(None, place_of(event))  # nothing after the colon: the parser is in the next line already
             if name == "<<" and event.value == "<<":
                 merged += value.value if isinstance(value.value, list) else [value]
             elif name in keys:
@@ -242,8 +244,12 @@ def syntax_problem(error: YAMLError, text: str) -> tuple[Place | None, str, str]
         line = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
         if "'\\t'" in str(error.problem) or (line[: mark.column + 1 if mark else 0].strip() == "" and "\t" in line):
             return place, "", "YAML is indented with spaces, but here stands a tab; replace it by spaces"
-        during = f" {error.context}" if error.context else ""
-        return place, "", f"is no valid YAML: {error.problem}{during}; check colons, brackets, quotes and indentation"
+        if error.problem == "mapping values are not allowed here":
+            cause = "this line is indented too far, or the one above lacks a space after its colon"
+            return place, "", f"is no valid YAML: a colon cannot stand here; perhaps {cause}"
+        start = f" (begun in line {error.context_mark.line + 1})" if error.context_mark else ""
+        during = f" {error.context}{start}" if error.context else ""
+        return place, "", f"is no valid YAML: {error.problem}{during}; check colons, brackets and quotes"
     if isinstance(error, ReaderError):
         before = text[: error.position] if isinstance(error.position, int) else ""
         place = Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
