@@ -49,8 +49,9 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
 from ray.tune.search import Searcher  # noqa: E402
 
 from study.mailbox import News, start_mailbox  # noqa: E402
+from study.relay import TrialRelay  # noqa: E402
 from study.slots import Slots  # noqa: E402
-from trainables.worker import Assignment  # noqa: E402
+from trainables.assignments import Assignment  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -141,26 +142,6 @@ class Conductor:
             self._emit(died if kind == "died" else events.SlotReady(slot))
 
 
-class TrialRelay(tune.Trainable):
-    """Tune's side of a trial: passes on its news. Reused from trial to trial."""
-
-    def setup(self, config: dict[str, Any]) -> None:
-        self.mailbox = ray.get_actor(config["mailbox"], namespace=config["namespace"])
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        return True
-
-    def step(self) -> dict[str, Any]:
-        news = ray.get(self.mailbox.news.remote(self.config["trial_id"]))
-        return {"news": news, "done": news.result is not None}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
-        return {}
-
-    def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing to load: the trial's state is its slot's."""
-
-
 class StudySearcher(Searcher):
     """Tune's searcher over the study's own search."""
 
@@ -173,7 +154,7 @@ class StudySearcher(Searcher):
         return {**suggestion, **self.address} if isinstance(suggestion, dict) else suggestion
 
     def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        news = (result or {}).get("news")
+        news: News | None = (result or {}).get("news")
         if news is not None and not error and news.result is not None:
             self.conductor.hear(trial_id, news)
         self.conductor.end(trial_id, None if error else news)

@@ -11,8 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import ray
 
-from trainables.types import EpochReport, TrialError, TrialResult
-from trainables.worker import Assignment, Verdict
+from trainables.assignments import Assignment, Verdict
+from trainables.results import EpochReport, TrialError, TrialResult
 
 DEATHS_ALLOWED = 3
 """A trial whose worker group died this often is failed instead of being handed out again."""

@@ -10,7 +10,8 @@ import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from study.config import ResourcesConfig, StudyConfig
-from trainables.worker import SlotConfig, run_slot
+from trainables.assignments import SlotConfig
+from trainables.worker import run_slot
 
 logger = logging.getLogger(__name__)
 

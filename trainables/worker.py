@@ -8,9 +8,9 @@ the trial that died with it, and goes on from the trial's checkpoint.
 import io
 import time
 import traceback
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import ray
@@ -19,53 +19,17 @@ import ray.train.torch
 import torch
 
 from trainables.artifacts import StageStore
+from trainables.assignments import Assignment, SlotConfig, Verdict
 from trainables.config import TrialConfig
 from trainables.distributed import Workers
 from trainables.files import write_bytes
 from trainables.fit import Fitted, fit
 from trainables.loop import NonFiniteLossError
+from trainables.results import EpochReport, TrialError, TrialResult
 from trainables.trial_directory import TrialDirectory
-from trainables.types import EpochReport, TrialError, TrialResult
 
 REPORT_SECONDS = 0.1
 """Epochs that end within this time of each other are reported together: a report costs the driver milliseconds."""
-
-
-class SlotConfig(NamedTuple):
-    """What a slot's workers are told once, at their start."""
-
-    slot: int
-    mailbox: str
-    """Name of the mailbox actor."""
-    namespace: str
-    stages: str
-    """Root of the shared artifacts."""
-    threads: int
-    """CPU threads of each worker."""
-    checkpoint_seconds: float
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What the mailbox tells a slot to do next."""
-
-    kind: Literal["train", "abandon", "idle", "close"]
-    trial_id: str = ""
-    config: dict[str, Any] = field(default_factory=dict)
-    directory: str = ""
-    prunable: bool = False
-    """Whether the trial may be stopped, so that its end waits for the driver's word on every epoch."""
-    error: TrialError | None = None
-    """Why the trial is to be abandoned."""
-
-
-class Verdict(NamedTuple):
-    """What the driver decided about a trial that it could stop."""
-
-    pruned_at: int | None
-    """Epoch after which the trial is pruned, None if it is not."""
-    interrupted: bool
-    """Whether the study stopped before the driver had judged every epoch."""
 
 
 class CheckpointFile:
