@@ -20,7 +20,7 @@ from trainables.types import EpochReport, TrialResult
 
 logger = logging.getLogger(__name__)
 
-MAX_ATTEMPTS = 20
+MAX_ATTEMPTS = 10
 """Suggestions that may be turned down (tried already, or unfit) before a configuration is drawn from the rest."""
 
 MAX_ENUMERATED = 1_000_000
@@ -91,6 +91,7 @@ class ArmSearch:
 
         Raises:
             ValueError: if the sampler cannot search the arm's space.
+
         """
         self.arm = arm
         self.search = search
@@ -195,6 +196,9 @@ class ArmSearch:
         self.configurations.append(configuration)
         self.open.append(configuration)
         self.pruner.begin(configuration.number)
+        if configuration.first not in results:
+            answered = self.store.trial(configuration.first).history()[:-1]  # it trained on, so they were let pass
+            self.pruner.observe(configuration.number, self._objective(answered))
         self._update(configuration)
         return configuration
 
@@ -210,12 +214,14 @@ class ArmSearch:
 
     def _epochs(self, trial_id: str, result: TrialResult) -> dict[int, float]:
         """A finished trial's first objective by epoch. What a pruned one trained past the decision does not count."""
+        history = self._objective(self.store.trial(trial_id).history())
         last = result.epochs if result.status == "pruned" else math.inf
-        return {
-            report.epoch: report.metrics[self.metrics[0]]
-            for report in self.store.trial(trial_id).history()
-            if report.epoch <= last and self.metrics[0] in report.metrics
-        }
+        return {epoch: value for epoch, value in history.items() if epoch <= last}
+
+    def _objective(self, history: list[EpochReport]) -> dict[int, float]:
+        """The first objective by epoch."""
+        metric = self.metrics[0]
+        return {report.epoch: report.metrics[metric] for report in history if metric in report.metrics}
 
     def _values(self, configuration: Configuration) -> tuple[float, ...]:
         if configuration.state != "complete":

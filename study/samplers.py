@@ -60,6 +60,7 @@ class Sampler:
             earlier: the arm's configurations so far, by number.
             number: position of the proposal in the arm.
             attempt: 0, then 1, 2, ... for another suggestion in place of one that was turned down.
+
         """
         if self.search.sampler == "cmaes":
             return self._suggest_cmaes(earlier, number, attempt)

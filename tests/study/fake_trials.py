@@ -1,0 +1,110 @@
+"""Trials without training: a known value after every epoch, and a driver that can be killed at every point."""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from example_store import example_study, trial_config
+
+from search_spaces.domains import Choice, FloatRange
+from study.config import Arm, StudyConfig
+from study.search import Job, Search
+from study.store import StudyStore
+from trainables.config import TrialConfig
+from trainables.types import EpochReport, TrialError, TrialResult
+
+EPOCHS = 4
+
+
+def accuracy(trial: TrialConfig, epoch: int) -> float:
+    """Best near lambda_kd 0.3, temperature 3, H 8; a little better with every seed and epoch."""
+    method, value = trial.method, 0.5 + 0.01 * trial.training.batch_size / 64 + 0.002 * trial.seed
+    value -= 0.1 * abs(getattr(method, "lambda_kd", 0.5) - 0.3)
+    value -= 0.02 * abs(math.log(getattr(method, "temperature", 2.0) / 3))
+    value -= 0.01 * abs(math.log2(getattr(method, "bottleneck_dim", 8)) - 3)
+    return value * epoch / EPOCHS
+
+
+def two_arms(root: Path, **search: object) -> StudyConfig:
+    """Arms `none` (batch size: 2 configurations) and `kd` (three hyperparameters, one of each kind)."""
+    settings = {"trials": 6, "seeds": (0, 1), "startup_trials": 2, "warmup_epochs": 1, **search}
+    study = example_study(root, **settings)
+    return study.model_copy(update={"arms": study.arms[:2]})
+
+
+def finite_arm(method: str = "ciba") -> Arm:
+    space = {"bottleneck_dim": Choice((2, 4, 8, 16, 32)), "lambda_ib": FloatRange(0.001, 0.003, step=0.001)}
+    return Arm(name=method, base=trial_config(method), space=space)
+
+
+def store_of(study: StudyConfig) -> StudyStore:
+    return StudyStore(study.directory)
+
+
+def train(search: Search, store: StudyStore, job: Job, fails: Callable[[Job], bool] = lambda job: False) -> None:
+    """Run one trial to its end."""
+    for _ in training_steps(search, store, job, fails):
+        pass
+
+
+def training_steps(search: Search, store: StudyStore, job: Job, fails: Callable[[Job], bool]) -> Iterator[str]:
+    """What a worker and the driver do for one trial, with the name of the place wherever a kill could come between."""
+    trial_id, trial = job.trial.trial_id, store.trial(job.trial.trial_id)
+    yield "handed out"
+    past = trial.history()
+    trial.begin(job.trial, len(past))
+    status, report = "complete", EpochReport(0, {})
+    for epoch in range(1, EPOCHS + 1):
+        report = EpochReport(epoch, {"val/accuracy": accuracy(job.trial, epoch), "val/loss": 1 / epoch})
+        if epoch > len(past):
+            trial.append(report)
+            yield f"epoch {epoch} stored"
+        if search.report(trial_id, report):
+            status = "pruned"
+            break
+        yield f"epoch {epoch} answered"
+        if fails(job) and epoch == 2:
+            status = "failed"
+            break
+    error = TrialError("RuntimeError", "out of memory") if status == "failed" else None
+    trial.finish(result := TrialResult(status, report.metrics, report.epoch, report.epoch, 1.0, error=error))
+    yield "finished"
+    search.complete(trial_id, result)
+    yield "told"
+
+
+def run(study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False) -> list[Job]:
+    """The whole study, one trial at a time; the jobs in the order in which they were handed out."""
+    store = store_of(study)
+    search, jobs = Search(study, store), []
+    while job := search.next():
+        jobs.append(job)
+        train(search, store, job, fails)
+    assert search.finished()
+    return jobs
+
+
+def run_killed(study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False, every: int = 1) -> list[Job]:
+    """The whole study in one process after another: killed once at each place of each trial (at every nth of them)."""
+    store, jobs, places = store_of(study), [], set()
+    while True:
+        search, killed = Search(study, store), False
+        while not killed and (job := search.next()):
+            jobs.append(job)
+            for place in training_steps(search, store, job, fails):
+                is_new = (job.trial.trial_id, place) not in places
+                places.add((job.trial.trial_id, place))
+                if killed := is_new and len(places) % every == 0:
+                    break
+        if not killed:
+            assert search.finished()
+            return jobs
+
+
+def snapshot(study: StudyConfig) -> dict[str, object]:
+    """Everything that the study left behind, by relative path (attempts and times aside)."""
+    found: dict[str, object] = {}
+    for path in sorted(study.directory.rglob("*")):
+        if path.is_file() and path.name != "attempts.jsonl":
+            found[str(path.relative_to(study.directory))] = path.read_text()
+    return found
