@@ -21,7 +21,7 @@ from study.report_csv import csv_files
 from study.report_document import Block, Heading, Items, to_html, to_markdown
 from study.report_figures import Drawn, draw_figures
 from study.report_findings import findings
-from study.report_sections import ended, introduction, provenance, reading, silent_choices, work
+from study.report_sections import ended, introduction, provenance, reading, settings, silent_choices, work
 from study.report_tables import arms_table_block, best_table
 from study.stats import StudyResults, study_results
 from study.store import StudyStore
@@ -77,6 +77,7 @@ def contents(
         best_table(results),
         *main,
         *reading(results),
+        *settings(study),
         *([Heading("Training and search"), *drawn.values()] if drawn else []),
         *ended(results),
         *work(results, timing),

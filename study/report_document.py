@@ -55,7 +55,7 @@ h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; padding-bottom: .2rem; border-bo
 p, li { max-width: 50rem; }
 nav { font-size: .85rem; margin: .8rem 0 0; }
 nav a { margin-right: .9rem; color: #0b57a4; text-decoration: none; }
-table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; min-width: 26rem; font-size: .87rem; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; margin: .8rem 0 1.2rem; }
 caption { text-align: left; color: #444; padding-bottom: .4rem; caption-side: top; }
 th, td { padding: .25rem .7rem .25rem 0; text-align: right; vertical-align: top; }

@@ -7,7 +7,7 @@ from study.config import StudyConfig
 from study.notation import metric_name, show_difference, show_p, show_param, show_summary
 from study.stats import LEVEL, ArmResult, StudyResults, detectable_difference
 
-LEVEL_TEXT = f"{LEVEL:.0%}"
+LEVEL_TEXT = f"{100 * LEVEL:g} %"
 
 
 def findings(study: StudyConfig, results: StudyResults) -> list[str]:

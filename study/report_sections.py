@@ -39,34 +39,40 @@ GENERAL_CHOICES = (
 
 
 def introduction(study: StudyConfig, results: StudyResults) -> list[Block]:
-    """What the study is, in a paragraph and three tables."""
-    base = study.arms[0].base
-    shape = DATASETS[tag(base.data, "dataset")].shape(base.data)
+    """What the study is, in a paragraph."""
+    data = study.arms[0].base.data
+    shape = DATASETS[tag(data, "dataset")].shape(data)
     objectives = ", ".join(f"{objective.direction} `{objective.metric}`" for objective in study.search.objectives)
     first = " The comparison below uses the first objective." if len(study.search.objectives) > 1 else ""
-    text = (
-        f"This study compares {len(study.arms)} arms on `{tag(base.data, 'dataset')}` ({shape.train} training pairs, "
-        f"{shape.val} validation, {shape.test} test, {shape.num_classes} classes). Each arm is a method with its own "
-        f"search space and the same budget: up to {study.search.trials} configurations, proposed by "
-        f"`{study.search.sampler}`, pruned by `{study.search.pruner}`, each run with "
-        f"{seeds_text(len(study.search.seeds))} ({', '.join(map(str, study.search.seeds))}). Objective: {objectives}, "
-        f"mean over seeds.{first} Baseline: `{results.baseline}`."
-    )
-    settings = settings_table(
-        "Data, networks and training, as far as they are not swept.",
-        {
-            "data": settings_text(base.data),
-            "teacher": settings_text(base.teacher),
-            "student": settings_text(base.student),
-            "training": settings_text(base.training),
-            "pretraining": settings_text(base.pretraining),
-        },
-    )
+    return [
+        Text(
+            f"This study compares {len(study.arms)} arms on `{tag(data, 'dataset')}` ({shape.train} training pairs, "
+            f"{shape.val} validation, {shape.test} test, {shape.num_classes} classes). Each arm is a method with its "
+            f"own search space and the same budget: up to {study.search.trials} configurations, proposed by "
+            f"`{study.search.sampler}`, pruned by `{study.search.pruner}`, each run with "
+            f"{seeds_text(len(study.search.seeds))} ({', '.join(map(str, study.search.seeds))}). Objective: "
+            f"{objectives}, mean over seeds.{first} Baseline: `{results.baseline}`."
+        )
+    ]
+
+
+def settings(study: StudyConfig) -> list[Block]:
+    """Arms, data, networks and training in full."""
     rows = tuple(
         (f"`{arm.name}`", f"`{tag(arm.base.method, 'method')}`", space_text(arm), fixed_text(arm)) for arm in study.arms
     )
-    arms = Table("Arms and what each searches.", ("arm", "method", "swept", "fixed"), rows, 4)
-    return [Text(text), arms, settings]
+    bases = {
+        part: {arm.name: settings_text(getattr(arm.base, part)) for arm in study.arms}
+        for part in ("data", "teacher", "student", "training", "pretraining")
+    }
+    values: dict[str, object] = {
+        part if len(set(texts.values())) == 1 else f"{part} of {name}": text
+        for part, texts in bases.items()
+        for name, text in texts.items()
+    }
+    arms = Table("Arms, and what each searches.", ("arm", "method", "swept", "fixed"), rows, 4)
+    base = settings_table("Data, networks and training. Swept values stand in place of these.", values)
+    return [Heading("Arms and settings"), arms, base]
 
 
 def tag(config: BaseModel, name: str) -> str:
@@ -162,10 +168,9 @@ def work(results: StudyResults, timing: Mapping[str, float | None] | None) -> li
     done = [trial.result for _, trial in all_trials(results) if trial.result]
     saved, trained = sum(result.seconds_saved for result in done), sum(result.seconds for result in done)
     text = f"{len(done)} finished trials trained for {trained:.0f} s; shared stages saved {saved:.0f} s."
-    if timing:
-        text += (
-            " Last run: " + ", ".join(f"{name.replace('_', ' ')} {value:.3g} s" for name, value in timing.items()) + "."
-        )
+    known = [f"{name.replace('_', ' ')} {value:.3g} s" for name, value in (timing or {}).items() if value is not None]
+    if known:
+        text += f" Last run: {', '.join(known)}."
     table = stages_table(results)
     return [Heading("Work done and saved"), Text(text), *([table] if table else [])]
 

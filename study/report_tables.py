@@ -10,11 +10,11 @@ from study.stats import ArmResult, Comparison, StudyResults
 
 def arms_table_block(results: StudyResults) -> Table:
     """The main result: each arm's best configuration and its comparison with the baseline."""
-    header = ("arm", "validation", "test", "n", "Δ test", "Welch p", "Holm p", "g", "paired Δ [95 % CI]", "of")
+    header = ("arm", "validation", "test", "n", "Δ test", "Welch p", "Holm p", "g", "paired Δ [95 % CI]", "configs")
     caption = (
         f"Best configuration of each arm by {metric_name(results.metric)}: mean ± std over n seeds of "
         f"{metric_name(results.metric)} and {metric_name(results.test_metric)}. Δ, p, g and paired Δ compare the test "
-        f"values with those of `{results.baseline}`. “of”: number of complete configurations among which it was "
+        f"values with those of `{results.baseline}`. `configs`: number of complete configurations among which it was "
         "chosen. The best validation mean is in bold."
     )
     rows = tuple(arm_row(row, results) for row in results.arms)
@@ -104,4 +104,4 @@ def settings_table(caption: str, values: dict[str, object]) -> Table:
     rows = tuple(
         (name, show_param(value) if isinstance(value, float) else str(value)) for name, value in values.items()
     )
-    return Table(caption, ("", ""), rows, 2)
+    return Table(caption, ("setting", "value"), rows, 2)
