@@ -130,12 +130,12 @@ def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
     return found
 
 
-def canonical_json(value: JsonValue) -> str:
+def canonical_json(value: object) -> str:
     """The one text that stands for `value`: sorted keys, no spaces, shortest floats, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 
-def digest(value: JsonValue, length: int = ID_LENGTH) -> str:
+def digest(value: object, length: int = ID_LENGTH) -> str:
     """First `length` hex digits of the sha256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
 
