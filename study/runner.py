@@ -114,7 +114,9 @@ class Run:
         tracker = LiveTracker(self.study, self.store)
         try:
             status = self.drive(search)
-            self.report = write_report(self.study, self.store, self.timing.seconds()._asdict())
+            seconds = self.timing.seconds()
+            known = {name: value for name, value in seconds._asdict().items() if value is not None}
+            self.report = write_report(self.study, self.store, known if seconds.training else None)
             self.close_tracker(tracker)
         finally:
             tracker.stop.set()

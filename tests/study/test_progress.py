@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from example_store import example_study
+from tests.study.example_store import example_study
 from rich.console import Console
 
 from study.config import StudyConfig
