@@ -14,6 +14,9 @@ Value = bool | int | float | str
 ENDPOINT_SLACK = 1e-9
 """Relative slack with which a stepped range still reaches its upper end (0.1 * 3 > 0.3 in floats)."""
 
+MOST_STEPS = 1_000_000
+"""Steps that a range of floats may have: its grid is held in memory."""
+
 
 @dataclass(frozen=True)
 class FloatRange:
@@ -26,6 +29,8 @@ class FloatRange:
 
     def __post_init__(self) -> None:
         check_range(self.low, self.high, self.log, self.step)
+        if self.step is not None and (self.high - self.low) / self.step > MOST_STEPS:
+            raise ValueError(f"a range may have {MOST_STEPS} steps, but `step` is {self.step}; raise it, or drop it")
 
     def contains(self, value: Value) -> bool:
         """Whether a search over this domain could propose `value`."""
@@ -37,12 +42,17 @@ class FloatRange:
             or math.isclose((value - self.low) / self.step % 1, 1, abs_tol=1e-6)
         )
 
+    def size(self) -> int | None:
+        """Number of values, or None when there are uncountably many (no `step`)."""
+        if self.step is None:
+            return 1 if self.low == self.high else None
+        return math.floor((self.high - self.low) / self.step * (1 + ENDPOINT_SLACK)) + 1
+
     def grid(self) -> tuple[float, ...] | None:
         """Every value in order, or None when there are uncountably many (no `step`)."""
         if self.step is None:
             return (self.low,) if self.low == self.high else None
-        count = math.floor((self.high - self.low) / self.step * (1 + ENDPOINT_SLACK)) + 1
-        return tuple(min(self.low + k * self.step, self.high) for k in range(count))
+        return tuple(min(self.low + k * self.step, self.high) for k in range(self.size() or 0))
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,10 @@ class IntRange:
         if isinstance(value, bool | str) or value != int(value):
             return False
         return self.low <= value <= self.high and (int(value) - self.low) % self.step == 0
+
+    def size(self) -> int:
+        """Number of values."""
+        return (self.high - self.low) // self.step + 1
 
     def grid(self) -> tuple[int, ...]:
         """Every value in order."""
@@ -84,6 +98,10 @@ class Choice:
         """Whether a search over this domain could propose `value`."""
         return value in self.options
 
+    def size(self) -> int:
+        """Number of values."""
+        return len(self.options)
+
     def grid(self) -> tuple[Value, ...]:
         """Every value in order."""
         return self.options
@@ -102,7 +120,7 @@ class Aliases:
         object.__setattr__(self, "names", names)
 
 
-def check_range(low: float, high: float, log: bool, step: float | None) -> None:
+def check_range(low: int | float, high: int | float, log: bool, step: int | float | None) -> None:
     """Raise ValueError (rule, then values) if the four do not describe a range."""
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f"`low` and `high` must be finite, but got {low=}, {high=}; write numbers")

@@ -78,12 +78,16 @@ def _kind(annotation: Any) -> Kind:
     return kinds_by_type.get(annotation, "other")
 
 
-def adapter(field: FieldInfo) -> TypeAdapter[Any]:
-    """What validates one field on its own."""
+def json_schema(field: FieldInfo) -> dict[str, Any]:
+    """The JSON schema of one field."""
+    return TypeAdapter[Any](_annotated(field)).json_schema()
+
+
+def _annotated(field: FieldInfo) -> Any:
     annotation: Any = field.annotation
     for item in field.metadata:
         annotation = Annotated[annotation, item]
-    return TypeAdapter(annotation, config=ConfigDict(allow_inf_nan=False))
+    return annotation
 
 
 def coerce(value: Any, field: FieldInfo) -> Any:
@@ -95,7 +99,7 @@ def coerce(value: Any, field: FieldInfo) -> Any:
     if kind_of(field) != "text" and "bool" not in str(field.annotation) and (truths := _truth_values(value)):
         raise ValueProblem(*(Fault(location, _truth_message(found, field)) for location, found in truths))
     try:
-        return adapter(field).validate_python(value)
+        return TypeAdapter[Any](_annotated(field), config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise ValueProblem(*(Fault(detail["loc"], words_for(detail)) for detail in details)) from None

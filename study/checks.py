@@ -14,6 +14,9 @@ from study.problems import Place, Problems
 from trainables.methods import METHODS
 from trainables.metrics import METRICS, epoch_keys, metric_direction
 
+LARGEST_GRID = 100_000
+"""Configurations that a grid may have in one arm."""
+
 Places = Callable[[str], Place]
 """Where the value at a dotted path of the file stands, or the nearest that the file has."""
 
@@ -74,11 +77,7 @@ def check_search(search: SearchConfig, places: Places, drafts: list[Draft], prob
         message = f"{search.pruner} compares one objective, but there are {', '.join(metrics)}; set pruner: none"
         problems.add(places("search.pruner"), "search.pruner", message)
     if search.sampler == "grid":
-        for draft in drafts:
-            for swept in draft.space.values():
-                if swept.domain.grid() is None:
-                    message = "a grid needs values to try, but this range has no step; list the values or give `step`"
-                    problems.add(swept.node.place, swept.path, message)
+        check_grids(drafts, problems)
     if search.sampler == "cmaes":
         place = places("search.sampler")
         if several:
@@ -88,6 +87,21 @@ def check_search(search: SearchConfig, places: Places, drafts: list[Draft], prob
                 "cmaes moves along ranges, but no arm sweeps two or more of them; use tpe, or ranges in place of lists"
             )
             problems.add(place, "search.sampler", message)
+
+
+def check_grids(drafts: list[Draft], problems: Problems) -> None:
+    """A grid needs values that can be listed, and not too many."""
+    for draft in drafts:
+        count = 1
+        for swept in draft.space.values():
+            size = swept.domain.size()
+            count *= size or 1
+            if size is None:
+                message = "a grid needs values to try, but this range has no step; list the values or give `step`"
+                problems.add(swept.node.place, swept.path, message)
+        if count > LARGEST_GRID:
+            message = f"its grid would have {count} configurations, more than {LARGEST_GRID}; list fewer values"
+            problems.add(draft.place, f"arms.{draft.name}.space", message)
 
 
 def ranges(draft: Draft) -> int:

@@ -76,9 +76,9 @@ class ResourcesConfig(Frozen):
 
     workers: Annotated[int, Field(ge=0)] = 1
     """Ray Train workers (ranks) of one trial; 0 runs it in Ray Train's local mode, for a debugger."""
-    cpus: Annotated[float, Field(gt=0)] = 1
+    cpus: Annotated[float, Field(gt=0)] = 1.0
     """CPUs of one worker."""
-    gpus: Annotated[float, Field(ge=0)] = 0
+    gpus: Annotated[float, Field(ge=0)] = 0.0
     """GPUs of one worker; a fraction lets several workers share one."""
     concurrency: Annotated[int, Field(ge=1)] = 1
     """Trials that run at the same time, each in its own slot of workers."""
@@ -137,10 +137,10 @@ class Arm(Frozen):
         """Number of configurations in the space, or None when there are uncountably many."""
         count = 1
         for domain in self.space.values():
-            values = domain.grid()
+            values = domain.size()
             if values is None:
                 return None
-            count *= len(values)
+            count *= values
         return count
 
 

@@ -104,9 +104,7 @@ class Loader:
         if node is not None:
             self._check_name(node.plain, node.place, "study")
             if node.value in RESERVED_STUDY_NAMES:
-                self.problems.add(
-                    node.place, "study", f"{node.value!r} is the folder of shared stages; choose another name"
-                )
+                self.problems.add(node.place, "study", f"{node.value!r} is the folder of shared stages; choose another")
         return str(node.plain) if node else ""
 
     def _check_name(self, name: object, place: Place, path: str) -> None:
@@ -126,11 +124,15 @@ class Loader:
         field = StudyForm.model_fields["studies"]
         node = (self.root.mapping or {}).get("studies")
         given = read_value(node, field, "studies", self.problems) if node else None
-        folder = Path(os.path.abspath(self.folder / Path(given.value if given else field.default).expanduser()))
-        if folder.exists() and not folder.is_dir():
-            self.problems.add(
-                self.place("studies"), "studies", f"must be a folder, but {str(given and given.value)!r} is a file"
-            )
+        name = given.value if given else field.default
+        folder = Path(os.path.abspath(self.folder / os.path.expanduser(name)))
+        try:
+            usable = name.isprintable() and (folder.is_dir() or not folder.exists())
+        except OSError:  # too long for the system
+            usable = False
+        if not usable:
+            said = f"must be a folder, or the name of a new one, but {shown(name)} is neither; choose another"
+            self.problems.add(self.place("studies"), "studies", said)
         return folder
 
     def _built(self, name: str, config: type, given: dict[str, Any] | None = None) -> Any:

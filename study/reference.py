@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from search_spaces.explain import shown
-from search_spaces.space import adapter, aliases, declared_domain
+from search_spaces.space import aliases, declared_domain, json_schema
 from study.config import Objective, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
 from study.form import ArmForm, StudyForm
 from study.schema import brief
@@ -114,7 +114,7 @@ def default_words(field: FieldInfo) -> str:
 
 def type_words(field: FieldInfo) -> str:
     """What a field takes, with its bounds: `number > 0`, `` `mse`, `ce` ``, `list of integers >= 1`."""
-    schema = adapter(field).json_schema()
+    schema = json_schema(field)
     return schema_words(schema, schema.get("$defs", {}))
 
 

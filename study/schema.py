@@ -13,7 +13,7 @@ from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
 from search_spaces.domains import FloatRange, IntRange
-from search_spaces.space import adapter, aliases, declared_domain, kind_of, names_of
+from search_spaces.space import aliases, declared_domain, json_schema, kind_of, names_of
 from study.config import Objective, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
 from study.form import ARM_SECTIONS, ArmForm, StudyForm
 from trainables.config import CHOICES, TrainingConfig
@@ -93,7 +93,7 @@ def described(schema: Schema, field: FieldInfo) -> Schema:
 
 def field_schema(field: FieldInfo) -> Schema:
     """What one field takes as a fixed value, with its default."""
-    schema = adapter(field).json_schema()
+    schema = json_schema(field)
     if isinstance(field.default, str | int | float | tuple) and "default" not in schema:
         schema["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
     return described(schema, field) if field.description else schema
@@ -114,12 +114,17 @@ def tagged(tag: str, classes: dict[str, type[Any]], required: bool = False, comm
     for name, config in classes.items():
         schema = fields_schema(config)
         schema["properties"] |= common or {}
-        rules.append({"if": {"properties": {tag: {"const": name}}, "required": [tag]}, "then": schema})
+        rules.append({"if": condition(tag, name), "then": schema})
         every |= dict.fromkeys(names_of(config), True)
     # Where the tag is absent (an arm that changes single values), a key of any of the classes may be meant.
     properties = {**every, tag: {"enum": list(classes)}}
     schema = {"type": "object", "properties": properties, "additionalProperties": False, "allOf": rules}
     return schema | ({"required": [tag]} if required else {})
+
+
+def condition(tag: str, name: str) -> Schema:
+    """Whether a mapping's `tag` is `name`."""
+    return {"type": "object", "properties": {tag: {"const": name}}, "required": [tag]}
 
 
 def arm_schema() -> Schema:
@@ -167,7 +172,7 @@ def domain_schema(field: FieldInfo, name: str) -> Schema | None:
     """A list, a range or `default`, for one field; None if it cannot be swept."""
     if kind_of(field) == "other" or name in {tag for tag, _ in CHOICES.values()}:
         return None
-    value = {key: part for key, part in adapter(field).json_schema().items() if key not in ("default", "description")}
+    value = {key: part for key, part in json_schema(field).items() if key not in ("default", "description")}
     if "anyOf" in value:  # an optional field: what it is when set
         value = next(option for option in value["anyOf"] if option.get("type") != "null")
     forms: list[Schema] = [{"type": "array", "items": value, "minItems": 1, "uniqueItems": True}]

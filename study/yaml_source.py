@@ -76,7 +76,9 @@ def read_text(path: Path) -> str:
             problems.add(None, "", "is a folder; give the YAML file itself")
         elif path.stat().st_size > MAX_BYTES:
             problems.add(
-                None, "", f"must be smaller than {MAX_BYTES} bytes, but has {path.stat().st_size}; is this it?"
+                None,
+                "",
+                f"must be smaller than {MAX_BYTES} bytes, but has {path.stat().st_size}; is this a study file?",
             )
         else:
             return path.read_bytes().decode("utf-8-sig")
