@@ -16,7 +16,7 @@ from rich.table import Table
 
 from study.config import StudyConfig
 from study.groups import collect_groups
-from study.notation import metric_name, show_p, show_params, show_summary
+from study.notation import metric_label, metric_name, show_p, show_params, show_summary
 from study.report_csv import csv_files
 from study.report_document import Block, Heading, Items, to_html, to_markdown
 from study.report_figures import Drawn, draw_figures
@@ -92,7 +92,7 @@ def arms_table(study: StudyConfig, store: StudyStore) -> Table:
     table = Table(caption=f"best configuration of each arm by {metric_name(results.metric)}, mean ± std over n seeds")
     table.add_column("arm")
     table.add_column("best hyperparameters", overflow="fold")
-    for name in (metric_name(results.metric), metric_name(results.test_metric), "n"):
+    for name in (metric_label(results.metric), metric_label(results.test_metric), "n"):
         table.add_column(name, justify="right")
     table.add_column(f"p vs {results.baseline}\n(Welch, Holm)", justify="right")
     for row in results.arms:

@@ -4,7 +4,7 @@ from collections import Counter
 
 from search_spaces.domains import Choice, Domain, Value
 from study.config import StudyConfig
-from study.notation import metric_name, show_difference, show_p, show_param, show_summary
+from study.notation import metric_label, metric_name, show_difference, show_p, show_param, show_summary
 from study.stats import LEVEL, ArmResult, StudyResults, detectable_difference
 
 LEVEL_TEXT = f"{100 * LEVEL:g} %"
@@ -47,9 +47,8 @@ def ranking(results: StudyResults) -> str:
     shown = [f"`{row.arm}` {show_summary(row.test, results.test_metric)}" for row in rows if row.test]
     if not shown:
         return f"No {metric_name(results.test_metric)} was measured."
-    return (
-        f"{metric_name(results.test_metric).capitalize()}, arms ordered by their validation result: {', '.join(shown)}."
-    )
+    label = metric_label(results.test_metric).capitalize()
+    return f"{label}, arms ordered by their validation result: {', '.join(shown)}."
 
 
 def tests(results: StudyResults) -> list[str]:
@@ -86,10 +85,10 @@ def significant(row: ArmResult, results: StudyResults) -> str:
     comparison = row.comparison
     assert comparison and comparison.difference is not None
     word = "better" if results.better(comparison.difference) else "worse"
+    size = show_difference(abs(comparison.difference), results.test_metric).removeprefix("+")
     return (
-        f"`{row.arm}` is {word} than `{results.baseline}` on {metric_name(results.test_metric)} by "
-        f"{show_difference(comparison.difference, results.test_metric)} (Welch p = {show_p(comparison.p)}, "
-        f"Holm-corrected {show_p(comparison.holm)})."
+        f"`{row.arm}` is {word} than `{results.baseline}` on {metric_name(results.test_metric)} by {size} "
+        f"(Welch p = {show_p(comparison.p)}, Holm-corrected {show_p(comparison.holm)})."
     )
 
 

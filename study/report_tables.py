@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from study.notation import metric_name, show_p, show_param, show_params, show_summary, show_value
+from study.notation import metric_label, metric_name, show_p, show_param, show_params, show_summary, show_value
 from study.report_csv import all_trials
 from study.report_document import Table
 from study.stats import ArmResult, Comparison, StudyResults
@@ -13,9 +13,9 @@ def arms_table_block(results: StudyResults) -> Table:
     header = ("arm", "validation", "test", "n", "Δ test", "Welch p", "Holm p", "g", "paired Δ [95 % CI]", "configs")
     caption = (
         f"Best configuration of each arm by {metric_name(results.metric)}: mean ± std over n seeds of "
-        f"{metric_name(results.metric)} and {metric_name(results.test_metric)}. Δ, p, g and paired Δ compare the test "
-        f"values with those of `{results.baseline}`. `configs`: number of complete configurations among which it was "
-        "chosen. The best validation mean is in bold."
+        f"{metric_label(results.metric)} and {metric_label(results.test_metric)}. Δ, p, g and paired Δ compare the "
+        f"test values with those of `{results.baseline}`. `configs`: number of complete configurations among which it "
+        "was chosen. The best validation mean is in bold."
     )
     rows = tuple(arm_row(row, results) for row in results.arms)
     return Table(caption, header, rows, 1, best_index(results))

@@ -180,8 +180,8 @@ def welch(ours: list[float], theirs: list[float]) -> tuple[float | None, str]:
 
 
 def moments(values: list[float]) -> tuple[float, float, int]:
-    """Mean, standard deviation (exactly 0 where only rounding differs) and number."""
-    return fmean(values), 0.0 if is_constant(values) else stdev(values), len(values)
+    """Mean, standard deviation and number, computed exactly, so that no constant arm gets a deviation by rounding."""
+    return fmean(values), stdev(values), len(values)
 
 
 def is_constant(values: list[float]) -> bool:

@@ -186,9 +186,11 @@ def test_stale_figures_are_removed(tmp_path: Path) -> None:
 def test_a_clear_difference_is_claimed_with_its_direction(tmp_path: Path) -> None:
     low, high = [(0.7, 0.70), (0.7, 0.71), (0.7, 0.72)], [(0.8, 0.80), (0.8, 0.81), (0.8, 0.83)]
     said = found(*small_study(tmp_path / "a", none=low, ciba=high))
-    assert "`ciba` is better than `none` on test accuracy by +10.33 points" in said
+    assert "`ciba` is better than `none` on test accuracy by 10.33 points" in said
     assert "does not mean equal" not in said
-    assert "`ciba` is worse than `none`" in found(*small_study(tmp_path / "b", none=high, ciba=low))
+    assert "`ciba` is worse than `none` on test accuracy by 10.33 points" in found(
+        *small_study(tmp_path / "b", none=high, ciba=low)
+    )
 
 
 def test_no_claim_beyond_the_p_values(tmp_path: Path) -> None:
