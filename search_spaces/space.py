@@ -54,6 +54,18 @@ def declared_domain(field: FieldInfo) -> Domain | None:
     return next((item for item in field.metadata if isinstance(item, FloatRange | IntRange | Choice)), None)
 
 
+def domain_words(domain: Domain | None) -> str:
+    """A domain in a few words: `1 to 8, log` or `2, 4, 8`; nothing for none."""
+    if isinstance(domain, Choice):
+        return ", ".join(str(option) for option in domain.options)
+    if domain is None:
+        return ""
+    step = (
+        "" if domain.step is None or (isinstance(domain, IntRange) and domain.step == 1) else f", step {domain.step:g}"
+    )
+    return f"{domain.low:g} to {domain.high:g}{', log' if domain.log else ''}{step}"
+
+
 def declared_domains(config: type[BaseModel]) -> dict[str, Domain]:
     """The search range of every field that declares one, by canonical name."""
     found = {name: declared_domain(field) for name, field in config.model_fields.items()}

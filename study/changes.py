@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from search_spaces.space import domain_words
 from study.config import Arm, StudyConfig
 from trainables.config import CHOICES
 
@@ -95,7 +96,7 @@ def grown_epochs(before: Arm, after: Arm) -> list[Change]:
 def compare(old: dict[str, JsonValue], new: dict[str, JsonValue], prefix: str = "") -> Iterator[Change]:
     """Fields that differ. Where the name of a data set, model or method differs, its other fields say nothing more."""
     tags = {tag for tag, _ in CHOICES.values()}
-    if renamed := [key for key in old if key in tags and old[key] != new.get(key)]:
+    if renamed := [key for key in old if key in tags and isinstance(old[key], str) and old[key] != new.get(key)]:
         yield Change(prefix + renamed[0], old[renamed[0]], new.get(renamed[0]))
         return
     for key in dict.fromkeys((*old, *new)):
@@ -122,7 +123,7 @@ def objectives(study: StudyConfig) -> JsonValue:
 
 def spaces(arm: Arm) -> JsonValue:
     """The arm's domains, each as one text."""
-    return {name: str(domain) for name, domain in arm.space.items()}
+    return {name: domain_words(domain) for name, domain in arm.space.items()}
 
 
 def free_parts(study: StudyConfig) -> dict[str, JsonValue]:

@@ -12,10 +12,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from search_spaces.explain import shown
-from search_spaces.space import aliases, declared_domain, json_schema
+from search_spaces.space import aliases, declared_domain, domain_words, json_schema
 from study.config import Objective, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
 from study.form import ArmForm, StudyForm
-from study.schema import brief
 from trainables.config import CHOICES, TrainingConfig
 from trainables.methods import METHODS
 
@@ -88,7 +87,7 @@ def table(config: type[BaseModel], types: bool = True, without: str = "") -> str
     if types:
         columns["type"] = [type_words(field) for field in fields.values()]
         columns["default"] = [default_words(field) for field in fields.values()]
-        columns["swept by `default`"] = [brief(declared_domain(field)) for field in fields.values()]
+        columns["swept by `default`"] = [domain_words(declared_domain(field)) for field in fields.values()]
     columns["meaning"] = [" ".join((field.description or "").split()) for field in fields.values()]
     columns = {head: cells for head, cells in columns.items() if any(cells)}
     rows = [list(columns), ["---"] * len(columns), *(list(row) for row in zip(*columns.values(), strict=True))]

@@ -12,8 +12,7 @@ from typing import Any
 from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 
-from search_spaces.domains import FloatRange, IntRange
-from search_spaces.space import aliases, declared_domain, json_schema, kind_of, names_of
+from search_spaces.space import aliases, declared_domain, domain_words, json_schema, kind_of, names_of
 from study.config import Objective, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
 from study.form import ARM_SECTIONS, ArmForm, StudyForm
 from trainables.config import CHOICES, TrainingConfig
@@ -180,7 +179,7 @@ def domain_schema(field: FieldInfo, name: str) -> Schema | None:
         forms.append(range_schema(value, "integer" if kind_of(field) == "int" else "number"))
     declared = declared_domain(field)
     if declared is not None:
-        forms.append({"const": "default", "description": f"The declared range: {brief(declared)}"})
+        forms.append({"const": "default", "description": f"The declared range: {domain_words(declared)}"})
     return {"oneOf": forms, "description": " ".join((field.description or "").split())}
 
 
@@ -197,14 +196,6 @@ def range_schema(value: Schema, kind: str) -> Schema:
             "step": {"type": kind, "exclusiveMinimum": 0},
         },
     }
-
-
-def brief(domain: object) -> str:
-    """A domain in a few words: `1 to 8, log` or `2, 4, 8`."""
-    if isinstance(domain, FloatRange | IntRange):
-        step = f", step {domain.step:g}" if domain.step not in (None, 1) else ""
-        return f"{domain.low:g} to {domain.high:g}{', log' if domain.log else ''}{step}"
-    return ", ".join(str(option) for option in getattr(domain, "options", ()))
 
 
 def search_schema() -> Schema:
