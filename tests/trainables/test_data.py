@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from sklearn.datasets import load_digits
 
 from trainables.data import DATASETS, digits, mfeat, mfh, separable
 from trainables.data.prepare import balanced_split, standardise
@@ -231,11 +232,15 @@ def test_mfeat_rows_are_the_raw_rows() -> None:
         assert np.corrcoef(view[:, column], data.test.student[:, column])[0, 1] == pytest.approx(1, abs=1e-5)
 
 
-def test_digits_student_is_the_patch_minus_the_digit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a white photograph |1 - digit| is the negative of the teacher's digit, in every channel."""
-    monkeypatch.setattr(digits, "photo_patches", lambda rows, size, seed: np.ones((rows, 3, size, size)))
+def test_digits_student_is_the_distance_of_patch_and_digit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a grey photograph, in every channel, up to the standardisation: |0.5 - digit|, which hides its sign."""
+    monkeypatch.setattr(digits, "photo_patches", lambda rows, size, seed: np.full((rows, 3, size, size), 0.5))
     data = load("digits", teacher_blur=0.0)
-    assert torch.allclose(data.train.student, -data.train.teacher.expand(-1, 3, -1, -1), atol=1e-4)
+    ink = load_digits().images[data.train.indices] / 16
+    for channel in range(3):
+        seen = data.train.student[:, channel].numpy().ravel()
+        assert np.corrcoef(np.abs(0.5 - ink).ravel(), seen)[0, 1] == pytest.approx(1, abs=1e-5)
+    assert np.corrcoef(ink.ravel(), data.train.teacher.numpy().ravel())[0, 1] == pytest.approx(1, abs=1e-5)
 
 
 def test_digits_patches_differ_and_come_from_both_photographs() -> None:

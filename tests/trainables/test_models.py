@@ -163,7 +163,7 @@ def test_mlp_without_activation_is_linear() -> None:
 
 
 def test_mlp_against_a_loop() -> None:
-    model, x = make("mlp"), inputs_for("mlp")
+    model, x = build_mlp(MLPConfig(hidden=(9, 8), feature_dim=6), (7,), CLASSES), inputs_for("mlp")
     first, second = (layer for layer in model.layers if isinstance(layer, nn.Linear))
     hidden = (x @ first.weight.T + first.bias).clamp(min=0)
     hidden = (hidden @ second.weight.T + second.bias).clamp(min=0)
