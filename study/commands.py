@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from study.config import StudyConfig
-from study.directory import StudyRefused
+from study.directory import StudyRefused, check_changes
 from study.load import load
 from study.store import StudyStore
 
@@ -19,6 +19,17 @@ def open_stored(path: Path) -> tuple[StudyConfig, StudyStore]:
     if not (study.directory / "study.json").exists():
         raise StudyRefused(f"{path}: {study.directory} holds no study yet; run `python -m study.run {path}` first")
     return study, StudyStore(study.directory)
+
+
+def show_plan(path: Path) -> None:
+    """Print what a run would do. Raises StudyRefused where it would."""
+    study = load(path)
+    changes = check_changes(study, path)
+    from study.plan import print_plan
+
+    for change in changes:
+        print(f"The file has changed: {change}")
+    print_plan(study)
 
 
 def rebuild_report(path: Path) -> None:

@@ -39,10 +39,9 @@ def run(
     """
     with refusals():
         if dry_run:
-            from study.load import load
-            from study.plan import print_plan
+            from study.commands import show_plan
 
-            print_plan(load(file))
+            show_plan(file)
             return
         from study.runner import run_study
 

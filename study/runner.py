@@ -131,8 +131,7 @@ class Run:
         from study.display import show_progress
 
         if nothing_left(search):
-            counts = search.counts
-            self.say(f"The study is complete: {counts.planned} trials are in the store, nothing to run")
+            self.say(f"The study is complete: {search.counts.planned} trials are in the store, nothing to run")
             return "complete"
         from study.driver import drive
 

@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -50,20 +51,19 @@ def command(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def finish_every_trial(path: Path, failing: int = -1) -> None:
-    """What a complete run leaves in the store; trial number `failing` has failed."""
+def finish_every_trial(path: Path, failing: tuple[str, int, int] | None = None) -> None:
+    """What a complete run leaves in the store; one trial (arm, number, seed) may have failed."""
     study = load(path)
     record_study(study)
     store = StudyStore(study.directory)
     search = Search(study, store)
     rng = np.random.default_rng(0)
-    number = 0
     while job := search.next():
-        write_trial(store, job.trial, "failed" if number == failing else "complete", 0.7, rng)
+        status = "failed" if (job.arm, job.number, job.seed) == failing else "complete"
+        write_trial(store, job.trial, status, 0.7, rng)
         result = store.trial(job.trial.trial_id).result()
         assert result
         search.complete(job.trial.trial_id, result)
-        number += 1
 
 
 @pytest.mark.parametrize("module", ["study.run", "study"])
@@ -202,8 +202,10 @@ def status_lines(study: StudyConfig) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("failing", "exit_code"), [(-1, 0), (4, 3)])
-def test_a_complete_study_runs_nothing_and_is_reported_anew(file: Path, failing: int, exit_code: int) -> None:
+@pytest.mark.parametrize(("failing", "exit_code"), [(None, 0), (("kd", 1, 1), 3)])
+def test_a_complete_study_runs_nothing_and_is_reported_anew(
+    file: Path, failing: tuple[str, int, int] | None, exit_code: int
+) -> None:
     finish_every_trial(file, failing)
     summary = file.parent / "summary.json"
     arguments = [sys.executable, "-m", "study.run", str(file), "--json", str(summary)]
@@ -219,7 +221,7 @@ def test_a_complete_study_runs_nothing_and_is_reported_anew(file: Path, failing:
     assert (directory / "report/report.html").exists()
     assert not (directory / "ray").exists()
     written = json.loads(summary.read_text())
-    failed = int(failing >= 0)
+    failed = int(failing is not None)
     assert list(written) == [
         "study", "directory", "status", "trials", "stages", "best", "seconds", "mlflow", "report",
     ]  # fmt: skip
@@ -240,3 +242,37 @@ def test_a_complete_study_runs_nothing_and_is_reported_anew(file: Path, failing:
     assert list(written["mlflow"]) == ["tracking_uri", "experiment", "run_id"]
     assert written["mlflow"]["run_id"]
     assert written["report"] == str(directory / "report/report.html")
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_and_the_same_command_goes_on(file: Path) -> None:
+    file.write_text(TINY.replace("epochs: 4", "epochs: 1000"))
+    summary = file.parent / "summary.json"
+    arguments = [sys.executable, "-u", "-m", "study.run", str(file), "--json", str(summary)]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        seen = ""
+        while "1/6" not in seen:
+            seen = process.stdout.readline()
+            assert seen, process.stderr and process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=300)
+    assert (process.returncode, err) == (130, "")
+    assert f"-m study.run {file}" in out
+    interrupted = json.loads(summary.read_text())
+    assert interrupted["status"] == "interrupted"
+    assert 1 <= interrupted["trials"]["complete"] < 6
+    assert Path(interrupted["report"]).exists()
+    assert interrupted["mlflow"]["run_id"]
+
+    again = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert f"{interrupted['trials']['complete']} trial" in again.stdout
+    complete = json.loads(summary.read_text())
+    assert complete["status"] == "complete"
+    reused = interrupted["trials"]["complete"]
+    assert complete["trials"] == {"planned": 6, "complete": 6, "pruned": 0, "failed": 0, "reused": reused}
+    assert complete["seconds"]["training"] > 0
+    assert complete["mlflow"]["run_id"] == interrupted["mlflow"]["run_id"]
+    trials = StudyStore(file.parent / "studies/tiny").records()
+    assert [trial.result.status for trial in trials if trial.result] == ["complete"] * 6
