@@ -176,8 +176,8 @@ def test_the_size_of_a_domain_is_the_length_of_its_grid(description: Any) -> Non
 
 def test_domains_in_words() -> None:
     domains = [
-        FloatRange(1, 8, log=True),
-        FloatRange(0, 1, step=0.1),
+        FloatRange(1.0, 8.0, log=True),
+        FloatRange(0.0, 1.0, step=0.1),
         IntRange(2, 9),
         IntRange(2, 9, step=2),
         Choice((1, "a")),
