@@ -82,7 +82,7 @@ def tally_to_come(arm: Arm, seeds: tuple[int, ...], groups: int, tallies: dict[s
             swept = {**example_params(arm), **dict(zip(relevant, values, strict=True))}
             trials = (fitting(arm, swept, seed) for seed in seeds)
             found |= {stage.key: stage for label, stage in stages_of(filter(None, trials)) if label == name}
-        if relevant and len(found) > groups * len(seeds):
+        if len(found) > groups * len(seeds):
             tally.unknown += groups * len(seeds)
         else:
             tally.known |= found

@@ -66,6 +66,23 @@ def tell(study: optuna.Study, trial: optuna.Trial, observation: Observation) -> 
         study.tell(trial, observation.values)
 
 
+def test_cma_es_goes_through_the_generations_of_a_living_optuna_study() -> None:
+    pytest.importorskip("cmaes")
+    space = {"temperature": FloatRange(1.0, 8.0, log=True), "lambda_kd": FloatRange(0.1, 0.9)}
+    sampler = Sampler(ARM.model_copy(update={"space": space}), SearchConfig(sampler="cmaes", startup_trials=1))
+    living = optuna.samplers.CmaEsSampler(seed=derive_seed(0, "kd", "cmaes") % 2**32, n_startup_trials=1)
+    reference, earlier = optuna.create_study(direction="maximize", sampler=living), []
+    for number in range(20):  # three generations of six
+        params = sampler.suggest(earlier, number)
+        if number == 0:
+            reference.enqueue_trial(params)  # a blind draw, seeded by hand in ours
+        trial = reference.ask({key: distribution(domain) for key, domain in sorted(space.items())})
+        _ = trial.relative_params
+        assert trial.params == params
+        earlier.append(Observation(params, "complete", (value_of({**params, "batch_size": 64}),)))
+        reference.tell(trial, earlier[-1].values)
+
+
 def test_tpe_learns_from_complete_configurations_and_ignores_failed_ones() -> None:
     sampler = Sampler(ARM, SearchConfig(startup_trials=4))
     rng, earlier = np.random.default_rng(0), []
@@ -96,7 +113,9 @@ def test_a_suggestion_depends_on_arm_number_attempt_and_seed() -> None:
 
 
 def test_qmc_covers_the_space_evenly() -> None:
-    arm = Arm(name="kd", base=trial_config("kd"), space={"lambda_kd": FloatRange(0.0, 1.0), "batch_size": Choice((32, 64))})
+    arm = Arm(
+        name="kd", base=trial_config("kd"), space={"lambda_kd": FloatRange(0.0, 1.0), "batch_size": Choice((32, 64))}
+    )
     sampler = Sampler(arm, SearchConfig(sampler="qmc"))
     points = [sampler.suggest([], number) for number in range(16)]
     assert sorted(int(point["lambda_kd"] * 16) for point in points) == list(range(16))  # one in each sixteenth
