@@ -236,7 +236,8 @@ def test_digits_student_is_the_distance_of_patch_and_digit(monkeypatch: pytest.M
     """On a grey photograph, in every channel, up to the standardisation: |0.5 - digit|, which hides its sign."""
     monkeypatch.setattr(digits, "photo_patches", lambda rows, size, seed: np.full((rows, 3, size, size), 0.5))
     data = load("digits", teacher_blur=0.0)
-    ink = load_digits().images[data.train.indices] / 16
+    raw, _ = load_digits(return_X_y=True)
+    ink = np.asarray(raw)[data.train.indices] / 16
     for channel in range(3):
         seen = data.train.student[:, channel].numpy().ravel()
         assert np.corrcoef(np.abs(0.5 - ink).ravel(), seen)[0, 1] == pytest.approx(1, abs=1e-5)
