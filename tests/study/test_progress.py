@@ -4,7 +4,6 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.study.example_store import example_study
 from rich.console import Console
 
 from study.config import StudyConfig
@@ -23,6 +22,7 @@ from study.events import (
 )
 from study.progress import Progress, planned_trials
 from study.timing import Timing
+from tests.study.example_store import example_study
 from trainables.types import EpochReport, TrialError, TrialResult
 
 PARAMS = {"lambda_kd": 0.51234, "temperature": 3.0}
