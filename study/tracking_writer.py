@@ -19,8 +19,8 @@ from study.tracking_view import experiment_tags
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-ROWS_PER_BATCH = 1000
-"""Most metrics that MLflow takes in one call."""
+ENTITIES_PER_BATCH = 1000
+"""Most metrics, parameters and tags together that MLflow takes in one call."""
 
 
 class Logged(NamedTuple):
@@ -28,7 +28,7 @@ class Logged(NamedTuple):
 
     run_id: str
     synced: str
-    """How far it is logged: empty, `waiting` (parameters), `started <digest>`, or `<digest>` (complete)."""
+    """How far it is logged: `created`, `waiting` (parameters only), `started <digest>`, or `<digest>` (complete)."""
     parent: str
 
 
@@ -104,7 +104,7 @@ class Writer:
         """Create, complete or replace the run of `content`, or leave it if it is complete; its run id."""
         key = (content.kind, content.id)
         logged = self.runs.get(key)
-        if logged and logged.synced.removeprefix("started ") not in ("", "waiting", content.digest):
+        if logged and logged.synced.removeprefix("started ") not in ("created", "waiting", content.digest):
             self.client.delete_run(logged.run_id)
             logged = None
         run_id = logged.run_id if logged else self.create(content, parent)
@@ -119,29 +119,44 @@ class Writer:
     def create(self, content: RunContent, parent: str) -> str:
         """A run with its name, tags and start time, made in one transaction."""
         tags = environment_tags(self.store) | content.tags
-        tags |= {"study": self.study.study, "study_key": self.study_key, "kind": content.kind}
+        tags |= {
+            "synced": started(content),
+            "study": self.study.study,
+            "study_key": self.study_key,
+            "kind": content.kind,
+        }
         tags |= {"mlflow.source.name": f"study {self.study.study}", "mlflow.source.type": "PROJECT"}
         tags |= {"mlflow.parentRunId": parent} if parent else {}
         run_id = self.client.create_run(self.experiment_id, content.start or None, tags, content.name).info.run_id
-        self.runs[content.kind, content.id] = Logged(run_id, "", parent)
+        self.runs[content.kind, content.id] = Logged(run_id, started(content), parent)
         return run_id
 
     def write(self, run_id: str, content: RunContent) -> None:
-        """Log everything of `content`; rows that are already there stay as they are. The tag `synced` comes last."""
+        """Log everything of `content`; rows that are already there stay as they are.
+
+        The tag `synced` says so before (log_batch itself writes tags last) and after.
+        """
         from mlflow.entities import Metric, Param, RunTag
 
-        before, after = (f"started {content.digest}", content.digest) if content.settled else ("", "waiting")
+        if self.runs[content.kind, content.id].synced != started(content):
+            self.client.set_tag(run_id, "synced", started(content))
         params = [Param(*item) for item in content.params.items()]
-        tags = [RunTag(*item) for item in (content.tags | {"synced": before}).items()]
-        self.client.log_batch(run_id, params=params, tags=tags)
+        tags = [RunTag(*item) for item in content.tags.items()]
         metrics = [Metric(*point) for point in content.points]
-        for first in range(0, len(metrics), ROWS_PER_BATCH):
-            self.client.log_batch(run_id, metrics=metrics[first : first + ROWS_PER_BATCH])
+        first = ENTITIES_PER_BATCH - len(params) - len(tags)
+        self.client.log_batch(run_id, metrics=metrics[:first], params=params, tags=tags)
+        for start in range(first, len(metrics), ENTITIES_PER_BATCH):
+            self.client.log_batch(run_id, metrics=metrics[start : start + ENTITIES_PER_BATCH])
         if content.settled:
             self.client.set_terminated(run_id, content.status, content.end or None)
         else:
             self.client.update_run(run_id, content.status)
-        self.client.set_tag(run_id, "synced", after)
+        self.client.set_tag(run_id, "synced", content.digest if content.settled else "waiting")
+
+
+def started(content: RunContent) -> str:
+    """The tag `synced` of a run that is being logged."""
+    return f"started {content.digest}" if content.settled else "created"
 
 
 def connect(uri: str) -> "MlflowClient":

@@ -422,17 +422,18 @@ UI = SYNC.split('print("begin"')[0].replace("Tracker\n", "Tracker\nfrom study.tr
 def test_the_ui_serves_its_links_and_ends_with_all_its_children(root: Path, number: signal.Signals) -> None:
     filled(root)
     port = 5761 if number == signal.SIGINT else 5762
-    process = subprocess.Popen([*sync_command(root, UI), str(port)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    lines = [process.stdout.readline() for _ in range(3)]
-    assert f"http://127.0.0.1:{port}/#/experiments/" in lines[0] and "compare-runs" in lines[1]
-    experiment = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=example"
-    assert json.load(urllib.request.urlopen(experiment))["experiment"]["name"] == "example"
-    children = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and f"--port\0{port}" in command_line(pid)]
-    assert children
-    process.send_signal(number)
-    assert process.wait(20) == 0
-    assert not any(f"--port\0{port}" in command_line(str(pid)) for pid in children)
+    with subprocess.Popen([*sync_command(root, UI), str(port)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in range(3)]
+        assert f"http://127.0.0.1:{port}/#/experiments/" in lines[0] and "compare-runs" in lines[1]
+        experiment = f"http://127.0.0.1:{port}/api/2.0/mlflow/experiments/get-by-name?experiment_name=example"
+        with urllib.request.urlopen(experiment) as response:
+            assert json.load(response)["experiment"]["name"] == "example"
+        children = [pid for pid in os.listdir("/proc") if pid.isdigit() and f"--port\0{port}" in command_line(pid)]
+        assert children
+        process.send_signal(number)
+        assert process.wait(20) == 0
+    assert not any(f"--port\0{port}" in command_line(pid) for pid in children)
 
 
 def command_line(pid: str) -> str:
