@@ -241,7 +241,8 @@ def value_text(value: JsonValue) -> str:
 def environment_tags(store: StudyStore) -> dict[str, str]:
     """The manifest's commit, versions and data fingerprints as tags `git.commit`, `versions.torch`, ..."""
     path = store.directory / "manifest.json"
-    return flatten(read_json(path)) if path.exists() else {}
+    manifest = read_json(path) if path.exists() else {}
+    return flatten({name: manifest[name] for name in ("git", "versions", "data", "platform") if name in manifest})
 
 
 def flatten(values: dict[str, JsonValue], prefix: str = "") -> dict[str, str]:

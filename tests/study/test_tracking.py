@@ -75,7 +75,9 @@ def synced(
     study, store = filled(root)
     (store.directory / "report").mkdir()
     (store.directory / "report" / "report.html").write_text("<h1>Report</h1>")
-    (store.directory / "manifest.json").write_text('{"git": {"commit": "abc"}, "versions": {"torch": "2.14.1"}}')
+    (store.directory / "manifest.json").write_text(
+        '{"git": {"commit": "abc"}, "versions": {"torch": "2.14.1"}, "earlier": [{}]}'
+    )
     return study, store, Tracker(study, store).sync()
 
 
