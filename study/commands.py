@@ -52,7 +52,7 @@ def sync_tracking(path: Path) -> None:
 
     try:
         summary = Tracker(study, store).sync()
-    except TrackingUnavailable as error:
+    except (TrackingUnavailable, ValueError) as error:
         raise StudyRefused(str(error)) from error
     print(f"MLflow experiment {summary.experiment!r} at {summary.tracking_uri} is up to date")
 
@@ -70,5 +70,5 @@ def open_ui(path: Path, port: int | None, browser: bool) -> None:
 
     try:
         serve(study, store, port=port, open_browser=browser)
-    except TrackingUnavailable as error:
+    except (TrackingUnavailable, ValueError) as error:
         raise StudyRefused(str(error)) from error

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from study.changes import differences
 from study.config import StudyConfig
+from study.store import StudyStore
 from trainables.files import read_json, write_bytes, write_json
 
 LOCK_SECONDS = 2.0
@@ -125,3 +126,4 @@ def record_study(study: StudyConfig) -> None:
     """Store the file as it is run, and what it resolved to."""
     write_bytes(study.directory / "study.yaml", study.source.encode())
     write_json(study.directory / "study.json", study.model_dump(mode="json"))
+    StudyStore(study.directory).note_lengths({arm.base.training.epochs for arm in study.arms})

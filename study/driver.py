@@ -1,6 +1,6 @@
 """The driver: Ray Tune schedules, the search decides, Ray Train's slots train.
 
-    Search  <->  Tuner (StudySearcher, StudyScheduler)  <->  TrialRelay actors  <->  mailbox  <->  slots
+    Search  <->  Conductor  <->  Tuner (searcher, scheduler)  <->  TrialRelay actors  <->  mailbox  <->  slots
 
 Tune's trial is only a relay: the trial goes into the mailbox and the actor passes on what comes back. So one Tune
 actor and one Ray Train group serve a whole study, and a trial costs milliseconds instead of their start.
@@ -21,9 +21,8 @@ from typing import Any, Literal
 from study import events
 from study.config import StudyConfig
 from study.events import Emit
-from study.search import Job, Search
+from study.search import Search
 from study.store import StudyStore
-from trainables.types import EpochReport, TrialResult
 
 # Read by Ray when it is imported.
 RAY_SETTINGS = {
@@ -44,14 +43,11 @@ for name, value in RAY_SETTINGS.items():
 
 import ray  # noqa: E402
 from ray import tune  # noqa: E402
-from ray.tune.experiment import Trial  # noqa: E402
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
-from ray.tune.search import Searcher  # noqa: E402
 
-from study.mailbox import News, start_mailbox  # noqa: E402
+from study.conductor import Conductor, InterruptStopper, StudyScheduler, StudySearcher  # noqa: E402
+from study.mailbox import start_mailbox  # noqa: E402
 from study.relay import TrialRelay  # noqa: E402
 from study.slots import Slots  # noqa: E402
-from trainables.assignments import Assignment  # noqa: E402
 
 logger = logging.getLogger(__name__)
 
@@ -60,135 +56,6 @@ INTERRUPT_SECONDS = 15.0
 
 RELAY_RESTARTS = 3
 """How often Tune starts a dead relay again; the trial itself goes on in its slot meanwhile."""
-
-
-class Conductor:
-    """Passes proposals, epochs and results between the search and Tune's two extension points.
-
-    Tune calls the searcher and the scheduler in one thread, so the search needs no lock.
-    """
-
-    def __init__(self, study: StudyConfig, store: StudyStore, search: Search, emit: Emit) -> None:
-        self.study, self.store, self.search = study, store, search
-        self.mailbox: Any = None
-        self.interrupted = threading.Event()
-        self.broken: BaseException | None = None
-        self._emit = emit
-        self._jobs: dict[str, Job] = {}
-        self._pruned: dict[str, EpochReport] = {}
-        self._started: set[str] = set()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Tune pickles its searcher, scheduler and stopper into snapshots that nobody reads: nothing of ours."""
-        return {}
-
-    def suggest(self, tune_id: str) -> dict[str, Any] | str | None:
-        """The next trial as a Tune config; None: wait; FINISHED."""
-        self.pass_notices()
-        if self.interrupted.is_set():
-            return Searcher.FINISHED
-        job = self.search.next()
-        for reused, result in self.search.take_reused():
-            seed = reused.trial.seed
-            trial_id = reused.trial.trial_id
-            self._emit(events.TrialReused(trial_id, reused.arm, reused.number, seed, reused.params, result))
-        if job is None:
-            return Searcher.FINISHED if self.search.finished() else None
-        self._jobs[tune_id] = job
-        assignment = Assignment(
-            kind="train",
-            trial_id=job.trial.trial_id,
-            config=job.trial.model_dump(mode="json"),
-            directory=str(self.store.trial(job.trial.trial_id).path.resolve()),
-            prunable=job.first_seed and self.study.search.pruner != "none",
-        )
-        ray.get(self.mailbox.submit.remote(assignment))
-        return {"trial_id": job.trial.trial_id}
-
-    def hear(self, tune_id: str, news: News) -> bool:
-        """Take in a trial's news; whether to stop it now."""
-        job = self._jobs[tune_id]
-        trial_id = job.trial.trial_id
-        if news.reports and trial_id not in self._started:
-            self._started.add(trial_id)
-            first = news.reports[0].epoch - 1
-            self._emit(events.TrialStarted(trial_id, job.arm, job.number, job.trial.seed, job.params, first, news.slot))
-        for report in news.reports:
-            self._emit(events.EpochFinished(trial_id, report, job.trial.training.epochs))
-            if self.search.report(trial_id, report):
-                self._pruned[tune_id] = report
-                ray.get(self.mailbox.stop.remote(trial_id, report.epoch))
-                return True
-        return False
-
-    def end(self, tune_id: str, news: News | None) -> None:
-        """Tune is done with a trial: finished, pruned, interrupted, or its relay died too often."""
-        job = self._jobs.pop(tune_id)
-        last = self._pruned.pop(tune_id, None)
-        if last is not None:
-            result = TrialResult("pruned", last.metrics, last.epoch, last.epoch)
-        elif news is not None and news.result is not None:
-            result = news.result
-        else:
-            self.search.release(job.trial.trial_id)
-            return
-        self.search.complete(job.trial.trial_id, result)
-        self._emit(events.TrialFinished(job.trial.trial_id, job.arm, job.number, job.trial.seed, job.params, result))
-
-    def pass_notices(self) -> None:
-        """Tell the display what happened to the slots."""
-        for kind, slot, trial_id, deaths in ray.get(self.mailbox.take_notices.remote()):
-            died = events.WorkersDied(slot, trial_id or None, deaths)
-            self._emit(died if kind == "died" else events.SlotReady(slot))
-
-
-class StudySearcher(Searcher):
-    """Tune's searcher over the study's own search."""
-
-    def __init__(self, conductor: Conductor, address: dict[str, str]) -> None:
-        super().__init__()
-        self.conductor, self.address = conductor, address
-
-    def suggest(self, trial_id: str) -> Any:
-        suggestion = self.conductor.suggest(trial_id)
-        return {**suggestion, **self.address} if isinstance(suggestion, dict) else suggestion
-
-    def on_trial_complete(self, trial_id: str, result: dict | None = None, error: bool = False) -> None:
-        news: News | None = (result or {}).get("news")
-        if news is not None and not error and news.result is not None:
-            self.conductor.hear(trial_id, news)
-        self.conductor.end(trial_id, None if error else news)
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the study is rebuilt from its store."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: see `save`."""
-
-
-class StudyScheduler(FIFOScheduler):
-    """Tune's scheduler: first in, first out, and the search's pruner decides who stops."""
-
-    def __init__(self, conductor: Conductor) -> None:
-        super().__init__()
-        self.conductor = conductor
-
-    def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict) -> str:
-        stop = self.conductor.hear(trial.trial_id, result["news"])
-        return TrialScheduler.STOP if stop else TrialScheduler.CONTINUE
-
-
-class InterruptStopper(tune.Stopper):
-    """Ends Tune's run when the user has asked for it."""
-
-    def __init__(self, conductor: Conductor) -> None:
-        self.conductor = conductor
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return self.conductor.interrupted.is_set()
 
 
 def drive(study: StudyConfig, store: StudyStore, search: Search, emit: Emit) -> Literal["complete", "interrupted"]:
@@ -204,15 +71,15 @@ def drive(study: StudyConfig, store: StudyStore, search: Search, emit: Emit) -> 
         RuntimeError: if Ray breaks down; everything finished is in the store, and the same command goes on.
 
     """
-    conductor = Conductor(study, store, search, emit)
-    with local_ray(study), interruptible(conductor.interrupted):
+    with local_ray(study):
         address = {"mailbox": f"mailbox-{uuid.uuid4().hex[:8]}", "namespace": ray.get_runtime_context().namespace}
-        conductor.mailbox = start_mailbox(address["mailbox"])
+        conductor = Conductor(study, store, search, emit, start_mailbox(address["mailbox"]))
         scratch = store.directory / "ray"
         slots = Slots(study, address["mailbox"], address["namespace"], scratch)
         emit(events.SlotsStarting(len(slots.threads), study.resources.workers))
         slots.start()
-        run_tuner(study, conductor, address, scratch)
+        with interruptible(conductor.interrupted):
+            run_tuner(study, conductor, address, scratch)
         if conductor.interrupted.is_set():
             emit(events.Interrupted())
             ray.get(conductor.mailbox.interrupt.remote())
@@ -220,7 +87,6 @@ def drive(study: StudyConfig, store: StudyStore, search: Search, emit: Emit) -> 
             return "interrupted"
         ray.get(conductor.mailbox.close.remote())
         slots.join()
-        conductor.pass_notices()
         shutil.rmtree(scratch, ignore_errors=True)
         if slots.failure is not None:
             raise RuntimeError(f"a slot's workers could not be kept running: {slots.failure}") from slots.failure
@@ -231,8 +97,8 @@ def drive(study: StudyConfig, store: StudyStore, search: Search, emit: Emit) -> 
 
 def run_tuner(study: StudyConfig, conductor: Conductor, address: dict[str, str], scratch: Path) -> None:
     """Ray Tune's run over the whole study."""
-    local = study.resources.ray == "auto"
-    relay = tune.with_resources(TrialRelay, {"slot": 1} if local else {"cpu": 0.01})
+    # A cluster that was running before has no such resource; there the number of concurrent trials is the only bound.
+    relay = tune.with_resources(TrialRelay, {"slot": 1} if "slot" in ray.cluster_resources() else {"cpu": 0.01})
     concurrency = max(1, study.resources.concurrency) if study.resources.workers else 1
     tuner = tune.Tuner(
         relay,

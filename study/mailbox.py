@@ -32,6 +32,20 @@ class News(NamedTuple):
     result: TrialResult | None
     """Set with the last news of a trial."""
     slot: int
+    from_epoch: int
+    """Epochs that the present attempt found in the trial's checkpoint."""
+    notices: "list[Notice]"
+
+
+class Notice(NamedTuple):
+    """What happened to a slot."""
+
+    kind: Literal["ready", "died"]
+    slot: int
+    trial_id: str = ""
+    """The trial that a dead worker group was training, if any."""
+    deaths: int = 0
+    """Worker groups that this trial has cost so far."""
 
 
 @dataclass
@@ -40,6 +54,7 @@ class Entry:
 
     assignment: Assignment
     slot: int = -1
+    from_epoch: int = 0
     reports: list[EpochReport] = field(default_factory=list)
     delivered: bool = True
     """Whether the driver has judged every report (it asks for more news only then)."""
@@ -57,7 +72,7 @@ class Mailbox:
         self.waiting: deque[str] = deque()
         self.holding: dict[int, str] = {}
         self.greeted: set[int] = set()
-        self.notices: list[tuple[str, int, str, int]] = []
+        self.notices: list[Notice] = []
         self.state: Literal["open", "interrupted", "closed"] = "open"
         self.changed = asyncio.Condition()
 
@@ -78,9 +93,11 @@ class Mailbox:
             if not entry.reports:
                 entry.delivered = True
                 self.changed.notify_all()
-            await self.changed.wait_for(lambda: entry.reports or entry.result or self.state == "interrupted")
-            news = News(entry.reports, entry.result, entry.slot)
-            entry.reports, entry.delivered = [], False
+            await self.changed.wait_for(
+                lambda: entry.reports or entry.result or self.notices or self.state == "interrupted"
+            )
+            news = News(entry.reports, entry.result, entry.slot, entry.from_epoch, self.notices)
+            entry.reports, entry.delivered, self.notices = [], False, []
         if self.state == "interrupted" and not news.reports and not news.result:
             await asyncio.sleep(INTERRUPTED_SECONDS)  # Tune asks again until it has noticed
         return news
@@ -90,11 +107,6 @@ class Mailbox:
         async with self.changed:
             self.entries[trial_id].stop_epoch = epoch
             self.changed.notify_all()
-
-    async def take_notices(self) -> list[tuple[str, int, str, int]]:
-        """What happened to slots: ("ready", slot, "", 0) and ("died", slot, trial_id, deaths)."""
-        notices, self.notices = self.notices, []
-        return notices
 
     async def interrupt(self) -> None:
         """Every slot saves its state and ends; nothing is handed out any more."""
@@ -114,13 +126,16 @@ class Mailbox:
     async def hello(self, slot: int) -> None:
         """A slot's worker group is up. When it is not the slot's first, the one before has died."""
         held = self.holding.get(slot, "")
-        if slot not in self.greeted:
-            self.greeted.add(slot)
-            self.notices.append(("ready", slot, "", 0))
-            return
-        if held:
-            self.entries[held].deaths += 1
-        self.notices.append(("died", slot, held, self.entries[held].deaths if held else 1))
+        async with self.changed:
+            if slot not in self.greeted:
+                self.greeted.add(slot)
+                self.notices.append(Notice("ready", slot))
+            elif held:
+                self.entries[held].deaths += 1
+                self.notices.append(Notice("died", slot, held, self.entries[held].deaths))
+            else:
+                self.notices.append(Notice("died", slot))
+            self.changed.notify_all()
 
     async def take(self, slot: int) -> Assignment:
         """The next trial for a slot, or the one that a dead worker group of this slot had left."""
@@ -148,6 +163,10 @@ class Mailbox:
             self.holding[slot] = trial_id
             self.entries[trial_id].slot = slot
             return self.entries[trial_id].assignment
+
+    async def began(self, trial_id: str, from_epoch: int) -> None:
+        """A slot starts to train a trial, after `from_epoch` epochs that it found in the checkpoint."""
+        self.entries[trial_id].from_epoch = from_epoch
 
     async def report(self, slot: int, trial_id: str, reports: list[EpochReport]) -> str:
         """Epochs of a running trial; the answer is "go on", "stop" or "interrupt"."""

@@ -77,9 +77,9 @@ class Run:
         """The whole run. What breaks is named on the terminal, explained in the log, and the summary still written."""
         from study.summary import write_summary
 
-        search = self.open_search()
+        search, tracker = self.open_search(), self.open_tracker()
         try:
-            status = self.conduct(search)
+            status = self.conduct(search, tracker)
         except KeyboardInterrupt:
             status = "interrupted"
         except Exception as error:
@@ -106,12 +106,19 @@ class Run:
         except ValueError as error:
             raise StudyRefused(f"{self.path}: {error}") from error
 
-    def conduct(self, search: "Search") -> "RunStatus":
-        """Run what is left, rebuild the report, bring MLflow up to date, and say where everything is."""
-        from study.report import arms_table, write_report
+    def open_tracker(self) -> "LiveTracker":
+        """The MLflow view. Raises StudyRefused if MLflow does not serve its address."""
         from study.tracking import LiveTracker
 
-        tracker = LiveTracker(self.study, self.store)
+        try:
+            return LiveTracker(self.study, self.store)
+        except ValueError as error:
+            raise StudyRefused(f"{self.path}: tracking.uri: {error}") from error
+
+    def conduct(self, search: "Search", tracker: "LiveTracker") -> "RunStatus":
+        """Run what is left, rebuild the report, bring MLflow up to date, and say where everything is."""
+        from study.report import arms_table, write_report
+
         try:
             status = self.drive(search)
             seconds = self.timing.seconds()

@@ -2,6 +2,7 @@
 
     <studies>/<study>/
       study.yaml study.json             the file as last run, and what it resolved to
+      lengths.json                      numbers of epochs with which it was run
       manifest.json                     versions, git commit, data fingerprints, machine
       proposals/<arm>/<number>.json     every configuration proposed, in order, before it runs
       trials/<trial_id>/config.json     the full TrialConfig
@@ -53,6 +54,17 @@ class StudyStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+
+    def lengths(self) -> list[int]:
+        """The numbers of epochs with which the study has been run, longest first."""
+        try:
+            return read_json(self.directory / "lengths.json")["epochs"]
+        except FileNotFoundError:
+            return []
+
+    def note_lengths(self, epochs: set[int]) -> None:
+        """Remember the numbers of epochs with which the study is run now."""
+        write_json(self.directory / "lengths.json", {"epochs": sorted({*self.lengths(), *epochs}, reverse=True)})
 
     def trial(self, trial_id: str) -> TrialDirectory:
         """The directory of one trial, which need not exist."""

@@ -23,7 +23,14 @@ def ray_cluster() -> Iterator[None]:
     """A local Ray with two CPUs, shared by every test that asks for it."""
     import ray
 
-    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init(
+        address="local",
+        num_cpus=3,
+        resources={"slot": 2},
+        include_dashboard=False,
+        log_to_driver=False,
+        namespace="tests",
+    )
     try:
         yield
     finally:

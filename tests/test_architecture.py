@@ -24,7 +24,14 @@ MAY_IMPORT = {
 ONLY_IN = {
     "optuna": ("study/search.py", "study/samplers.py", "study/pruners.py", "study/importance.py"),
     "mlflow": ("study/tracking*.py",),
-    "ray": ("study/driver.py", "study/slots.py", "study/mailbox.py", "study/relay.py", "trainables/worker.py"),
+    "ray": (
+        "study/conductor.py",
+        "study/driver.py",
+        "study/slots.py",
+        "study/mailbox.py",
+        "study/relay.py",
+        "trainables/worker.py",
+    ),
 }
 """The files that may import a heavy library."""
 

@@ -30,6 +30,8 @@ class Assignment:
     directory: str = ""
     prunable: bool = False
     """Whether the trial may be stopped, so that its end waits for the driver's word on every epoch."""
+    shorter: tuple[int, ...] = ()
+    """Numbers of epochs, longest first, with which the study ran before: a trial may go on where one of them ended."""
     error: TrialError | None = None
     """Why the trial is to be abandoned."""
 

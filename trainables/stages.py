@@ -1,6 +1,7 @@
 """The stages of distillation: prepared data, unimodal networks, their frozen outputs, bottlenecks."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import ClassVar, Literal
 
 import torch
@@ -125,8 +126,14 @@ class Bottleneck(Stage):
 
 def prepared_stage(config: TrialConfig) -> PreparedData:
     """The trial's data."""
-    dataset = DATASETS[getattr(config.data, "dataset")]  # noqa: B009  (every data config names its dataset)
-    return PreparedData(data=config.data, fingerprint=dataset.fingerprint(config.data))
+    return prepare(config.data)
+
+
+@cache
+def prepare(data: DataConfig) -> PreparedData:
+    """The stage of a data config. Its raw files are hashed once in a process, not once in a trial."""
+    dataset = DATASETS[getattr(data, "dataset")]  # noqa: B009  (every data config names its dataset)
+    return PreparedData(data=data, fingerprint=dataset.fingerprint(data))
 
 
 def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:

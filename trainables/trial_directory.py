@@ -66,7 +66,9 @@ class TrialDirectory:
 
     def write_diagnostics(self, arrays: dict[str, np.ndarray]) -> None:
         """Keep small arrays (spectra) beside the trial."""
-        write_bytes(self.path / "diagnostics.safetensors", save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+        write_bytes(
+            self.path / "diagnostics.safetensors", save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
+        )
 
     def diagnostics(self) -> dict[str, np.ndarray]:
         """The arrays kept by `write_diagnostics`; empty if there are none."""

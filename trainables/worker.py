@@ -125,10 +125,15 @@ def run_assignment(
     config = TrialConfig.model_validate(assignment.config)
     trial = TrialDirectory(Path(assignment.directory))
     checkpoint = CheckpointFile(trial.checkpoint / "state.pt", slot.checkpoint_seconds)
+    if workers.rank == 0 and not checkpoint.path.exists():
+        adopt_shorter(config, trial, checkpoint.path, assignment.shorter)
+    workers.broadcast(None)  # nobody reads the checkpoint before it is there
     state = checkpoint.load()
     reporter = Reporter(mailbox, slot.slot, trial, checkpoint)
     if workers.rank == 0:
-        trial.begin(config, from_epoch=state["progress"]["epoch"] if state else 0)
+        begun = state["progress"]["epoch"] if state else 0
+        trial.begin(config, from_epoch=begun)
+        mailbox.began.remote(assignment.trial_id, begun)
     try:
         fitted = fit(config, reporter, checkpoint, stages=stages, workers=workers)
     except Exception as error:
@@ -142,6 +147,24 @@ def run_assignment(
         result = fitted.result
     if workers.rank == 0 and not reporter.interrupted:
         conclude(assignment, slot, mailbox, trial, reporter, result, fitted)
+
+
+def adopt_shorter(config: TrialConfig, trial: TrialDirectory, checkpoint: Path, lengths: tuple[int, ...]) -> None:
+    """Start from the last state of the same trial with fewer epochs, if it is complete: a longer study repeats nothing.
+
+    Exact only where no step depends on the number of epochs to come, so not under a falling learning rate.
+    """
+    if config.training.schedule != "constant":
+        return
+    for epochs in lengths:
+        training = config.training.model_copy(update={"epochs": epochs})
+        shorter = TrialDirectory(trial.path.with_name(config.model_copy(update={"training": training}).trial_id))
+        result = shorter.result()
+        state = shorter.checkpoint / checkpoint.name
+        if result is not None and result.status == "complete" and state.exists():
+            trial.set_history(shorter.history())
+            write_bytes(checkpoint, state.read_bytes())
+            return
 
 
 def conclude(

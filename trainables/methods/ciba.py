@@ -19,7 +19,7 @@ class CIBAConfig(FeatureLossConfig):
     terms: ClassVar[tuple[str, ...]] = ("task", "fd")
     method: Literal["ciba"] = "ciba"
     """Distil a bottleneck of the teacher's features."""
-    lambda_kd: Annotated[float, Field(ge=0), FloatRange(0.01, 10.0, log=True), Aliases("lambda")] = 1.0
+    lambda_kd: Annotated[float, Field(ge=0), FloatRange(0.01, 100.0, log=True), Aliases("lambda")] = 1.0
     """Weight of the sub-dimensional distillation term (1 in the paper)."""
     bottleneck_dim: Annotated[int, Field(ge=1), Choice((2, 4, 8, 16, 32, 64, 128)), Aliases("H")] = 8
     """Bottleneck dimension H: width of h', and number of student dimensions that imitate it."""

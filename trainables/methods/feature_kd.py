@@ -20,7 +20,7 @@ class FeatureKDConfig(FeatureLossConfig):
     terms: ClassVar[tuple[str, ...]] = ("task", "fd")
     method: Literal["feature_kd"] = "feature_kd"
     """Distil the whole feature vector."""
-    lambda_kd: Annotated[float, Field(ge=0), FloatRange(0.01, 10.0, log=True), Aliases("lambda")] = 1.0
+    lambda_kd: Annotated[float, Field(ge=0), FloatRange(0.01, 100.0, log=True), Aliases("lambda")] = 1.0
     """Weight of the feature distillation term."""
 
 

@@ -1,0 +1,188 @@
+"""Whole studies through real Ray Tune and Ray Train, in this process and on one shared cluster."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from study import events
+from study.config import StudyConfig
+from study.load import load
+from study.search import Search
+from study.store import StudyStore
+from trainables.artifacts import StageStore
+from trainables.fit import fit
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(400),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+STUDY = """
+study: driven
+data: {dataset: mfeat, train: 200, val: 100, labels: 50}
+teacher: {model: mlp, hidden: [16], feature_dim: 16}
+student: {model: mlp, hidden: [16], feature_dim: 16}
+training: {epochs: EPOCHS, batch_size: 32, precision: float64}
+pretraining: {epochs: 2}
+arms:
+  none: {method: none}
+  ARM
+search: {sampler: grid, pruner: none, trials: 4, seeds: 2}
+resources: {RESOURCES}
+studies: STUDIES
+"""
+
+CIBA = "ciba: {method: ciba, bottleneck_epochs: 3, space: {H: [2, 4]}}"
+
+
+def study_of(folder: Path, resources: str, arm: str = CIBA, epochs: int = 3) -> StudyConfig:
+    folder.mkdir(exist_ok=True)
+    text = STUDY.replace("RESOURCES", resources).replace("STUDIES", str(folder)).replace("ARM", arm)
+    file = folder / "sweep.yaml"
+    file.write_text(text.replace("EPOCHS", str(epochs)))
+    return load(file)
+
+
+def driven(study: StudyConfig, watch: Any = None) -> tuple[StudyStore, list[events.Event], Search]:
+    """Run the study to its end; its store, what was emitted, and the search."""
+    from study.driver import drive
+
+    store = StudyStore(study.directory)
+    search = Search(study, store)
+    seen: list[events.Event] = []
+
+    def emit(event: events.Event) -> None:
+        seen.append(event)
+        if watch:
+            watch(event)
+
+    assert drive(study, store, search, emit) == "complete"
+    return store, seen, search
+
+
+@pytest.fixture(scope="module")
+def alone(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[StudyConfig, StudyStore, list]:
+    """The study with one worker and two slots."""
+    study = study_of(tmp_path_factory.mktemp("alone"), "concurrency: 2")
+    store, seen, _ = driven(study)
+    return study, store, seen
+
+
+def results(store: StudyStore) -> dict[str, dict[str, float]]:
+    return {record.trial_id: record.result.metrics for record in store.records() if record.result}
+
+
+def test_every_trial_equals_fit_without_ray(alone: tuple[StudyConfig, StudyStore, list]) -> None:
+    study, store, _ = alone
+    records = list(store.records())
+    assert len(records) == 6
+    for record in records:
+        assert record.result is not None and record.result.status == "complete"
+        fitted = fit(record.config, stages=StageStore(study.stages_directory))
+        assert record.result.metrics == fitted.result.metrics
+        assert record.history == fitted.history
+
+
+def test_events_tell_the_story(alone: tuple[StudyConfig, StudyStore, list]) -> None:
+    _, store, seen = alone
+    kinds = [type(event).__name__ for event in seen]
+    assert kinds[0] == "SlotsStarting" and kinds.count("SlotReady") == 2
+    assert kinds.count("TrialStarted") == kinds.count("TrialFinished") == 6
+    assert kinds.count("EpochFinished") == 18
+    ids = [event.trial_id for event in seen if isinstance(event, events.TrialFinished)]
+    assert sorted(ids) == sorted(results(store))
+
+
+def test_stages_were_computed_once(alone: tuple[StudyConfig, StudyStore, list]) -> None:
+    _, store, _ = alone
+    computed = [label for record in store.records() if record.result for label in record.result.stages_computed]
+    assert len(computed) == len(set(computed)) == 1 + 2 * (2 + 2) + 4, "data; teacher, student; H x seeds"
+
+
+def test_two_workers_give_what_one_gives(alone: tuple[StudyConfig, StudyStore, list], tmp_path: Path) -> None:
+    store, _, _ = driven(study_of(tmp_path / "two", "workers: 2, concurrency: 1"))
+    one, two = results(alone[1]), results(store)
+    assert one.keys() == two.keys()
+    for trial_id, metrics in one.items():
+        assert two[trial_id] == pytest.approx(metrics, rel=1e-9), trial_id
+
+
+def test_local_mode_gives_the_same(alone: tuple[StudyConfig, StudyStore, list], tmp_path: Path) -> None:
+    store, _, _ = driven(study_of(tmp_path / "local", "workers: 0"))
+    assert results(store) == results(alone[1])
+
+
+def test_more_epochs_go_on_where_the_shorter_trials_ended(
+    alone: tuple[StudyConfig, StudyStore, list], tmp_path: Path
+) -> None:
+    from study.directory import record_study
+
+    short = study_of(tmp_path / "s", "concurrency: 1", arm="kd: {method: kd}")
+    record_study(short)
+    driven(short)
+    longer = study_of(tmp_path / "s", "concurrency: 1", arm="kd: {method: kd}", epochs=5)
+    record_study(longer)
+    store, seen, _ = driven(longer)
+    started = [event for event in seen if isinstance(event, events.TrialStarted)]
+    assert len(started) == 4 and {event.from_epoch for event in started} == {3}
+    for event in started:
+        record = store.record(event.trial_id)
+        fitted = fit(record.config, stages=StageStore(longer.stages_directory))
+        assert record.result is not None and record.result.metrics == fitted.result.metrics
+        assert record.history == fitted.history
+
+
+def test_a_trial_that_diverges_fails_alone(ray_cluster: None, tmp_path: Path) -> None:
+    arm = "none_sgd: {method: none, training: {optimizer: sgd}, space: {lr: [1.0e-2, 1.0e+30]}}"
+    store, _, search = driven(study_of(tmp_path / "nan", "concurrency: 1", arm=arm))
+    failed = [record for record in store.records() if record.result and record.result.status == "failed"]
+    assert len(failed) == 1 and search.counts.failed == 1, "after its first seed failed, no other is run"
+    error = failed[0].result.error if failed[0].result else None
+    assert error is not None and error.kind == "NonFiniteLossError" and error.step and "Traceback" in error.traceback
+    assert failed[0].config.training.lr == 1e30
+    assert search.counts.complete == 4
+
+
+def test_a_trial_that_kills_three_worker_groups_is_failed_and_the_rest_goes_on(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    study = study_of(tmp_path / "deaths", "concurrency: 1", arm="kd: {method: kd, training: {epochs: 100000}}")
+    victims: list[str] = []
+    deaths: list[int] = []
+
+    def watch(event: events.Event) -> None:
+        if isinstance(event, events.TrialStarted) and event.arm == "kd" and not victims:
+            victims.append(event.trial_id)
+            threading.Thread(target=kill_workers, args=(study, event.trial_id), daemon=True).start()
+        if isinstance(event, events.WorkersDied) and event.trial_id:
+            deaths.append(event.deaths)
+
+    store, _, search = driven(study, watch)
+    result = store.trial(victims[0]).result()
+    assert result is not None and result.status == "failed" and result.error is not None
+    assert result.error.kind == "WorkerDied" and deaths == [1, 2, 3]
+    assert search.counts.failed == 1 and search.counts.complete == 2
+
+
+def kill_workers(study: StudyConfig, trial_id: str) -> None:
+    """Kill the Ray Train worker that holds the trial, each time that it has gone on with it, three times."""
+    trial = StudyStore(study.directory).trial(trial_id)
+    for attempt in range(1, 4):
+        while len(trial.attempts()) < attempt:
+            time.sleep(0.1)
+        time.sleep(0.3)
+        os.kill(int(trial.attempts()[-1]["pid"]), signal.SIGKILL)
+
+
+def test_no_worker_is_left_behind(ray_cluster: None) -> None:
+    time.sleep(2)
+    names = [process.name() for process in psutil.Process().children(recursive=True)]
+    assert not [name for name in names if "RayTrainWorker" in name]
