@@ -51,8 +51,11 @@ class Checkpoint(Protocol):
         """The last saved state, or None."""
         ...
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Keep `state` atomically (rank 0 only). May decline if the last one is recent enough."""
+    def save(self, state: dict[str, Any], last: bool) -> None:
+        """Keep `state` atomically (rank 0 only). May decline if the one before is recent, but not the `last`.
+
+        The tensors are the living ones: they change as soon as the training goes on.
+        """
         ...
 
 
@@ -122,7 +125,7 @@ def train(
         session.note_best(progress)
         progress.seconds += time.perf_counter() - started
         if checkpoint and workers.rank == 0:
-            checkpoint.save(session.state(progress))
+            checkpoint.save(session.state(progress), last=progress.epoch == config.epochs)
         asked = bool(report and workers.rank == 0 and report(progress.history[-1]))
         progress.stopped = workers.broadcast(asked)
     problem.student.load_state_dict(progress.best_state or problem.student.state_dict())

@@ -46,14 +46,14 @@ class CheckpointFile:
             return None
         return torch.load(self.path, weights_only=True)
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Keep `state`, on disk if the last time is long enough ago."""
+    def save(self, state: dict[str, Any], last: bool) -> None:
+        """Keep `state`, on disk if it is the last or the one before is old enough."""
         self._pending = state
-        if time.monotonic() - self._saved >= self.seconds:
+        if last or time.monotonic() - self._saved >= self.seconds:
             self.flush()
 
     def flush(self) -> None:
-        """Write the state that was offered last, if it is not on disk yet."""
+        """Write the state that was offered last, if it is not on disk yet. Only before the training goes on."""
         if self._pending is None:
             return
         buffer = io.BytesIO()
@@ -193,7 +193,6 @@ def conclude(
         result = replace(result, status="pruned", metrics=kept[-1].metrics, epochs=len(kept), selected_epoch=len(kept))
     elif fitted is not None:
         trial.write_diagnostics({name: np.asarray(value) for name, value in fitted.diagnostics.items()})
-    reporter.checkpoint.flush()
     trial.finish(result)
     ray.get(mailbox.done.remote(slot.slot, assignment.trial_id, reporter.take(), result))
 

@@ -52,7 +52,7 @@ class MemoryCheckpoint:
     def __init__(self) -> None:
         self.states: list[bytes] = []
 
-    def save(self, state: dict[str, Any]) -> None:
+    def save(self, state: dict[str, Any], last: bool) -> None:
         import io
 
         buffer = io.BytesIO()
