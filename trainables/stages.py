@@ -1,5 +1,6 @@
 """The stages of distillation: prepared data, unimodal networks, their frozen outputs, bottlenecks."""
 
+import json
 from collections.abc import Callable
 from functools import cache
 from typing import ClassVar, Literal
@@ -11,7 +12,7 @@ from torch import Tensor
 from search_spaces.domains import Value
 from trainables.artifacts import Artifact, Stage, StageStore
 from trainables.bottlenecks.training import PairedFeatures, train_bottleneck
-from trainables.config import TrainingConfig, TrialConfig
+from trainables.config import TrainingConfig, TrialConfig, canonical_json
 from trainables.data import DATASETS
 from trainables.data.base import DataConfig
 from trainables.distributed import Workers, derive_seed
@@ -126,14 +127,15 @@ class Bottleneck(Stage):
 
 def prepared_stage(config: TrialConfig) -> PreparedData:
     """The trial's data."""
-    return prepare(config.data)
+    return PreparedData(data=config.data, fingerprint=fingerprint(canonical_json(config.data.model_dump(mode="json"))))
 
 
 @cache
-def prepare(data: DataConfig) -> PreparedData:
-    """The stage of a data config. Its raw files are hashed once in a process, not once in a trial."""
-    dataset = DATASETS[getattr(data, "dataset")]  # noqa: B009  (every data config names its dataset)
-    return PreparedData(data=data, fingerprint=dataset.fingerprint(data))
+def fingerprint(data_json: str) -> str:
+    """Fingerprint of a data config's raw files, which are hashed once in a process, not once in a trial."""
+    values = json.loads(data_json)
+    dataset = DATASETS[values["dataset"]]
+    return dataset.fingerprint(dataset.config.model_validate(values))
 
 
 def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:
