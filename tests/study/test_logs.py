@@ -15,10 +15,11 @@ from study.logs import captured_output
 ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
-import ctypes, logging, subprocess, sys, warnings
+import ctypes, logging, signal, subprocess, sys, warnings
 from pathlib import Path
 from study.logs import captured_output
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits that it is ignored
 print("before")
 try:
     with captured_output(Path(sys.argv[1])) as console:

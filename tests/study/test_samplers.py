@@ -67,7 +67,6 @@ def tell(study: optuna.Study, trial: optuna.Trial, observation: Observation) -> 
 
 
 def test_cma_es_goes_through_the_generations_of_a_living_optuna_study() -> None:
-    pytest.importorskip("cmaes")
     space = {"temperature": FloatRange(1.0, 8.0, log=True), "lambda_kd": FloatRange(0.1, 0.9)}
     sampler = Sampler(ARM.model_copy(update={"space": space}), SearchConfig(sampler="cmaes", startup_trials=1))
     living = optuna.samplers.CmaEsSampler(seed=derive_seed(0, "kd", "cmaes") % 2**32, n_startup_trials=1)

@@ -1,5 +1,5 @@
+import sys
 from collections import Counter
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -243,8 +243,8 @@ def test_a_grid_needs_a_finite_space(tmp_path: Path) -> None:
         Search(study, store_of(study))
 
 
-@pytest.mark.skipif(find_spec("cmaes") is not None, reason="cmaes is installed")
-def test_a_missing_cmaes_package_is_said_at_the_start(tmp_path: Path) -> None:
+def test_a_missing_cmaes_package_is_said_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cmaes", None)
     study = two_arms(tmp_path, sampler="cmaes")
     with pytest.raises(ValueError, match="pip install cmaes"):
         Search(study, store_of(study))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from example_store import trial_config
 
 from study.store import Proposal, StudyStore
-from tests.study.example_store import trial_config
 from trainables.files import append_json, read_lines, write_bytes, write_json
 from trainables.results import EpochReport, TrialError, TrialResult
 
