@@ -14,7 +14,7 @@ from trainables.types import EpochReport, TrialResult
 
 SAMPLER_SEED = 1
 """With which every sampler meets pruned, failed and complete configurations."""
-SAMPLERS = ["random", "tpe", "gp", "qmc"] + (["cmaes"] if find_spec("cmaes") else [])
+SAMPLERS = ["random", "tpe", "gp", "qmc", "cmaes"]
 
 
 def with_arms(study: StudyConfig, *arms: Arm) -> StudyConfig:
