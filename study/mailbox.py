@@ -56,12 +56,14 @@ class Entry:
     slot: int = -1
     from_epoch: int = 0
     reports: list[EpochReport] = field(default_factory=list)
-    delivered: bool = True
-    """Whether the driver has judged every report (it asks for more news only then)."""
+    judged: int = 0
+    """How many of the reports the driver has judged."""
     stop_epoch: int | None = None
     result: TrialResult | None = None
     deaths: int = 0
     blamed: TrialError | None = None
+    told: bool = False
+    """Whether the result was delivered; such an entry is dropped when the next trial is submitted."""
 
 
 class Mailbox:
@@ -81,23 +83,28 @@ class Mailbox:
     async def submit(self, assignment: Assignment) -> None:
         """Queue a trial. One that is already on its way (its relay died) is only joined again."""
         async with self.changed:
+            for finished in [name for name, entry in self.entries.items() if entry.told]:
+                del self.entries[finished]
             if assignment.trial_id not in self.entries:
                 self.entries[assignment.trial_id] = Entry(assignment)
                 self.waiting.append(assignment.trial_id)
                 self.changed.notify_all()
 
-    async def news(self, trial_id: str) -> News:
-        """What is new of a trial, waiting for it. Asking again says that the last news have been judged."""
+    async def news(self, trial_id: str, seen: int) -> News:
+        """What is new of a trial beyond its first `seen` reports, waiting for it.
+
+        Tune asks for more only after it has taken in the last answer, so those `seen` are judged. A relay that
+        replaces a dead one begins at 0 and is told everything again: the search takes an epoch in only once.
+        """
         entry = self.entries[trial_id]
         async with self.changed:
-            if not entry.reports:
-                entry.delivered = True
-                self.changed.notify_all()
+            entry.judged = seen
+            self.changed.notify_all()
             await self.changed.wait_for(
-                lambda: entry.reports or entry.result or self.notices or self.state == "interrupted"
+                lambda: len(entry.reports) > seen or entry.result or self.notices or self.state == "interrupted"
             )
-            news = News(entry.reports, entry.result, entry.slot, entry.from_epoch, self.notices)
-            entry.reports, entry.delivered, self.notices = [], False, []
+            news = News(entry.reports[seen:], entry.result, entry.slot, entry.from_epoch, self.notices)
+            self.notices, entry.told = [], entry.result is not None
         if self.state == "interrupted" and not news.reports and not news.result:
             await asyncio.sleep(INTERRUPTED_SECONDS)  # Tune asks again until it has noticed
         return news
@@ -186,9 +193,7 @@ class Mailbox:
             self.changed.notify_all()
             await self.changed.wait_for(
                 lambda: (
-                    entry.stop_epoch is not None
-                    or (entry.delivered and not entry.reports)
-                    or self.state == "interrupted"
+                    entry.stop_epoch is not None or entry.judged == len(entry.reports) or self.state == "interrupted"
                 )
             )
         return Verdict(entry.stop_epoch, self.state == "interrupted" and entry.stop_epoch is None)

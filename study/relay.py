@@ -11,13 +11,15 @@ class TrialRelay(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         self.mailbox = ray.get_actor(config["mailbox"], namespace=config["namespace"])
+        self.seen = 0
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.config = new_config
+        self.config, self.seen = new_config, 0
         return True
 
     def step(self) -> dict[str, Any]:
-        news: Any = ray.get(self.mailbox.news.remote(self.config["trial_id"]))
+        news: Any = ray.get(self.mailbox.news.remote(self.config["trial_id"], self.seen))
+        self.seen += len(news.reports)
         return {"news": news, "done": news.result is not None}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:

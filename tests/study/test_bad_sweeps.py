@@ -5,7 +5,6 @@ After a change of wording, write them anew with `python tests/study/test_bad_swe
 """
 
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -136,23 +135,8 @@ def test_no_text_is_answered_with_a_stack_trace(text: str, tmp_path: Path) -> No
         load(file)
 
 
-def timed(code: str, path: Path, folder: Path) -> tuple[subprocess.CompletedProcess[str], float]:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-c", code, str(path)]
-    ran = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return ran, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-@pytest.fixture(scope="module")
-def seconds_of_importing_torch(tmp_path_factory: pytest.TempPathFactory) -> float:
-    return timed("import torch", BAD, tmp_path_factory.mktemp("torch"))[1]
-
-
 @pytest.mark.parametrize("name", ["many_at_once", "tab_indentation", "empty"])
-def test_the_command_line_answers_a_wrong_file_quickly(
-    name: str, tmp_path: Path, seconds_of_importing_torch: float
-) -> None:
+def test_the_command_line_answers_a_wrong_file_before_anything_heavy_is_imported(name: str, tmp_path: Path) -> None:
     code = (
         "import runpy, sys\n"
         "try:\n"
@@ -161,10 +145,8 @@ def test_the_command_line_answers_a_wrong_file_quickly(
         "    print('IMPORTED', sorted({'ray', 'mlflow', 'optuna'} & set(sys.modules)))\n"
     )
     path = BAD / f"{name}.yaml"
-    ran, seconds = timed(code, path, tmp_path)
-    # Torch, which every config needs, takes most of the five seconds: we may add two. Seconds of work and not on the
-    # clock, so that a busy machine does not make this fail.
-    assert seconds < seconds_of_importing_torch + 2
+    command = [sys.executable, "-c", code, str(path)]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)
     assert ran.returncode == 2
     assert "IMPORTED []" in ran.stdout
     assert "Traceback" not in ran.stdout + ran.stderr

@@ -182,6 +182,24 @@ def kill_workers(study: StudyConfig, trial_id: str) -> None:
         os.kill(int(trial.attempts()[-1]["pid"]), signal.SIGKILL)
 
 
+def test_a_dead_relay_of_tune_is_replaced_and_changes_nothing(
+    alone: tuple[StudyConfig, StudyStore, list], tmp_path: Path
+) -> None:
+    killed: list[int] = []
+
+    def watch(event: events.Event) -> None:
+        if isinstance(event, events.EpochFinished) and not killed:
+            for process in psutil.Process().children(recursive=True):
+                if process.cmdline() and "ray::ResourceTrainable" in process.cmdline()[0]:
+                    killed.append(process.pid)
+                    os.kill(process.pid, signal.SIGKILL)
+
+    store, _, _ = driven(study_of(tmp_path / "relay", "concurrency: 1"), watch)
+    assert killed
+    assert results(store) == results(alone[1])
+    assert {len(store.trial(record.trial_id).attempts()) for record in store.records()} == {1}
+
+
 def test_no_worker_is_left_behind(ray_cluster: None) -> None:
     time.sleep(2)
     names = [process.name() for process in psutil.Process().children(recursive=True)]

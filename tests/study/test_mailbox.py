@@ -60,14 +60,14 @@ def test_the_verdict_waits_until_every_epoch_was_judged() -> None:
         await box.submit(job("a"))
         await box.take(0)
         assert await box.report(0, "a", [epoch(1)]) == "go on"
-        assert (await box.news("a")).reports == [epoch(1)]
+        assert (await box.news("a", 0)).reports == [epoch(1)]
         verdict = asyncio.create_task(box.verdict(0, "a", [epoch(2)]))
         await asyncio.sleep(0.01)
         assert not verdict.done()
-        assert (await box.news("a")).reports == [epoch(2)]
+        assert (await box.news("a", 1)).reports == [epoch(2)]
         await asyncio.sleep(0.01)
         assert not verdict.done(), "delivered is not yet judged"
-        news = asyncio.create_task(box.news("a"))  # asking again says that the last news were judged
+        news = asyncio.create_task(box.news("a", 2))  # asking again says that the last news were judged
         decided = await verdict
         await box.done(0, "a", [], DONE)
         assert (await news).result == DONE
@@ -76,13 +76,45 @@ def test_the_verdict_waits_until_every_epoch_was_judged() -> None:
     assert run(story()) == Verdict(None, False)
 
 
+def test_a_relay_that_replaces_a_dead_one_is_told_everything_again() -> None:
+    async def story() -> list[list[EpochReport]]:
+        box = Mailbox()
+        await box.submit(job("a"))
+        await box.take(0)
+        await box.report(0, "a", [epoch(1), epoch(2)])
+        told = [(await box.news("a", 0)).reports, (await box.news("a", 0)).reports]
+        verdict = asyncio.create_task(box.verdict(0, "a", [epoch(3)]))
+        told.append((await box.news("a", 2)).reports)
+        await asyncio.sleep(0.01)
+        assert not verdict.done()
+        verdict.cancel()
+        return told
+
+    assert run(story()) == [[epoch(1), epoch(2)], [epoch(1), epoch(2)], [epoch(3)]]
+
+
+def test_finished_trials_are_forgotten_once_their_result_was_told() -> None:
+    async def story() -> list[list[str]]:
+        box = Mailbox()
+        held = []
+        for name in "abc":
+            await box.submit(job(name))
+            held.append(sorted(box.entries))
+            await box.take(0)
+            await box.done(0, name, [epoch(1)], DONE)
+            assert (await box.news(name, 0)).result == DONE
+        return held
+
+    assert run(story()) == [["a"], ["b"], ["c"]]
+
+
 def test_a_decision_between_reports_reaches_report_and_verdict() -> None:
     async def story() -> tuple[str, Verdict]:
         box = Mailbox()
         await box.submit(job("a"))
         await box.take(0)
         await box.report(0, "a", [epoch(1)])
-        await box.news("a")
+        await box.news("a", 0)
         await box.stop("a", 1)
         return await box.report(0, "a", [epoch(2)]), await box.verdict(0, "a", [])
 
@@ -99,7 +131,7 @@ def test_a_dead_group_s_trial_goes_back_to_its_slot_and_fails_at_the_third_death
         for _ in range(DEATHS_ALLOWED):
             await box.hello(0)
             taken.append(await box.take(0))
-        notices = (await box.news("a")).notices
+        notices = (await box.news("a", 0)).notices
         assert notices == [Notice("ready", 0), *(Notice("died", 0, "a", n) for n in (1, 2, 3))]
         await box.done(0, "a", [], TrialResult("failed", error=taken[-1].error))
         taken.append(await box.take(0))
