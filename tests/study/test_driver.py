@@ -1,5 +1,6 @@
 """Whole studies through real Ray Tune and Ray Train, in this process and on one shared cluster."""
 
+import contextlib
 import os
 import signal
 import threading
@@ -74,6 +75,16 @@ def alone(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     study = study_of(tmp_path_factory.mktemp("alone"), "concurrency: 2")
     store, seen, _ = driven(study)
     return study, store, seen
+
+
+def pids(title: str) -> list[int]:
+    """Live descendants of this process whose title begins so."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline() and process.cmdline()[0].startswith(title):
+                found.append(process.pid)
+    return found
 
 
 def results(store: StudyStore) -> dict[str, dict[str, float]]:
@@ -189,10 +200,9 @@ def test_a_dead_relay_of_tune_is_replaced_and_changes_nothing(
 
     def watch(event: events.Event) -> None:
         if isinstance(event, events.EpochFinished) and not killed:
-            for process in psutil.Process().children(recursive=True):
-                if process.cmdline() and "ray::ResourceTrainable" in process.cmdline()[0]:
-                    killed.append(process.pid)
-                    os.kill(process.pid, signal.SIGKILL)
+            killed.extend(pids("ray::ResourceTrainable"))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
 
     store, _, _ = driven(study_of(tmp_path / "relay", "concurrency: 1"), watch)
     assert killed
@@ -202,5 +212,4 @@ def test_a_dead_relay_of_tune_is_replaced_and_changes_nothing(
 
 def test_no_worker_is_left_behind(ray_cluster: None) -> None:
     time.sleep(2)
-    names = [process.name() for process in psutil.Process().children(recursive=True)]
-    assert not [name for name in names if "RayTrainWorker" in name]
+    assert pids("ray::") and not pids("ray::RayTrainWorker")
