@@ -69,7 +69,7 @@ def test_the_contract_suite_covers_the_added_method(extended: Path) -> None:
 
 @pytest.mark.slow
 def test_it_trains(extended: Path) -> None:
-    run(extended, "-c", TRAIN)
+    assert run(extended, "-c", TRAIN) == "", "it trains, and says nothing"
 
 
 @pytest.mark.slow
