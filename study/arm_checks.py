@@ -15,9 +15,9 @@ from study.problems import Place, Problems
 from trainables.config import Incompatibility, TrainingConfig, TrialConfig, incompatibilities
 from trainables.data import DATASETS
 from trainables.data.base import DataConfig, DataShape
-from trainables.metrics import METRICS
 from trainables.models import MODELS
-from trainables.models.base import ModelConfig
+from trainables.models.base import InputShape, ModelConfig
+from trainables.tasks import TASKS
 
 MAX_PAIRS = 2000
 """Pairs of endpoints that are tried together in one arm, so that a huge space is still checked quickly."""
@@ -116,7 +116,7 @@ def faulty(part: str, location: tuple[str | int, ...], message: str) -> Incompat
 
 def monitor_faults(config: TrialConfig) -> list[Incompatibility]:
     """`monitor` must be a validation metric."""
-    keys = [f"val/{name}" for name in METRICS]
+    keys = [f"val/{name}" for name in TASKS[config.data.task].metrics]
     return [
         faulty(
             part,
@@ -144,7 +144,8 @@ def data_faults(config: TrialConfig) -> list[Incompatibility]:
             message = f"{training.batch_size} is larger than the {shape.train} training pairs; choose a smaller batch"
             found.append(faulty(part, ("batch_size",), message))
     for part, model, inputs in (("teacher", config.teacher, shape.teacher), ("student", config.student, shape.student)):
-        message = model_fault(model, inputs, shape.num_classes)  # pyright: ignore[reportArgumentType]
+        seen = (shape.teacher, shape.student) if model.sees == "both" else inputs
+        message = model_fault(model, seen, shape.num_classes)  # pyright: ignore[reportArgumentType]
         if message:
             found.append(faulty(part, (), message))
     return found
@@ -161,7 +162,7 @@ def data_shape(data: DataConfig) -> DataShape | str:
 
 
 @lru_cache(maxsize=256)
-def model_fault(model: ModelConfig, inputs: tuple[int, ...], num_classes: int) -> str | None:
+def model_fault(model: ModelConfig, inputs: InputShape, num_classes: int) -> str | None:
     """Why a network cannot be built for these inputs, or None. Nothing is allocated to find out."""
     name = str(getattr(model, "model", ""))
     try:

@@ -12,7 +12,7 @@ from study.arms import Draft
 from study.config import ResourcesConfig, SearchConfig
 from study.problems import Place, Problems
 from trainables.methods import METHODS
-from trainables.metrics import METRICS, epoch_keys, metric_direction
+from trainables.tasks import TASKS, Task, epoch_keys, metric_direction
 
 LARGEST_GRID = 100_000
 """Configurations that a grid may have in one arm."""
@@ -39,14 +39,14 @@ def check_objectives(search: SearchConfig, places: Places, drafts: list[Draft], 
         except ValueError:
             known = all_metrics(drafts)
             found = "" if metric in known else nearest(metric, known)
-            remedy = f"did you mean {found}?" if found else "use for example val/accuracy"
+            remedy = f"did you mean {found}?" if found else f"use for example {usual_metric(drafts)}"
             said = "measures no quality" if metric in known else "is reported by no arm"
             problems.add(place, path, f"{metric!r} {said}; {remedy}")
             continue
         silent = [draft.name for draft in drafts if metric not in reported(draft)]
         if silent:
             who = "no arm" if len(silent) == len(drafts) else f"not every arm (not {', '.join(silent)})"
-            problems.add(place, path, f"{who} reports {metric!r}; use for example val/accuracy")
+            problems.add(place, path, f"{who} reports {metric!r}; use for example {usual_metric(drafts)}")
         if objective.direction != direction:
             path = path.replace("metric", "direction")
             problems.add(
@@ -57,12 +57,26 @@ def check_objectives(search: SearchConfig, places: Places, drafts: list[Draft], 
 def reported(draft: Draft) -> set[str]:
     """Metrics that an arm reports after every epoch."""
     method = str(draft.sections["method"].given["method"].value)
-    return epoch_keys(METHODS[method].config.terms)
+    return epoch_keys(task_of(draft), METHODS[method].config.terms)
+
+
+def task_of(draft: Draft) -> Task:
+    """The task of an arm's data; classification where the file makes nothing of them."""
+    data = draft.sections.get("data")
+    return TASKS[getattr(data.config, "task") if data else "classification"]  # noqa: B009
+
+
+def usual_metric(drafts: list[Draft]) -> str:
+    """The first validation metric that the arms report."""
+    return f"val/{next(iter(task_of(drafts[0]).metrics))}" if drafts else "val/accuracy"
 
 
 def all_metrics(drafts: list[Draft]) -> list[str]:
     """Every metric that some arm reports."""
-    return sorted({key for draft in drafts for key in reported(draft)} or {f"val/{name}" for name in METRICS})
+    return sorted(
+        {key for draft in drafts for key in reported(draft)}
+        or {f"val/{name}" for name in TASKS["classification"].metrics}
+    )
 
 
 def check_search(search: SearchConfig, places: Places, drafts: list[Draft], problems: Problems) -> None:

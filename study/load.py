@@ -26,12 +26,13 @@ from study.problems import Place, Problems, StudyFileError
 from study.sections import Given, Section, build, entries_of, read_fields, read_value, unknown_key
 from study.yaml_source import Node, join, parse, read_text
 from trainables.config import TrainingConfig, TrialConfig
-from trainables.metrics import METRICS, metric_direction
+from trainables.data.base import DataConfig
+from trainables.tasks import TASKS, metric_direction
 
 AMBIGUOUS = ("on", "off", "yes", "no", "true", "false", "null", "y", "n")
 """Words that some YAML readers take for true, false or nothing: no names for people who use several tools."""
 
-VALIDATION_METRICS = tuple(f"val/{name}" for name in METRICS)
+VALIDATION_METRICS = {f"val/{name}" for task in TASKS.values() for name in task.metrics}
 """What `monitor` may be."""
 
 TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "databricks")
@@ -202,10 +203,23 @@ class Loader:
         drafts: list[Draft] = []
         for name, node in self._arm_nodes().items():
             draft = read_arm(name, node, study, shared, self.problems)
-            drafts += [draft] if draft else []
+            drafts += [self._with_places_of_files(draft)] if draft else []
         if shared is not None and len(drafts) == len(self._arm_nodes()):
             check_shared_names(shared, drafts, self.problems)
         return drafts
+
+    def _with_places_of_files(self, draft: Draft) -> Draft:
+        """The draft with every relative place of raw files taken from the file's folder."""
+        data = draft.sections.get("data")
+        if data is None or not issubclass(data.config, DataConfig):
+            return draft
+        given = {
+            name: one._replace(value=os.path.abspath(self.folder / os.path.expanduser(one.value)))
+            for name in data.config.location
+            if (one := data.given.get(name)) and isinstance(one.value, str)
+        }
+        sections = {**draft.sections, "data": data._replace(given={**data.given, **given})}
+        return draft._replace(sections=sections)
 
     def _arm_nodes(self) -> dict[str, Node]:
         """The arms as written, and before them the arm `none` where the file leaves room for it."""

@@ -10,59 +10,80 @@ from trainables.config import TrainingConfig, TrialConfig
 from trainables.data import DATASETS
 from trainables.data.base import DataConfig, DataShape
 from trainables.fit import build_method
+from trainables.inputs import inputs_of, seen_by
 from trainables.loop import DTYPES, Problem, train
 from trainables.methods.base import Method
 from trainables.methods.ciba import CIBAConfig
 from trainables.methods.none import NoDistillation, NoneConfig
 from trainables.models.base import ModelConfig
-from trainables.stages import Bottleneck, UnimodalModel, build_model
+from trainables.stages import Bottleneck, Role, UnimodalModel, build_model
+from trainables.tasks import TASKS, Task
 from trainables.types import Batch, ModelOutput
 
 BATCHES = 8
 """Batches in a rehearsed epoch; its time is scaled up to the real number."""
 
+SLOW_SECONDS = 1.0
+"""A first batch that takes longer is all that is rehearsed."""
+
 
 def training_seconds(config: TrialConfig) -> float:
     """Estimated seconds of the trial's own training, stages excluded."""
-    shape = shape_of(config.data)
     widths = {"nothing": 0, "teacher": config.teacher.feature_dim}
     teacher_dim = widths.get(config.method.teacher_source, getattr(config.method, "bottleneck_dim", 0))
     method = build_method(config, teacher_dim)
-    return rehearse(config.student, method, config.training, shape.student, shape, teacher_dim)
+    return rehearse(config.student, "student", method, config.training, config.data, teacher_dim)
 
 
 def stage_seconds(stage: Stage) -> float | None:
     """Estimated seconds of computing a stage, at most; None for a stage that trains nothing."""
     match stage:
         case UnimodalModel():
-            shape = shape_of(stage.prepared.data)
-            inputs = shape.teacher if stage.role == "teacher" else shape.student
-            method = NoDistillation(NoneConfig(), stage.model.feature_dim, 0)
-            return rehearse(stage.model, method, stage.training, inputs, shape, 0)
+            data = stage.prepared.data
+            method = NoDistillation(NoneConfig(), stage.model.feature_dim, 0, TASKS[data.task])
+            return rehearse(stage.model, stage.role, method, stage.training, data, 0)
         case Bottleneck():
             return rehearse_bottleneck(stage)
     return None
 
 
 def rehearse(
+    model: ModelConfig, role: Role, method: Method, training: TrainingConfig, data: DataConfig, teacher_dim: int
+) -> float:
+    """Train for a short epoch to warm up and for one on the clock, and scale. A slow network does a single batch."""
+    short = training.model_copy(update={"epochs": 1, "lr": min(training.lr, 1e-3), "monitor": "val/loss"})
+    shape = shape_of(data)
+    for batches in (1, BATCHES):
+        rows = min(shape.train, batches * training.batch_size)
+        problem = made_up_problem(model, role, method, short, data, (rows, min(shape.val, rows), teacher_dim))
+        train(problem, short, seed=0)
+        seconds = train(problem, short, seed=0).seconds
+        if seconds > SLOW_SECONDS:
+            break
+    return seconds * training.epochs * shape.train / rows
+
+
+def made_up_problem(
     model: ModelConfig,
+    role: Role,
     method: Method,
     training: TrainingConfig,
-    inputs: tuple[int, ...],
-    shape: DataShape,
-    teacher_dim: int,
-) -> float:
-    """Train for a short epoch to warm up and for one on the clock, and scale."""
-    rows = min(shape.train, BATCHES * training.batch_size)
-    split = random_split(rows, inputs, shape.num_classes, DTYPES[training.precision])
-    val = random_split(min(shape.val, rows), inputs, shape.num_classes, DTYPES[training.precision])
-    features = torch.randn(rows, teacher_dim, dtype=split.student.dtype)
-    targets = ModelOutput(torch.randn(rows, shape.num_classes, dtype=split.student.dtype), features)
-    student = build_model(model, split, shape.num_classes, seed=0).to(split.student.dtype)
-    problem = Problem(student, method.to(split.student.dtype), split, val, targets if teacher_dim else None)
-    short = training.model_copy(update={"epochs": 1, "lr": min(training.lr, 1e-3), "monitor": "val/loss"})
-    train(problem, short, seed=0)
-    return train(problem, short, seed=0).seconds * training.epochs * shape.train / rows
+    data: DataConfig,
+    sizes: tuple[int, int, int],
+) -> Problem:
+    """The real network and method with random numbers: `sizes` are training rows, validation rows, target width."""
+    rows, val_rows, teacher_dim = sizes
+    shape, dtype, task = shape_of(data), DTYPES[training.precision], TASKS[data.task]
+    split, val = (seen_by(model, role, random_split(count, shape, task, dtype)) for count in (rows, val_rows))
+    network = build_model(model, split, shape.num_classes, 0, role).to(dtype)
+    targets = None
+    if teacher_dim:
+        with torch.no_grad():
+            out = network(*(part[:1] for part in inputs_of(split)))
+        cells = out.features.shape[1:-1]
+        logits = torch.randn(rows, *out.logits.shape[1:], dtype=dtype)
+        targets = ModelOutput(logits, torch.randn(rows, *cells, teacher_dim, dtype=dtype))
+    return Problem(network, method.to(dtype), split, val, targets, task)
 
 
 def rehearse_bottleneck(stage: Bottleneck) -> float:
@@ -82,10 +103,11 @@ def rehearse_bottleneck(stage: Bottleneck) -> float:
     return (time.perf_counter() - started) * config.bottleneck_epochs * shape.train / rows
 
 
-def random_split(rows: int, inputs: tuple[int, ...], num_classes: int, dtype: torch.dtype) -> Batch:
+def random_split(rows: int, shape: DataShape, task: Task, dtype: torch.dtype) -> Batch:
     """Rows that look like a split of the data set."""
-    values, labels = torch.randn(rows, *inputs, dtype=dtype), torch.arange(rows) % num_classes
-    return Batch(values, values, labels, torch.ones(rows, dtype=torch.bool), torch.arange(rows))
+    teacher, student = (torch.randn(rows, *inputs, dtype=dtype) for inputs in (shape.teacher, shape.student))
+    labels = task.example(rows, shape.num_classes)
+    return Batch(teacher, student, labels, torch.ones(rows, dtype=torch.bool), torch.arange(rows))
 
 
 def shape_of(data: DataConfig) -> DataShape:

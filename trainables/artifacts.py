@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainables.config import digest
+from trainables.data.base import identity_of
 from trainables.files import read_json, write_json
 from trainables.types import Frozen
 
@@ -50,7 +51,7 @@ class Stage(Frozen):
     @property
     def key(self) -> str:
         """Identity of the artifact."""
-        config = self.model_dump(mode="json")
+        config = identity_of(self)
         return digest({"stage": self.name, "version": self.version, "config": config}, KEY_LENGTH)
 
     @abstractmethod
@@ -138,6 +139,11 @@ class StageStore:
         about = {"stage": stage.name, "version": stage.version, "config": stage.model_dump(mode="json")}
         write_json(temporary / "stage.json", about | {"seconds": seconds, "notes": artifact.notes})
         temporary.rename(self.path(stage))
+        shutil.rmtree(self.workspace(stage), ignore_errors=True)
+
+    def workspace(self, stage: Stage) -> Path:
+        """Where `compute` may keep finished parts of a long computation: it outlives a kill, not the computation."""
+        return self.path(stage).with_suffix(".parts")
 
     def get_parent(self, parent: Stage, device: torch.device) -> None:
         """Make sure that `parent` is ready, so that its cost is not counted as its child's."""

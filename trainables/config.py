@@ -8,7 +8,7 @@ from pydantic import Field, JsonValue, SerializeAsAny, model_validator
 
 from search_spaces.domains import Aliases, Choice, FloatRange
 from trainables.data import DATASETS
-from trainables.data.base import DataConfig
+from trainables.data.base import DataConfig, identity_of
 from trainables.methods import METHODS
 from trainables.methods.base import MethodConfig
 from trainables.models import MODELS
@@ -95,10 +95,11 @@ class TrialConfig(Frozen):
     def canonical(self) -> dict[str, JsonValue]:
         """Every field that can change the result, defaults included, as plain JSON values.
 
+        Where raw files lie changes nothing.
         A method that uses no teacher is the same trial whichever teacher stands beside it, so what only says
         something about the teacher is left out for it.
         """
-        values = self.model_dump(mode="json")
+        values = identity_of(self)
         if self.method.teacher_source == "nothing":
             del values["teacher"], values["pretraining"]
             for name in self.data.teacher_only:
@@ -125,6 +126,16 @@ def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
                 path="method.bottleneck_dim",
                 message=f"{dim} is larger than the student feature dimension {config.student.feature_dim}; "
                 f"choose H <= {config.student.feature_dim} or a wider student.feature_dim",
+            )
+        )
+    allowed = config.method.tasks
+    if allowed and config.data.task not in allowed:
+        name, dataset = getattr(config.method, "method"), getattr(config.data, "dataset")  # noqa: B009
+        found.append(
+            Incompatibility(
+                path="method.method",
+                message=f"{name!r} takes data for {' or '.join(allowed)}, but {dataset!r} is for {config.data.task}; "
+                "use feature_kd or ciba",
             )
         )
     return found

@@ -11,6 +11,7 @@ fit(config, report=print).result.metrics["test/accuracy"]
 """
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,12 +22,14 @@ from trainables.artifacts import StageStore
 from trainables.config import TrialConfig
 from trainables.diagnostics.spectra import singular_value_spectrum
 from trainables.distributed import Workers, derive_seed
+from trainables.inputs import inputs_of, seen_by, to_device
 from trainables.loop import DTYPES, Checkpoint, Problem, Progress, Report, evaluate_split, run_model, train
 from trainables.methods import METHODS
 from trainables.methods.base import Method
 from trainables.models.base import Model
-from trainables.stages import build_model, prepared_stage, read_paired, read_targets, required_stages, to_device
-from trainables.types import EpochReport, ModelOutput, PairedData, TrialResult
+from trainables.stages import SPLITS, build_model, prepared_stage, read_paired, read_targets, required_stages
+from trainables.tasks import TASKS
+from trainables.types import EpochReport, ModelOutput, PairedData, TrialResult, rows_of
 
 
 class Fitted(NamedTuple):
@@ -94,9 +97,11 @@ def fit(
 
 
 def load_inputs(config: TrialConfig, stages: StageStore, device: torch.device) -> tuple[PairedData, ModelOutput | None]:
-    """Prepared data and training targets, on `device` and in the trial's number format."""
+    """Prepared data as the student sees them and training targets, on `device` and in the trial's number format."""
     dtype = DTYPES[config.training.precision]
-    data = to_device(read_paired(stages, prepared_stage(config)), device, dtype)
+    stored = read_paired(stages, prepared_stage(config))
+    seen = {name: seen_by(config.student, "student", stored.split(name)) for name in SPLITS}
+    data = to_device(replace(stored, **seen), device, dtype)
     targets = read_targets(stages, config, device)
     if targets is not None:
         targets = targets.map(lambda part: part.to(device, dtype))
@@ -107,9 +112,10 @@ def build_problem(config: TrialConfig, data: PairedData, targets: ModelOutput | 
     """The untrained student (initialised from the seed, whatever the method) and its method's loss."""
     dtype = DTYPES[config.training.precision]
     student = build_model(config.student, data.train, data.num_classes, config.seed)
-    teacher_dim = 0 if targets is None else targets.features.shape[1]
+    teacher_dim = 0 if targets is None else targets.features.shape[-1]
     method = build_method(config, teacher_dim)
-    return Problem(student.to(workers.device, dtype), method.to(workers.device, dtype), data.train, data.val, targets)
+    networks = student.to(workers.device, dtype), method.to(workers.device, dtype)
+    return Problem(*networks, data.train, data.val, targets, TASKS[config.data.task])
 
 
 def build_method(config: TrialConfig, teacher_dim: int) -> Method:
@@ -117,18 +123,18 @@ def build_method(config: TrialConfig, teacher_dim: int) -> Method:
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(config.seed, "adapters"))
         entry = METHODS[getattr(config.method, "method")]  # noqa: B009  (every method config names its method)
-        return entry.build(config.method, config.student.feature_dim, teacher_dim)
+        return entry.build(config.method, config.student.feature_dim, teacher_dim, TASKS[config.data.task])
 
 
 def final_metrics(problem: Problem, data: PairedData, progress: Progress, workers: Workers) -> dict[str, float]:
     """The selected epoch's metrics, and the test split measured once with its weights (not for a stopped trial)."""
     if progress.stopped:
         return progress.history[-1].metrics
-    measured = evaluate_split(problem.student, data.test, workers)
+    measured = evaluate_split(problem, data.test, workers)
     return progress.history[progress.best_epoch - 1].metrics | {f"test/{name}": v for name, v in measured.items()}
 
 
 def student_spectra(problem: Problem, device: torch.device) -> dict[str, Tensor]:
     """Singular values of the student's features over the training rows."""
-    features = run_model(problem.student, problem.train.student, device).features
-    return {"features/train": singular_value_spectrum(features).cpu()}
+    features = run_model(problem.student, inputs_of(problem.train), device).features
+    return {"features/train": singular_value_spectrum(rows_of(features)).cpu()}

@@ -1,7 +1,8 @@
 """The training loop: epochs, evaluation, selection, checkpoints. Used by `fit` and by the stages that train networks.
 
 Deliberately absent: per-step host synchronisation (losses stay on the device until the epoch ends), DataLoader
-workers (a split sits in memory and a batch is an index-select), and any knowledge of methods by name.
+workers (a split sits in memory or is memory-mapped, and a batch is an index-select), and any knowledge of methods by
+name.
 """
 
 import copy
@@ -19,13 +20,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from trainables.config import TrainingConfig
 from trainables.distributed import ALONE, Workers, derive_seed
+from trainables.inputs import as_numbers, chunk_rows, inputs_of, take
 from trainables.methods.base import Method
-from trainables.metrics import evaluate, metric_direction
 from trainables.models.base import Model
+from trainables.tasks import Task, evaluate, metric_direction
 from trainables.types import Batch, EpochReport, LossTerm, ModelOutput
-
-EVALUATION_ROWS = 4096
-"""Rows of one forward pass outside training: large enough to keep a GPU busy, small enough for any model here."""
 
 Report = Callable[[EpochReport], object]
 """Called on rank 0 after every epoch; a true answer asks for a stop."""
@@ -65,10 +64,12 @@ class Problem(NamedTuple):
     student: Model
     method: Method
     train: Batch
-    """Training rows; only `student` inputs, labels and indices are used here."""
+    """Training rows, as `trainables.inputs.seen_by` gives them to the student."""
     val: Batch
     targets: ModelOutput | None
     """The teacher's outputs for the rows of `train`, in the same order."""
+    task: Task
+    """By whose metrics the validation split is judged."""
 
 
 @dataclass
@@ -162,23 +163,28 @@ class Session:
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             totals.append(self.run_step(rows, generator))
         metrics = self.summarise(totals, epoch) | {"train/lr": lr}
-        values = evaluate_split(self.problem.student, self.problem.val, self.workers, self.autocast())
+        values = evaluate_split(self.problem, self.problem.val, self.workers, self.autocast())
         return metrics | {f"val/{name}": value for name, value in values.items()}
 
     def run_step(self, rows: Int[Tensor, " batch"], generator: torch.Generator) -> dict[str, LossTerm]:
         """One optimisation step on the global batch `rows`; the loss terms, detached, still on the device."""
         train, targets = self.problem.train, self.problem.targets
+        inputs = tuple(self.take(part, self.workers.shard(rows)) for part in inputs_of(train))
         with self.autocast():
-            own = self.student(train.student[self.workers.shard(rows)])
+            own = self.student(*inputs)
             student_out = own.map(self.workers.gather)
             teacher_out = None if targets is None else targets.map(lambda part: part[rows])
-            batch = Batch(*(part[rows] for part in train))
+            batch = Batch(*(part[rows.to(part.device)] for part in train))
             terms = self.problem.method(student_out, teacher_out, batch, generator)
         loss = torch.stack([term.value * term.weight for term in terms.values()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         return {name: LossTerm(term.value.detach(), term.weight) for name, term in terms.items()}
+
+    def take(self, inputs: Tensor, rows: Int[Tensor, " batch"]) -> Tensor:
+        """Inputs of some rows, as the student takes them."""
+        return take(inputs, rows, self.workers.device, DTYPES[self.config.precision])
 
     def summarise(self, steps: list[dict[str, LossTerm]], epoch: int) -> dict[str, float]:
         """Mean loss terms of an epoch, from one copy to the host. Raises NonFiniteLossError."""
@@ -248,10 +254,12 @@ def make_optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> to
 
 
 @torch.no_grad()
-def run_model(model: Model, inputs: Tensor, device: torch.device) -> ModelOutput:
-    """Outputs for all rows of `inputs`, in eval mode and in large chunks, on `device`."""
+def run_model(model: Model, inputs: tuple[Tensor, ...], device: torch.device) -> ModelOutput:
+    """Outputs for all rows of the stored `inputs`, in eval mode and in large chunks, on `device`."""
     model.eval()
-    parts = [model(chunk.to(device)) for chunk in inputs.split(EVALUATION_ROWS)]
+    dtype = next(model.parameters()).dtype
+    chunks = zip(*(part.split(chunk_rows(inputs)) for part in inputs), strict=True)
+    parts = [model(*(as_numbers(chunk, device, dtype) for chunk in several)) for several in chunks]
     embeddings = [part.embeddings for part in parts if part.embeddings is not None]
     return ModelOutput(
         torch.cat([part.logits for part in parts]),
@@ -262,11 +270,17 @@ def run_model(model: Model, inputs: Tensor, device: torch.device) -> ModelOutput
 
 @torch.no_grad()
 def evaluate_split(
-    model: Model, split: Batch, workers: Workers, autocast: AbstractContextManager[Any] | None = None
+    problem: Problem, split: Batch, workers: Workers, autocast: AbstractContextManager[Any] | None = None
 ) -> dict[str, float]:
-    """Metrics of `model` on a whole split; every rank computes its share of the rows and gets the same answer."""
+    """The task's metrics of the student on a whole split (as `seen_by` gives it).
+
+    Every rank computes its share of the rows and gets the same answer.
+    """
     rows = len(split.labels)
-    padded = torch.arange(rows + -rows % workers.size, device=split.student.device).clamp(max=rows - 1)
+    padded = torch.arange(rows + -rows % workers.size).clamp(max=rows - 1)
+    inputs = inputs_of(split)
+    if workers.size > 1:
+        inputs = tuple(part[workers.shard(padded).to(part.device)] for part in inputs)
     with autocast or nullcontext():
-        own = run_model(model, split.student[workers.shard(padded)], workers.device).logits
-    return evaluate(workers.gather(own)[:rows].to(split.student.dtype), split.labels)
+        own = run_model(problem.student, inputs, workers.device).logits
+    return evaluate(problem.task, workers.gather(own)[:rows], split.labels)

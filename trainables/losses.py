@@ -31,6 +31,19 @@ def labelled_cross_entropy(
     return torch.where(labelled, per_row, 0).sum() / labelled.sum().clamp(min=1)
 
 
+def labelled_binary_cross_entropy(
+    logits: Float[Tensor, "batch classes"], labels: Float[Tensor, "batch classes"], labelled: Bool[Tensor, " batch"]
+) -> Float[Tensor, ""]:
+    """Binary cross-entropy of each class: -[y ln σ(z) + (1 - y) ln(1 - σ(z))], the task loss of classes that co-occur.
+
+    Mean over classes, then over the labelled rows; 0 with zero gradient when the batch has none. In [0, inf). The
+    labels of the other rows are never looked at.
+    """
+    targets = torch.where(labelled[:, None], labels, 0).to(logits.dtype)
+    per_row = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=1)
+    return torch.where(labelled, per_row, 0).sum() / labelled.sum().clamp(min=1)
+
+
 def logit_kl(
     student: Float[Tensor, "batch classes"], teacher: Float[Tensor, "batch classes"], temperature: Scalar
 ) -> Float[Tensor, ""]:

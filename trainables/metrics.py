@@ -1,9 +1,8 @@
-"""Classification metrics, the keys under which a trial logs them, and which way each is better."""
+"""Metrics of single and of co-occurring classes, and which way each is better; `trainables.tasks` says which apply."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
@@ -15,11 +14,11 @@ CALIBRATION_BINS = 15
 
 
 class Metric(NamedTuple):
-    """One line of `METRICS`."""
+    """One line of a task's metrics."""
 
     direction: Direction
     """Whether more or less of it is better."""
-    compute: Callable[[Float[Tensor, "batch classes"], Int[Tensor, " batch"]], Float[Tensor, ""]]
+    compute: Callable[[Tensor, Tensor], Float[Tensor, ""]]
     """`compute(logits, labels) -> value`, on the device of its arguments, without waiting for it."""
 
 
@@ -74,6 +73,33 @@ def ece(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -
     return (functional.one_hot(bins, CALIBRATION_BINS).to(logits.dtype).T @ excess).abs().sum() / len(labels)
 
 
+def f1_micro(logits: Float[Tensor, "batch classes"], labels: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
+    """F1 = 2 TP / (2 TP + FP + FN) over all rows and classes together; a class is predicted where sigmoid >= 0.5."""
+    hits, support, predicted = multilabel_counts(logits, labels)
+    return 2 * hits.sum() / (support + predicted).sum().clamp(min=1)
+
+
+def f1_macro(logits: Float[Tensor, "batch classes"], labels: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
+    """Mean over the classes of their F1; a class that is neither labelled nor predicted counts as 0, as in sklearn."""
+    hits, support, predicted = multilabel_counts(logits, labels)
+    return (2 * hits / (support + predicted).clamp(min=1)).mean()
+
+
+def multilabel_counts(
+    logits: Float[Tensor, "batch classes"], labels: Float[Tensor, "batch classes"]
+) -> tuple[Float[Tensor, " classes"], Float[Tensor, " classes"], Float[Tensor, " classes"]]:
+    """Of each class: rows that are labelled and predicted, labelled, predicted (sigmoid >= 0.5, that is logit >= 0)."""
+    guess, truth = (logits >= 0).to(logits.dtype), labels.to(logits.dtype)
+    return (truth * guess).sum(dim=0), truth.sum(dim=0), guess.sum(dim=0)
+
+
+def binary_cross_entropy(
+    logits: Float[Tensor, "batch classes"], labels: Float[Tensor, "batch classes"]
+) -> Float[Tensor, ""]:
+    """-[y ln σ(z) + (1 - y) ln(1 - σ(z))], in nats, mean over rows and classes."""
+    return functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("maximize", accuracy),
     "top5_accuracy": Metric("maximize", top5_accuracy),
@@ -83,46 +109,11 @@ METRICS: dict[str, Metric] = {
     "ece": Metric("minimize", ece),
 }
 
+"""Of the task `classification`."""
 
-@torch.no_grad()
-def evaluate(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> dict[str, float]:
-    """Every metric by name, computed in float64, so that 147 of 200 is 0.735. The device is waited for once.
-
-    Raises:
-        ValueError: if there are no rows.
-
-    """
-    if not len(labels):
-        raise ValueError("a metric needs at least one row, but the split is empty")
-    values = torch.stack([metric.compute(logits.double(), labels) for metric in METRICS.values()])
-    return dict(zip(METRICS, values.tolist(), strict=True))
-
-
-def epoch_keys(terms: Iterable[str]) -> set[str]:
-    """Keys that a trial logs after every epoch, for a method with these loss terms."""
-    terms = tuple(terms)
-    train = {f"train/loss_{term}" for term in terms} | {f"train/weight_{term}" for term in terms}
-    return {"train/loss", "train/lr"} | train | {f"val/{name}" for name in METRICS}
-
-
-def metric_keys(terms: Iterable[str]) -> set[str]:
-    """Every key of a finished trial: those of its epochs, and `test/...`, measured once at the end."""
-    return epoch_keys(terms) | {f"test/{name}" for name in METRICS}
-
-
-def metric_direction(key: str) -> Direction:
-    """Which way the metric logged under `key` (`val/accuracy`, `train/loss_fd`) is better.
-
-    Raises:
-        ValueError: if nothing is logged under `key`, or if it is no measure of quality (`train/lr`).
-
-    """
-    split, _, name = key.partition("/")
-    if split in ("val", "test") and name in METRICS:
-        return METRICS[name].direction
-    if split == "train" and (name == "loss" or name.startswith("loss_")):
-        return "minimize"
-    raise ValueError(
-        f"a metric to compare by must be `val/` or `test/` and one of {sorted(METRICS)}, or `train/loss...`, "
-        f"but got {key!r}; write for example 'val/accuracy'"
-    )
+MULTILABEL_METRICS: dict[str, Metric] = {
+    "f1_micro": Metric("maximize", f1_micro),
+    "f1_macro": Metric("maximize", f1_macro),
+    "loss": Metric("minimize", binary_cross_entropy),
+}
+"""Of the task `multilabel`."""

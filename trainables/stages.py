@@ -14,15 +14,17 @@ from trainables.artifacts import Artifact, Stage, StageStore
 from trainables.bottlenecks.training import PairedFeatures, train_bottleneck
 from trainables.config import TrainingConfig, TrialConfig, canonical_json
 from trainables.data import DATASETS
-from trainables.data.base import DataConfig
+from trainables.data.base import DataConfig, load_data
 from trainables.distributed import Workers, derive_seed
+from trainables.inputs import inputs_of, seen_by, to_device
 from trainables.loop import DTYPES, Problem, run_model, train
 from trainables.methods.base import TeacherSource
 from trainables.methods.ciba import CIBAConfig
 from trainables.methods.none import NoDistillation, NoneConfig
 from trainables.models import MODELS
 from trainables.models.base import Model, ModelConfig
-from trainables.types import Batch, ModelOutput, PairedData
+from trainables.tasks import TASKS
+from trainables.types import Batch, ModelOutput, PairedData, rows_of
 
 SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
 Role = Literal["teacher", "student"]
@@ -34,26 +36,27 @@ class PreparedData(Stage):
     """The splits of a data set, ready to be batched."""
 
     name: ClassVar[str] = "prepared"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     data: SerializeAsAny[DataConfig]
     fingerprint: str
     """Of the raw data, so that changed files make another artifact."""
 
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
-        paired = DATASETS[getattr(self.data, "dataset")].load(self.data)  # noqa: B009
+        entry = DATASETS[getattr(self.data, "dataset")]  # noqa: B009  (every data config names its dataset)
+        paired = load_data(entry, self.data, stages.workspace(self))
         arrays = {
             f"{name}/{field}": tensor
             for name in SPLITS
             for field, tensor in zip(Batch._fields, paired.split(name), strict=True)
         }
-        return Artifact(arrays, {"num_classes": paired.num_classes})
+        return Artifact(arrays, {"num_classes": paired.num_classes, "notes": paired.notes})
 
 
 class UnimodalModel(Stage):
     """One network trained on one modality with the task loss alone (UNIMODAL of the CIBA paper's Algorithm 1)."""
 
     name: ClassVar[str] = "unimodal"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     prepared: PreparedData
     role: Role
     """Whose inputs the network sees."""
@@ -66,11 +69,13 @@ class UnimodalModel(Stage):
 
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
         data = to_device(read_paired(stages, self.prepared), device, DTYPES[self.training.precision])
-        seen, val = seen_by(self.role, data.train), seen_by(self.role, data.val)
-        model = build_model(self.model, seen, data.num_classes, self.seed)
+        seen, val = (seen_by(self.model, self.role, split) for split in (data.train, data.val))
+        model = build_model(self.model, seen, data.num_classes, self.seed, self.role)
         model.to(device, DTYPES[self.training.precision])
-        method = NoDistillation(NoneConfig(), self.model.feature_dim, 0)
-        done = train(Problem(model, method, seen, val, None), self.training, self.seed, workers=Workers(device=device))
+        task = TASKS[self.prepared.data.task]
+        method = NoDistillation(NoneConfig(), self.model.feature_dim, 0, task)
+        problem = Problem(model, method, seen, val, None, task)
+        done = train(problem, self.training, self.seed, workers=Workers(device=device))
         notes = {"history": [vars(report) for report in done.history], "selected_epoch": done.best_epoch}
         return Artifact({f"state/{name}": value for name, value in model.state_dict().items()}, notes)
 
@@ -90,8 +95,8 @@ class FrozenOutputs(Stage):
         model = restore_unimodal(stages, self.unimodal, data, device)
         arrays: dict[str, Tensor] = {}
         for name in SPLITS:
-            inputs = seen_by(self.unimodal.role, data.split(name)).student
-            outputs = run_model(model, inputs.to(DTYPES[self.unimodal.training.precision]), device)
+            inputs = inputs_of(seen_by(self.unimodal.model, self.unimodal.role, data.split(name)))
+            outputs = run_model(model, inputs, device)
             arrays |= {f"{name}/{part}": value for part, value in outputs._asdict().items() if value is not None}
         return Artifact(arrays, {})
 
@@ -113,14 +118,15 @@ class Bottleneck(Stage):
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
         sides = [stages.get(outputs).arrays for outputs in (self.teacher, self.student)]
         teacher, student = ({name: side[f"{name}/features"].to(device) for name in SPLITS} for side in sides)
-        features = {name: PairedFeatures(teacher[name], student[name]) for name in SPLITS}
+        features = {name: PairedFeatures(rows_of(teacher[name]), rows_of(student[name])) for name in SPLITS}
         config = CIBAConfig.model_validate(self.hyperparameters)
         seed = derive_seed(self.seed, "bottleneck")
         trained = train_bottleneck(config, features["train"], features["val"], seed, device)
         arrays = {f"state/{name}": value for name, value in trained.model.state_dict().items()}
         for name, pair in features.items():
-            arrays[f"{name}/features"] = trained.encode(pair.teacher)
-            arrays[f"{name}/reconstruction"] = trained.reconstruct(pair.teacher)
+            rows = teacher[name].shape[:-1]
+            arrays[f"{name}/features"] = trained.encode(pair.teacher).unflatten(0, rows)
+            arrays[f"{name}/reconstruction"] = trained.reconstruct(pair.teacher).unflatten(0, rows)
         notes = {"history": [vars(report) for report in trained.history], "selected_epoch": trained.selected_epoch}
         return Artifact(arrays, notes)
 
@@ -187,7 +193,9 @@ def read_paired(stages: StageStore, prepared: PreparedData) -> PairedData:
     """The prepared splits."""
     arrays, notes = stages.get(prepared)
     splits = {name: Batch(*(arrays[f"{name}/{field}"] for field in Batch._fields)) for name in SPLITS}
-    return PairedData(**splits, num_classes=int(str(notes["num_classes"])))
+    noted = notes["notes"]
+    assert isinstance(noted, dict)
+    return PairedData(**splits, num_classes=int(str(notes["num_classes"])), notes=noted)
 
 
 def read_targets(stages: StageStore, config: TrialConfig, device: torch.device) -> ModelOutput | None:
@@ -200,33 +208,23 @@ def read_targets(stages: StageStore, config: TrialConfig, device: torch.device) 
     return ModelOutput(logits["train/logits"], arrays["train/features"], arrays.get("train/embeddings"))
 
 
-def seen_by(role: Role, split: Batch) -> Batch:
-    """The split as a unimodal training takes it: the inputs of `role` in the student's place."""
-    return split._replace(student=split.teacher) if role == "teacher" else split
+def build_model(config: ModelConfig, split: Batch, num_classes: int, seed: int, role: Role = "student") -> Model:
+    """A network for the inputs of `split` (as `seen_by` gives it), initialised from seed and role alone, on the CPU.
 
-
-def build_model(config: ModelConfig, split: Batch, num_classes: int, seed: int) -> Model:
-    """A network for the `student` inputs of `split`, initialised from `seed` alone, on the CPU."""
+    Were the role left out, teacher and student of one shape would begin as the same network.
+    """
     entry = MODELS[getattr(config, "model")]  # noqa: B009  (every model config names its model)
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derive_seed(seed, "init"))
-        return entry.build(config, tuple(split.student.shape[1:]), num_classes)
+        torch.default_generator.manual_seed(derive_seed(seed, "init", *([role] if role == "teacher" else [])))
+        shapes = tuple(tuple(part.shape[1:]) for part in inputs_of(split))
+        return entry.build(config, shapes[0] if len(shapes) == 1 else shapes, num_classes)
 
 
 def restore_unimodal(stages: StageStore, stage: UnimodalModel, data: PairedData, device: torch.device) -> Model:
     """The trained network of a UnimodalModel stage, on `device`, in eval mode."""
-    model = build_model(stage.model, seen_by(stage.role, data.train), data.num_classes, stage.seed)
+    seen = seen_by(stage.model, stage.role, data.train)
+    model = build_model(stage.model, seen, data.num_classes, stage.seed, stage.role)
     arrays = stages.get(stage, device).arrays
     state = {name.removeprefix("state/"): value for name, value in arrays.items()}
     model.to(DTYPES[stage.training.precision]).load_state_dict(state)
     return model.to(device).eval()
-
-
-def to_device(data: PairedData, device: torch.device, dtype: torch.dtype) -> PairedData:
-    """All splits on `device`, inputs in the number format `dtype`."""
-
-    def move(split: Batch) -> Batch:
-        moved = Batch(*(part.to(device) for part in split))
-        return moved._replace(teacher=moved.teacher.to(dtype), student=moved.student.to(dtype))
-
-    return PairedData(move(data.train), move(data.val), move(data.test), data.num_classes)

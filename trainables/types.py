@@ -1,11 +1,11 @@
 """The values that pass between data, models, methods and the training loop."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from jaxtyping import Bool, Float, Int
-from pydantic import BaseModel, ConfigDict
+from jaxtyping import Bool, Float, Int, Shaped
+from pydantic import BaseModel, ConfigDict, JsonValue
 from torch import Tensor
 
 from trainables.results import EpochReport as EpochReport
@@ -23,11 +23,12 @@ class Batch(NamedTuple):
     """One paired mini-batch, or a whole split. Row i of every field belongs to the same example."""
 
     teacher: Tensor
-    """Teacher inputs, (batch, ...)."""
+    """Teacher inputs, (batch, ...): float32, or uint8 for pictures that are turned into [0, 1] batch by batch."""
     student: Tensor
-    """Student inputs, (batch, ...)."""
-    labels: Int[Tensor, " batch"]
-    """Class of each example; also known where `labelled` is False, but then no loss may look at it."""
+    """Student inputs, (batch, ...), alike."""
+    labels: Shaped[Tensor, " batch *target"]
+    """What the data set's task asks for: a class, 0/1 for each of several, boxes (see `trainables.tasks`). Also known
+    where `labelled` is False, but then no loss may look at it."""
     labelled: Bool[Tensor, " batch"]
     """Whether the task loss may use the label. Distillation terms see every pair."""
     indices: Int[Tensor, " batch"]
@@ -37,10 +38,11 @@ class Batch(NamedTuple):
 class ModelOutput(NamedTuple):
     """What every teacher and student returns."""
 
-    logits: Float[Tensor, "batch classes"]
-    """Unnormalised class scores."""
-    features: Float[Tensor, "batch features"]
-    """The declared tap: what feature distillation compares."""
+    logits: Float[Tensor, " batch *outputs"]
+    """Unnormalised scores, as the task's loss takes them: one a class, or maps of them."""
+    features: Float[Tensor, "batch *cells features"]
+    """The declared tap: what feature distillation compares. A network that describes places (the cells of a bird's-eye
+    view) has a vector for each; every vector counts as a row of its own."""
     embeddings: Float[Tensor, "batch embed"] | None = None
     """Joint-space embeddings, for contrastive models only."""
 
@@ -67,7 +69,14 @@ class PairedData:
     val: Batch
     test: Batch
     num_classes: int
+    notes: dict[str, JsonValue] = field(default_factory=dict)
+    """Facts about the preparation that a reader of the report should know, such as clips left out."""
 
     def split(self, name: Literal["train", "val", "test"]) -> Batch:
         """The split called `name`."""
         return {"train": self.train, "val": self.val, "test": self.test}[name]
+
+
+def rows_of(features: Float[Tensor, "*rows features"]) -> Float[Tensor, "vectors features"]:
+    """Every feature vector as a row: (batch, *cells, D) becomes (batch * cells, D)."""
+    return features.flatten(0, -2)

@@ -48,6 +48,17 @@ def test_labelled_cross_entropy_without_a_labelled_row_is_0_with_zero_gradient()
     assert logits.grad is not None and logits.grad.eq(0).all()
 
 
+def test_labelled_binary_cross_entropy_against_a_loop():
+    targets = torch.tensor([[1.0, 0, 1, 0, 0], [0, 0, 0, 1, 1]]).repeat(4, 1)[:7]
+    rows = []
+    for row in range(7):
+        if LABELLED[row]:
+            p = 1 / (1 + torch.exp(-STUDENT[row]))
+            rows.append(sum(-math.log(p[c] if targets[row, c] else 1 - p[c]) for c in range(5)) / 5)
+    value = losses.labelled_binary_cross_entropy(STUDENT, targets.to(STUDENT.dtype), LABELLED)
+    assert value.item() == pytest.approx(sum(rows) / len(rows))
+
+
 def test_labelled_cross_entropy_never_reads_an_unlabelled_row():
     logits = STUDENT.clone().requires_grad_()
     nonsense = torch.where(LABELLED, LABELS, -1_000)

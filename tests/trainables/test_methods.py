@@ -19,6 +19,7 @@ from trainables.methods.feature_kd import FeatureKDConfig
 from trainables.methods.feature_loss import FEATURE_LOSSES, FeatureLossConfig
 from trainables.methods.kd import KDConfig
 from trainables.models.mlp import MLPConfig, build_mlp
+from trainables.tasks import TASKS
 from trainables.types import Batch, LossTerm, ModelOutput
 
 ROWS, CLASSES, STUDENT_DIM, TEACHER_DIM = 10, 4, 12, 12
@@ -39,7 +40,7 @@ def cases() -> list[Any]:
 
 def build(config: MethodConfig, student_dim: int = STUDENT_DIM, teacher_dim: int = TEACHER_DIM) -> Method:
     torch.manual_seed(0)
-    return METHODS[name_of(config)].build(config, student_dim, teacher_dim)
+    return METHODS[name_of(config)].build(config, student_dim, teacher_dim, TASKS["classification"])
 
 
 def name_of(config: MethodConfig) -> str:

@@ -5,7 +5,10 @@ import pytest
 import torch
 from sklearn import metrics as reference
 
-from trainables.metrics import METRICS, epoch_keys, evaluate, metric_direction, metric_keys
+from trainables.metrics import METRICS
+from trainables.tasks import TASKS, Task, epoch_keys, evaluate, metric_direction, metric_keys
+
+CLASSES = TASKS["classification"]
 
 
 def example(rows: int = 200, classes: int = 7, used: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,7 +32,7 @@ def test_against_scikit_learn() -> None:
         "weighted_f1": reference.f1_score(labels, guess, average="weighted"),
         "loss": reference.log_loss(labels, probabilities, labels=names),
     }
-    measured = evaluate(logits, labels)
+    measured = evaluate(CLASSES, logits, labels)
     assert measured.keys() == METRICS.keys()
     assert {name: measured[name] for name in expected} == pytest.approx(expected, rel=1e-12)
     assert 0.2 < expected["macro_f1"] < 0.9 and expected["macro_f1"] != pytest.approx(expected["weighted_f1"])
@@ -45,36 +48,39 @@ def test_ece_against_a_loop() -> None:
         if inside.any():
             expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
     assert expected > 0.01
-    assert evaluate(logits, labels)["ece"] == pytest.approx(expected, rel=1e-12)
+    assert evaluate(CLASSES, logits, labels)["ece"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_known_values() -> None:
     """Four rows, two classes: three right; the loss of an even split is ln 2."""
-    even = evaluate(torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))
+    even = evaluate(CLASSES, torch.zeros(4, 2), torch.tensor([0, 0, 0, 1]))
     assert even["accuracy"] == 0.75
     assert even["loss"] == pytest.approx(np.log(2))
     assert even["ece"] == pytest.approx(0.25)
     assert even["macro_f1"] == pytest.approx((6 / 7 + 0) / 2)
     assert even["top5_accuracy"] == 1.0
-    certain = evaluate(1000 * torch.eye(3), torch.arange(3))
-    assert evaluate(torch.eye(200)[[0] * 147 + [1] * 53], torch.zeros(200, dtype=torch.int64))["accuracy"] == 0.735
+    certain = evaluate(CLASSES, 1000 * torch.eye(3), torch.arange(3))
+    assert (
+        evaluate(CLASSES, torch.eye(200)[[0] * 147 + [1] * 53], torch.zeros(200, dtype=torch.int64))["accuracy"]
+        == 0.735
+    )
     assert certain == {name: 1.0 if METRICS[name].direction == "maximize" else 0.0 for name in METRICS}
 
 
 def test_every_dtype_and_label_type() -> None:
     logits, labels = example()
-    expected = evaluate(logits, labels)
-    assert evaluate(logits.float(), labels.int()) == pytest.approx(expected, rel=1e-5)
-    assert evaluate(logits.bfloat16(), labels)["loss"] == pytest.approx(expected["loss"], rel=1e-2)
+    expected = evaluate(CLASSES, logits, labels)
+    assert evaluate(CLASSES, logits.float(), labels.int()) == pytest.approx(expected, rel=1e-5)
+    assert evaluate(CLASSES, logits.bfloat16(), labels)["loss"] == pytest.approx(expected["loss"], rel=1e-2)
 
 
 def test_nan_logits_give_a_nan_loss_and_no_crash() -> None:
-    assert np.isnan(evaluate(torch.full((3, 4), torch.nan), torch.arange(3))["loss"])
+    assert np.isnan(evaluate(CLASSES, torch.full((3, 4), torch.nan), torch.arange(3))["loss"])
 
 
 def test_an_empty_split_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one row"):
-        evaluate(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
+        evaluate(CLASSES, torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
 
 
 def test_directions() -> None:
@@ -97,9 +103,45 @@ def test_a_key_without_direction_is_refused(key: str) -> None:
 
 
 def test_keys() -> None:
-    keys = epoch_keys(["task", "fd"])
+    keys = epoch_keys(CLASSES, ["task", "fd"])
     assert keys == {
         *("train/loss", "train/lr", "train/loss_task", "train/loss_fd", "train/weight_task", "train/weight_fd"),
         *(f"val/{name}" for name in METRICS),
     }
-    assert metric_keys(["task", "fd"]) - keys == {f"test/{name}" for name in METRICS}
+    assert metric_keys(CLASSES, ["task", "fd"]) - keys == {f"test/{name}" for name in METRICS}
+
+
+def test_multilabel_against_scikit_learn() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = (torch.rand(50, 6, generator=generator) < 0.3).float()
+    labels[:, 5] = 0  # never labelled, never predicted
+    logits = torch.randn(50, 6, generator=generator, dtype=torch.float64) + 2 * labels
+    logits[:, 5] = -9
+    guess = (logits.sigmoid() >= 0.5).numpy()
+    expected = {
+        "f1_micro": reference.f1_score(labels, guess, average="micro"),
+        "f1_macro": reference.f1_score(labels, guess, average="macro", zero_division=0),
+        "loss": np.mean([reference.log_loss(labels[:, c], logits[:, c].sigmoid(), labels=[0, 1]) for c in range(6)]),
+    }
+    assert evaluate(TASKS["multilabel"], logits, labels) == pytest.approx(expected, rel=1e-9)
+    assert 0.3 < expected["f1_macro"] < expected["f1_micro"] < 0.95
+
+
+@pytest.mark.parametrize("task", TASKS.values(), ids=TASKS)
+def test_every_task_judges_and_trains_on_its_own_example_labels(task: Task) -> None:
+    labels = task.example(12, 4)
+    assert len(labels) == 12
+    labelled = torch.arange(12) % 2 == 0
+    logits = torch.randn(12, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    loss = task.loss(logits, labels, labelled)
+    loss.backward()
+    assert loss.isfinite() and logits.grad is not None
+    assert logits.grad[labelled].ne(0).any() and logits.grad[~labelled].eq(0).all()
+    assert task.loss(logits, labels, torch.zeros(12, dtype=torch.bool)).item() == 0
+    assert set(evaluate(task, logits.detach(), labels)) == set(task.metrics)
+
+
+def test_a_metric_name_means_the_same_in_every_task() -> None:
+    for task in TASKS.values():
+        for name, metric in task.metrics.items():
+            assert metric_direction(f"val/{name}") == metric.direction

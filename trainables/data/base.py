@@ -1,7 +1,10 @@
 """What a data set is: a config, a fingerprint, a shape and a loader."""
 
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from pydantic import model_serializer
 
 from trainables.types import Frozen, PairedData
 
@@ -14,10 +17,15 @@ class DataShape(NamedTuple):
     student: tuple[int, ...]
     """Shape of one student input."""
     num_classes: int
+    """Classes; how many logits a network has for a row (or for each of its cells)."""
     train: int
     """Number of training pairs (labelled or not)."""
     val: int
     test: int
+
+
+IDENTITY = {"for": "identity"}
+"""Serialisation context of `identity_of`."""
 
 
 class DataConfig(Frozen):
@@ -25,6 +33,19 @@ class DataConfig(Frozen):
 
     teacher_only: ClassVar[tuple[str, ...]] = ()
     """Fields that only say what the teacher sees. A method without a teacher is the same trial whatever they are."""
+    task: ClassVar[str] = "classification"
+    """The line of `trainables.tasks.TASKS` by which the labels are learnt and the outputs judged."""
+    location: ClassVar[tuple[str, ...]] = ()
+    """Fields that only say where raw files lie: part of no identity, so that data may be moved."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_location(self, whole: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
+        """All fields; without `location` where the values are to identify something (`identity_of`)."""
+        values = whole(self)
+        if info.context is IDENTITY:
+            for name in self.location:
+                values.pop(name, None)
+        return values
 
 
 class Dataset(NamedTuple):
@@ -41,4 +62,22 @@ class Dataset(NamedTuple):
     """`fingerprint(config) -> str`: changes whenever the raw data that `load` reads do, or what its code makes of them
     (the module's `VERSION`). It need not change with the config, which stands beside it in every key."""
     shape: Callable[..., DataShape]
-    """`shape(config) -> DataShape`, without loading anything."""
+    """`shape(config) -> DataShape`, without loading anything; of files it reads no more than their index.
+
+    Raises ValueError or OSError, one clear line, where files are missing or wrong (what to put where).
+    """
+    load_in: Callable[..., PairedData] | None = None
+    """For data whose preparation takes long: `load_in(config, folder)` gives what `load` gives, and keeps finished
+    parts in `folder`, which outlives a kill and is deleted once the result is safe."""
+    not_comparable: Callable[..., str | None] = lambda config: "the data set is none of the papers'"
+    """`not_comparable(config)`: why results on this data must not be set beside published ones, or None."""
+
+
+def identity_of(config: Frozen) -> dict[str, Any]:
+    """The fields of a config, at any depth, that belong to its identity: all but where raw files lie."""
+    return config.model_dump(mode="json", context=IDENTITY)
+
+
+def load_data(entry: Dataset, config: DataConfig, folder: Path) -> PairedData:
+    """The splits; with finished parts kept in `folder` where the data set can do that."""
+    return entry.load(config) if entry.load_in is None else entry.load_in(config, folder)

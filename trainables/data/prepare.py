@@ -74,7 +74,7 @@ def split_pairs(
         mask[splits["train"][labelled:]] = False
     arrays = (teacher, student, labels, mask, np.arange(len(labels)))
     batches = {name: to_batch(*(array[np.sort(rows)] for array in arrays)) for name, rows in splits.items()}
-    return PairedData(**batches, num_classes=int(labels.max()) + 1)
+    return PairedData(batches["train"], batches["val"], batches["test"], int(labels.max()) + 1)
 
 
 def join_splits(parts: list[tuple[ndarray, ndarray, ndarray]], num_classes: int) -> PairedData:

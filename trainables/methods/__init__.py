@@ -15,7 +15,7 @@ class MethodEntry(NamedTuple):
 
     config: type[MethodConfig]
     build: Callable[..., Method]
-    """`build(config, student_dim, teacher_dim) -> Method`; dimensions are feature widths (teacher_dim 0: none)."""
+    """`build(config, student_dim, teacher_dim, task) -> Method`; dimensions are feature widths (0: no teacher)."""
 
 
 METHODS: dict[str, MethodEntry] = {

@@ -1,11 +1,12 @@
 """What a distillation method is."""
 
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Generic, Literal, TypeVar
 
 import torch
 from torch import nn
 
+from trainables.tasks import Task
 from trainables.types import Batch, Frozen, LossTerm, ModelOutput
 
 TeacherSource = Literal["nothing", "teacher", "bottleneck"]
@@ -18,15 +19,34 @@ class MethodConfig(Frozen):
     teacher_source: ClassVar[TeacherSource]
     terms: ClassVar[tuple[str, ...]]
     """Names of the loss terms that `forward` returns, logged as `train/loss_<term>`."""
+    tasks: ClassVar[tuple[str, ...]] = ()
+    """Tasks that the method can be used for; empty: all."""
 
 
-class Method(nn.Module):
+ConfigT = TypeVar("ConfigT", bound=MethodConfig)
+
+
+class Method(nn.Module, Generic[ConfigT]):
     """The loss of a distillation method; its only parameters are adapters, trained with the student.
 
     It never owns teacher or student, and gives the teacher no gradient. Pure: no `.item()`, no data-dependent control
     flow, no state changed in place, and randomness only from a generator that is passed in, so that trials can be
     stacked and run together.
     """
+
+    def __init__(self, config: ConfigT, student_dim: int, teacher_dim: int, task: Task) -> None:
+        """Keep the hyperparameters and the task; adapters are made by the methods that need them.
+
+        Args:
+            config: the hyperparameters.
+            student_dim: width of the student's features.
+            teacher_dim: width of the targets' features; 0 without a teacher.
+            task: whose loss the labelled rows are trained by.
+
+        """
+        super().__init__()
+        self.config = config
+        self.task = task
 
     @abstractmethod
     def forward(

@@ -6,10 +6,9 @@ import torch
 from pydantic import Field
 
 from search_spaces.domains import Aliases, Choice, FloatRange
-from trainables.losses import labelled_cross_entropy
 from trainables.methods.base import Method, TeacherSource, frozen
 from trainables.methods.feature_loss import FeatureLossConfig, feature_loss
-from trainables.types import Batch, LossTerm, ModelOutput
+from trainables.types import Batch, LossTerm, ModelOutput, rows_of
 
 
 class CIBAConfig(FeatureLossConfig):
@@ -37,12 +36,8 @@ class CIBAConfig(FeatureLossConfig):
     """Epochs without a better validation loss after which the bottleneck counts as converged."""
 
 
-class CIBA(Method):
+class CIBA(Method[CIBAConfig]):
     """Only the first H student dimensions imitate; the others stay free for what the student's modality knows."""
-
-    def __init__(self, config: CIBAConfig, student_dim: int, teacher_dim: int) -> None:
-        super().__init__()
-        self.config = config
 
     def forward(
         self,
@@ -51,9 +46,9 @@ class CIBA(Method):
         batch: Batch,
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
-        head = student_out.features[:, : self.config.bottleneck_dim]
-        target = frozen(teacher_out).features
+        head = rows_of(student_out.features)[:, : self.config.bottleneck_dim]
+        target = rows_of(frozen(teacher_out).features)
         assert head.shape == target.shape, f"h' {tuple(target.shape)} must fit the student's {tuple(head.shape)}"
-        task = labelled_cross_entropy(student_out.logits, batch.labels, batch.labelled)
+        task = self.task.loss(student_out.logits, batch.labels, batch.labelled)
         fd = feature_loss(head, target, self.config)
         return {"task": LossTerm(task, 1.0), "fd": LossTerm(fd, self.config.lambda_kd)}

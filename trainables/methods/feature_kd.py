@@ -7,10 +7,10 @@ from pydantic import Field
 from torch import nn
 
 from search_spaces.domains import Aliases, FloatRange
-from trainables.losses import labelled_cross_entropy
 from trainables.methods.base import Method, TeacherSource, frozen
 from trainables.methods.feature_loss import FeatureLossConfig, feature_loss
-from trainables.types import Batch, LossTerm, ModelOutput
+from trainables.tasks import Task
+from trainables.types import Batch, LossTerm, ModelOutput, rows_of
 
 
 class FeatureKDConfig(FeatureLossConfig):
@@ -24,12 +24,11 @@ class FeatureKDConfig(FeatureLossConfig):
     """Weight of the feature distillation term."""
 
 
-class FeatureKD(Method):
+class FeatureKD(Method[FeatureKDConfig]):
     """Where the dimensions differ, a linear adapter maps student features to the teacher's dimension."""
 
-    def __init__(self, config: FeatureKDConfig, student_dim: int, teacher_dim: int) -> None:
-        super().__init__()
-        self.config = config
+    def __init__(self, config: FeatureKDConfig, student_dim: int, teacher_dim: int, task: Task) -> None:
+        super().__init__(config, student_dim, teacher_dim, task)
         self.adapter = nn.Identity() if student_dim == teacher_dim else nn.Linear(student_dim, teacher_dim)
 
     def forward(
@@ -40,6 +39,6 @@ class FeatureKD(Method):
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
         teacher = frozen(teacher_out)
-        task = labelled_cross_entropy(student_out.logits, batch.labels, batch.labelled)
-        fd = feature_loss(self.adapter(student_out.features), teacher.features, self.config)
+        task = self.task.loss(student_out.logits, batch.labels, batch.labelled)
+        fd = feature_loss(self.adapter(rows_of(student_out.features)), rows_of(teacher.features), self.config)
         return {"task": LossTerm(task, 1.0), "fd": LossTerm(fd, self.config.lambda_kd)}

@@ -6,7 +6,7 @@ import torch
 from pydantic import Field
 
 from search_spaces.domains import Aliases, FloatRange
-from trainables.losses import labelled_cross_entropy, logit_kl
+from trainables.losses import logit_kl
 from trainables.methods.base import Method, MethodConfig, TeacherSource, frozen
 from trainables.types import Batch, LossTerm, ModelOutput
 
@@ -16,6 +16,7 @@ class KDConfig(MethodConfig):
 
     teacher_source: ClassVar[TeacherSource] = "teacher"
     terms: ClassVar[tuple[str, ...]] = ("task", "kd")
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
     method: Literal["kd"] = "kd"
     """Distil the logits."""
     lambda_kd: Annotated[float, Field(ge=0, le=1), FloatRange(0.1, 0.9), Aliases("lambda")] = 0.5
@@ -24,12 +25,8 @@ class KDConfig(MethodConfig):
     """Softens both distributions before they are compared."""
 
 
-class KD(Method):
+class KD(Method[KDConfig]):
     """Task loss on the labelled rows, KL to the teacher's softened distribution on all rows."""
-
-    def __init__(self, config: KDConfig, student_dim: int, teacher_dim: int) -> None:
-        super().__init__()
-        self.config = config
 
     def forward(
         self,
@@ -39,6 +36,6 @@ class KD(Method):
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
         teacher = frozen(teacher_out)
-        task = labelled_cross_entropy(student_out.logits, batch.labels, batch.labelled)
+        task = self.task.loss(student_out.logits, batch.labels, batch.labelled)
         kd = logit_kl(student_out.logits, teacher.logits, self.config.temperature)
         return {"task": LossTerm(task, 1 - self.config.lambda_kd), "kd": LossTerm(kd, self.config.lambda_kd)}

@@ -4,7 +4,6 @@ from typing import ClassVar, Literal
 
 import torch
 
-from trainables.losses import labelled_cross_entropy
 from trainables.methods.base import Method, MethodConfig, TeacherSource
 from trainables.types import Batch, LossTerm, ModelOutput
 
@@ -18,11 +17,8 @@ class NoneConfig(MethodConfig):
     """Distil nothing."""
 
 
-class NoDistillation(Method):
-    """L = CE(y, student logits) over the labelled rows."""
-
-    def __init__(self, config: NoneConfig, student_dim: int, teacher_dim: int) -> None:
-        super().__init__()
+class NoDistillation(Method[NoneConfig]):
+    """L = the task loss over the labelled rows: CE(y, student logits) for classes."""
 
     def forward(
         self,
@@ -31,4 +27,4 @@ class NoDistillation(Method):
         batch: Batch,
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
-        return {"task": LossTerm(labelled_cross_entropy(student_out.logits, batch.labels, batch.labelled), 1.0)}
+        return {"task": LossTerm(self.task.loss(student_out.logits, batch.labels, batch.labelled), 1.0)}

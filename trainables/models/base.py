@@ -2,9 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
-from torch import Tensor, nn
+from torch import nn
 
 from trainables.types import Frozen, ModelOutput
 
@@ -15,8 +15,14 @@ Tap = Literal["before_relu", "after_relu"]
 class ModelConfig(Frozen):
     """Base of the model configs. A subclass adds `model: Literal["its name"]`, `feature_dim` and its own fields."""
 
+    sees: ClassVar[Literal["own", "both"]] = "own"
+    """Inputs that the network takes: its own modality's, or (fusion) the teacher's and the student's."""
     feature_dim: int
     """Width D of the feature tap, which feature distillation compares."""
+
+
+InputShape = tuple[int, ...] | tuple[tuple[int, ...], tuple[int, ...]]
+"""Shape of one input; for a network that sees both, the teacher's and the student's."""
 
 
 class Model(nn.Module):
@@ -32,8 +38,8 @@ class Model(nn.Module):
     """Gives the logits from the activated features."""
 
     @abstractmethod
-    def forward(self, inputs: Tensor) -> ModelOutput:
-        """Logits and tapped features of `inputs` (batch, *input_shape)."""
+    def forward(self, *inputs: Any, **named: Any) -> ModelOutput:
+        """Logits and tapped features of `inputs` (batch, *input_shape): one tensor, or two where `sees` is "both"."""
 
 
 class ModelEntry(NamedTuple):

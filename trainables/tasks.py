@@ -1,0 +1,94 @@
+"""Tasks: what labels are, which loss they train, which metrics judge the outputs. One line in TASKS each.
+
+A data set names its task (`DataConfig.task`); methods and the training loop take whatever it is.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trainables.losses import labelled_binary_cross_entropy, labelled_cross_entropy
+from trainables.metrics import METRICS, MULTILABEL_METRICS, Direction, Metric
+
+
+class Task(NamedTuple):
+    """One line of `TASKS`."""
+
+    loss: Callable[[Tensor, Tensor, Tensor], Float[Tensor, ""]]
+    """`loss(logits, labels, labelled)`: mean over the labelled rows, 0 without any; looks at no other row's label."""
+    metrics: Mapping[str, Metric]
+    """By name; logged as `val/<name>` and `test/<name>`."""
+    example: Callable[[int, int], Tensor]
+    """`example(rows, num_classes)`: labels as a data set of this task has them, for rehearsals and tests."""
+
+
+def example_classes(rows: int, num_classes: int) -> Tensor:
+    """Classes in turn."""
+    return torch.arange(rows) % num_classes
+
+
+def example_multilabel(rows: int, num_classes: int) -> Tensor:
+    """One class in turn, and the first in every second row."""
+    labels = torch.eye(num_classes)[torch.arange(rows) % num_classes]
+    labels[::2, 0] = 1
+    return labels
+
+
+TASKS: dict[str, Task] = {
+    "classification": Task(labelled_cross_entropy, METRICS, example_classes),
+    "multilabel": Task(labelled_binary_cross_entropy, MULTILABEL_METRICS, example_multilabel),
+}
+"""`labels` are int64 (batch,) for classification, float32 0/1 (batch, classes) for multilabel."""
+
+
+@torch.no_grad()
+def evaluate(task: Task, logits: Float[Tensor, " batch *outputs"], labels: Tensor) -> dict[str, float]:
+    """Every metric of the task by name, computed in float64, so that 147 of 200 is 0.735. Waits for the device once.
+
+    Raises:
+        ValueError: if there are no rows.
+
+    """
+    if not len(labels):
+        raise ValueError("a metric needs at least one row, but the split is empty")
+    values = torch.stack([metric.compute(logits.double(), labels) for metric in task.metrics.values()])
+    return dict(zip(task.metrics, values.tolist(), strict=True))
+
+
+def epoch_keys(task: Task, terms: Iterable[str]) -> set[str]:
+    """Keys that a trial logs after every epoch, for a method with these loss terms."""
+    terms = tuple(terms)
+    train = {f"train/loss_{term}" for term in terms} | {f"train/weight_{term}" for term in terms}
+    return {"train/loss", "train/lr"} | train | {f"val/{name}" for name in task.metrics}
+
+
+def metric_keys(task: Task, terms: Iterable[str]) -> set[str]:
+    """Every key of a finished trial: those of its epochs, and `test/...`, measured once at the end."""
+    return epoch_keys(task, terms) | {f"test/{name}" for name in task.metrics}
+
+
+DIRECTIONS: dict[str, Direction] = {
+    name: metric.direction for task in TASKS.values() for name, metric in task.metrics.items()
+}
+"""Which way each metric is better; a name means the same in every task."""
+
+
+def metric_direction(key: str) -> Direction:
+    """Which way the metric logged under `key` (`val/accuracy`, `train/loss_fd`) is better.
+
+    Raises:
+        ValueError: if nothing is logged under `key`, or if it is no measure of quality (`train/lr`).
+
+    """
+    split, _, name = key.partition("/")
+    if split in ("val", "test") and name in DIRECTIONS:
+        return DIRECTIONS[name]
+    if split == "train" and (name == "loss" or name.startswith("loss_")):
+        return "minimize"
+    raise ValueError(
+        f"a metric to compare by must be `val/` or `test/` and one of {sorted(DIRECTIONS)}, or `train/loss...`, "
+        f"but got {key!r}; write for example 'val/accuracy'"
+    )
