@@ -11,6 +11,8 @@ from torch import Tensor
 
 from search_spaces.domains import Value
 from trainables.artifacts import Artifact, Stage, StageStore
+from trainables.bottlenecks import BOTTLENECKS
+from trainables.bottlenecks.base import SHARED_FIELDS
 from trainables.bottlenecks.training import PairedFeatures, train_bottleneck
 from trainables.config import TrainingConfig, TrialConfig, canonical_json
 from trainables.data import DATASETS
@@ -28,8 +30,6 @@ from trainables.types import Batch, ModelOutput, PairedData, rows_of
 
 SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
 Role = Literal["teacher", "student"]
-BOTTLENECK_FIELDS = ("lambda_ib", *(name for name in CIBAConfig.model_fields if name.startswith("bottleneck")))
-"""The fields of a CIBA config that its bottleneck depends on."""
 
 
 class PreparedData(Stage):
@@ -156,7 +156,8 @@ def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:
 
 def bottleneck_stage(config: TrialConfig) -> Bottleneck:
     """The bottleneck of a CIBA trial."""
-    fields = config.method.model_dump(mode="json", include=set(BOTTLENECK_FIELDS))
+    kind = BOTTLENECKS[getattr(config.method, "bottleneck")]  # noqa: B009
+    fields = config.method.model_dump(mode="json", include={*SHARED_FIELDS, *kind.fields})
     sides = {role: outputs_stage(config, role) for role in ("teacher", "student")}
     return Bottleneck(**sides, hyperparameters=fields, seed=config.seed)
 

@@ -1,19 +1,22 @@
 """What a bottleneck is: it predicts student features from teacher features through an H-dimensional h'."""
 
 from abc import abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trainables.methods.ciba import CIBAConfig
+
 
 class BottleneckLoss(NamedTuple):
-    """The two parts of Algorithm 1's loss, unweighted: l = generation + lambda_ib regularization."""
+    """The two parts of Algorithm 1's loss, unweighted: l = generation + `regularization_weight` regularization."""
 
     generation: Float[Tensor, ""]
     """Cross-modal generation: ||ẑ' - z||^2, summed over the dimensions, mean over the rows."""
     regularization: Float[Tensor, ""]
-    """What keeps h' small in information, mean over the rows."""
+    """What keeps h' small in information, mean over the rows; each kind of bottleneck has its own."""
 
 
 class Bottleneck(nn.Module):
@@ -23,8 +26,19 @@ class Bottleneck(nn.Module):
     Pure: randomness enters only as the `noise` argument, so a batch gives the same loss on every device.
     """
 
+    fields: ClassVar[tuple[str, ...]]
+    """Fields of CIBAConfig that this kind reads beside SHARED_FIELDS. The others cannot change its result."""
     noise_dim: int
     """Standard normal numbers that `loss` takes for each row (0: the bottleneck has no randomness)."""
+    regularization_weight: float
+    """What `regularization` is multiplied with in the training loss."""
+
+    @abstractmethod
+    def __init__(self, config: CIBAConfig, teacher_dim: int, student_dim: int) -> None:
+        super().__init__()
+
+    def prepare_epoch(self, teacher: Float[Tensor, "rows teacher_dim"], generator: torch.Generator) -> None:
+        """Look at all training features before an epoch; by default nothing. Randomness is drawn from `generator`."""
 
     @abstractmethod
     def encode(self, teacher: Float[Tensor, "rows teacher_dim"]) -> Float[Tensor, "rows bottleneck"]:
@@ -42,3 +56,23 @@ class Bottleneck(nn.Module):
         noise: Float[Tensor, "rows noise_dim"],
     ) -> BottleneckLoss:
         """The training loss of aligned rows; with `noise` of zeros, the loss of `encode` and `reconstruct`."""
+
+
+SHARED_FIELDS = (
+    "bottleneck",
+    "bottleneck_dim",
+    *(f"bottleneck_{name}" for name in ("lr", "batch_size", "epochs", "patience")),
+)
+"""Fields of CIBAConfig on which every bottleneck depends."""
+
+
+def decoder(bottleneck_dim: int, student_dim: int) -> nn.Sequential:
+    """The decoder of every kind of bottleneck, as wide as z: h' -> Linear, ReLU, Linear -> ẑ'."""
+    return nn.Sequential(nn.Linear(bottleneck_dim, student_dim), nn.ReLU(), nn.Linear(student_dim, student_dim))
+
+
+def generation_loss(
+    decoded: Float[Tensor, "rows student_dim"], student: Float[Tensor, "rows student_dim"]
+) -> Float[Tensor, ""]:
+    """Cross-modal generation ||ẑ' - z||², summed over the dimensions, mean over the rows (Algorithm 1, line 8)."""
+    return (decoded - student).square().sum(dim=1).mean()

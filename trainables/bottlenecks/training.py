@@ -56,7 +56,7 @@ def train_bottleneck(
     seed: int,
     device: torch.device | str = "cpu",
 ) -> TrainedBottleneck:
-    """Minimise generation + lambda_ib regularization by Adam until the validation loss stops falling.
+    """Minimise generation + weight regularization by Adam until the validation loss stops falling.
 
     The validation loss uses no noise, so an epoch is judged by what the student will imitate. Initialisation, data
     order and noise are drawn on the CPU from `seed` alone: the same numbers on every device, and torch's global
@@ -72,7 +72,7 @@ def train_bottleneck(
     history: list[EpochReport] = []
     best_loss, best_epoch, best_weights = math.inf, 0, {}
     for epoch in range(1, config.bottleneck_epochs + 1):
-        metrics = train_epoch(model, optimizer, train, config, generator) | evaluate(model, val, config)
+        metrics = train_epoch(model, optimizer, train, config, generator) | evaluate(model, val)
         if not math.isfinite(metrics["val/loss"]):
             raise FloatingPointError(
                 f"the bottleneck's validation loss must be finite, but is {metrics['val/loss']!r} after epoch {epoch}; "
@@ -110,31 +110,32 @@ def train_epoch(
     """One pass in random order; the losses are means over rows. Waits for the device only at the end."""
     teacher, student = train
     rows = len(teacher)
+    model.prepare_epoch(teacher, generator)
     order = torch.randperm(rows, generator=generator).to(teacher.device)
     noise = torch.randn(rows, model.noise_dim, generator=generator).to(teacher)
     totals = torch.zeros(2, device=teacher.device, dtype=teacher.dtype)
     for batch in order.split(config.bottleneck_batch_size):
         loss = model.loss(teacher[batch], student[batch], noise[batch])
         optimizer.zero_grad()
-        total_loss(loss, config).backward()
+        total_loss(loss, model.regularization_weight).backward()
         optimizer.step()
         totals += torch.stack(loss).detach() * len(batch)
-    return split_metrics("train", BottleneckLoss(*(totals / rows)), config)
+    return split_metrics("train", BottleneckLoss(*(totals / rows)), model.regularization_weight)
 
 
 @torch.no_grad()
-def evaluate(model: Bottleneck, val: PairedFeatures, config: CIBAConfig) -> dict[str, float]:
+def evaluate(model: Bottleneck, val: PairedFeatures) -> dict[str, float]:
     """The losses without noise, means over rows."""
     noise = val.teacher.new_zeros(len(val.teacher), model.noise_dim)
-    return split_metrics("val", model.loss(*val, noise), config)
+    return split_metrics("val", model.loss(*val, noise), model.regularization_weight)
 
 
-def total_loss(loss: BottleneckLoss, config: CIBAConfig) -> Float[Tensor, ""]:
-    """Algorithm 1's loss: generation + lambda_ib regularization."""
-    return loss.generation + config.lambda_ib * loss.regularization
+def total_loss(loss: BottleneckLoss, weight: float) -> Float[Tensor, ""]:
+    """Algorithm 1's loss: generation + weight regularization."""
+    return loss.generation + weight * loss.regularization
 
 
-def split_metrics(split: str, loss: BottleneckLoss, config: CIBAConfig) -> dict[str, float]:
+def split_metrics(split: str, loss: BottleneckLoss, weight: float) -> dict[str, float]:
     """Metrics `split/name` of one epoch, as plain numbers."""
-    generation, regularization, total = torch.stack([*loss, total_loss(loss, config)]).tolist()
+    generation, regularization, total = torch.stack([*loss, total_loss(loss, weight)]).tolist()
     return {f"{split}/loss": total, f"{split}/generation": generation, f"{split}/regularization": regularization}

@@ -23,9 +23,19 @@ class CIBAConfig(FeatureLossConfig):
     bottleneck_dim: Annotated[int, Field(ge=1), Choice((2, 4, 8, 16, 32, 64, 128)), Aliases("H")] = 8
     """Bottleneck dimension H: width of h', and number of student dimensions that imitate it."""
     lambda_ib: Annotated[float, Field(ge=0), FloatRange(1e-4, 1e-1, log=True)] = 1e-3
-    """Weight of the bottleneck's own KL term (the lambda of Algorithm 1)."""
-    bottleneck: Literal["dvib"] = "dvib"
-    """Kind of bottleneck."""
+    """Weight of the bottleneck's own KL term (the lambda of Algorithm 1); `vq` has none, as a code's KL is constant."""
+    bottleneck: Literal["dvib", "sa", "vq"] = "dvib"
+    """Kind of bottleneck: variational (DVIB), self-attention (SA), or a codebook (VQ-VAE)."""
+    bottleneck_heads: Annotated[int, Field(ge=1)] = 4
+    """Heads of `sa`'s attention."""
+    bottleneck_chunks: Annotated[int, Field(ge=1)] = 8
+    """Chunks of its hidden vector among which `sa` attends."""
+    bottleneck_codes: Annotated[int, Field(ge=2)] = 512
+    """Codes in the codebook of `vq`."""
+    bottleneck_code_parts: Annotated[int, Field(ge=1)] = 1
+    """Parts of h' with a code each in `vq` (product codes); 1 is one code for each example."""
+    bottleneck_commitment: Annotated[float, Field(ge=0)] = 0.25
+    """Weight beta of `vq`'s commitment term, which holds the encoder to its codes."""
     bottleneck_lr: Annotated[float, Field(gt=0)] = 1e-3
     """Learning rate (Adam) of the bottleneck's training."""
     bottleneck_batch_size: Annotated[int, Field(ge=2)] = 128
