@@ -23,8 +23,11 @@ by Ray Train itself; the mailbox counts those by trial."""
 class Slots:
     """`concurrency` TorchTrainers, each driven by a thread until the mailbox closes."""
 
-    def __init__(self, study: StudyConfig, mailbox: str, namespace: str, storage: Path) -> None:
-        self.study, self.storage = study, storage
+    def __init__(
+        self, study: StudyConfig, mailbox: str, namespace: str, storage: Path, gave_up: threading.Event
+    ) -> None:
+        """Prepare the slots; `gave_up` is set when one could not be kept running: nobody would wait for its trial."""
+        self.study, self.storage, self.gave_up = study, storage, gave_up
         self._error: list[BaseException] = []
         local = study.resources.workers == 0
         count = 1 if local else study.resources.concurrency
@@ -69,6 +72,7 @@ class Slots:
                 logger.exception("slot %s ended (attempt %s of %s)", config.slot, attempt + 1, RESTARTS)
                 if attempt == RESTARTS - 1 or not ray.is_initialized():
                     self._error.append(error)
+                    self.gave_up.set()
                     return
 
     def _trainer(self, config: SlotConfig) -> TorchTrainer:

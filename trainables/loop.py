@@ -8,7 +8,7 @@ name.
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -256,16 +256,21 @@ def make_optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> to
 @torch.no_grad()
 def run_model(model: Model, inputs: tuple[Tensor, ...], device: torch.device) -> ModelOutput:
     """Outputs for all rows of the stored `inputs`, in eval mode and in large chunks, on `device`."""
-    model.eval()
-    dtype = next(model.parameters()).dtype
-    chunks = zip(*(part.split(chunk_rows(inputs)) for part in inputs), strict=True)
-    parts = [model(*(as_numbers(chunk, device, dtype) for chunk in several)) for several in chunks]
+    parts = list(run_chunks(model, inputs, device))
     embeddings = [part.embeddings for part in parts if part.embeddings is not None]
     return ModelOutput(
         torch.cat([part.logits for part in parts]),
         torch.cat([part.features for part in parts]),
         torch.cat(embeddings) if embeddings else None,
     )
+
+
+def run_chunks(model: Model, inputs: tuple[Tensor, ...], device: torch.device) -> Iterator[ModelOutput]:
+    """The outputs of `run_model`, chunk by chunk, so that a caller keeps what it needs."""
+    model.eval()
+    dtype = next(model.parameters()).dtype
+    for several in zip(*(part.split(chunk_rows(inputs)) for part in inputs), strict=True):
+        yield model(*(as_numbers(chunk, device, dtype) for chunk in several))
 
 
 @torch.no_grad()
@@ -282,5 +287,5 @@ def evaluate_split(
     if workers.size > 1:
         inputs = tuple(part[workers.shard(padded).to(part.device)] for part in inputs)
     with autocast or nullcontext():
-        own = run_model(problem.student, inputs, workers.device).logits
+        own = torch.cat([part.logits for part in run_chunks(problem.student, inputs, workers.device)])
     return evaluate(problem.task, workers.gather(own)[:rows], split.labels)

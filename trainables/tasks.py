@@ -23,6 +23,8 @@ class Task(NamedTuple):
     """By name; logged as `val/<name>` and `test/<name>`."""
     example: Callable[[int, int], Tensor]
     """`example(rows, num_classes)`: labels as a data set of this task has them, for rehearsals and tests."""
+    measure: Callable[[Tensor, Tensor], dict[str, Tensor]] | None = None
+    """All metrics at once, `measure(logits, labels)`, where they share work; without it each is computed alone."""
 
 
 def example_classes(rows: int, num_classes: int) -> Tensor:
@@ -54,7 +56,11 @@ def evaluate(task: Task, logits: Float[Tensor, " batch *outputs"], labels: Tenso
     """
     if not len(labels):
         raise ValueError("a metric needs at least one row, but the split is empty")
-    values = torch.stack([metric.compute(logits.double(), labels) for metric in task.metrics.values()])
+    if task.measure:
+        measured = task.measure(logits.double(), labels)
+    else:
+        measured = {name: metric.compute(logits.double(), labels) for name, metric in task.metrics.items()}
+    values = torch.stack([torch.as_tensor(measured[name], dtype=torch.float64) for name in task.metrics])
     return dict(zip(task.metrics, values.tolist(), strict=True))
 
 

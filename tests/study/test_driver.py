@@ -210,6 +210,19 @@ def test_a_dead_relay_of_tune_is_replaced_and_changes_nothing(
     assert {len(store.trial(record.trial_id).attempts()) for record in store.records()} == {1}
 
 
+def test_a_slot_that_cannot_start_ends_the_run_instead_of_waiting_for_ever(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from study import slots
+
+    def impossible(resources: Any) -> Any:
+        raise RuntimeError("no such machine")
+
+    monkeypatch.setattr(slots, "scaling", impossible)
+    with pytest.raises(RuntimeError, match="could not be kept running: no such machine"):
+        driven(study_of(tmp_path / "impossible", "concurrency: 1"))
+
+
 def test_no_worker_is_left_behind(ray_cluster: None) -> None:
     time.sleep(2)
     assert pids("ray::") and not pids("RayTrainWorker")
