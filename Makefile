@@ -8,7 +8,7 @@ study: install  ## Install, then run the quickstart study on shipped data.
 	$(BIN)/python -m study.run sweep.yaml
 
 test: install  ## Install, then run every test, the slow ones too.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/pyright && $(BIN)/codespell

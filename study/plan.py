@@ -1,10 +1,12 @@
 """Plan: how many trials a study will run, which stages they share, and about how long it takes. Starts nothing."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
+import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -68,6 +70,23 @@ class Plan:
 
 def make_plan(study: StudyConfig, store: StudyStore) -> Plan:
     """The plan from here on: what the store already holds is counted as finished."""
+    with threads(max(1, int(study.resources.cpus))):
+        return plan_with(study, store)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """As many threads as a trial will have: with more, a busy machine makes them wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def plan_with(study: StudyConfig, store: StudyStore) -> Plan:
+    """The plan, rehearsals made with the present number of threads."""
     groups = {arm.name: collect_arm(arm, study, store) for arm in study.arms}
     finished = {name: [t.result for g in found for t in g.trials if t.result] for name, found in groups.items()}
     complete = {name: [r.seconds for r in found if r.status == "complete"] for name, found in finished.items()}
