@@ -1,7 +1,8 @@
 """Inputs on their way from a stored split to a network.
 
-Numbers are moved to the device once. Pictures may be stored as uint8, a quarter of the size: they stay where they are
-(memory-mapped, on the CPU) and are turned into numbers batch by batch, so that a split need not fit into memory.
+Numbers are moved to the device once. Pictures may be stored as uint8, a quarter of the size, and spectrograms as float16:
+they stay where they are (memory-mapped, on the CPU) and are turned into numbers batch by batch, so that a split need
+not fit into memory.
 """
 
 import torch
@@ -14,15 +15,18 @@ from trainables.types import Batch, PairedData
 CHUNK_ROWS = 4096
 """Most rows of one forward pass outside training: enough to keep a GPU busy."""
 
+COMPACT = (torch.uint8, torch.float16)
+"""Number formats of inputs that stay where they are."""
+
 CHUNK_NUMBERS = 2**24
 """Most input numbers of one such pass, so that large pictures fit."""
 
 
 def to_device(data: PairedData, device: torch.device, dtype: torch.dtype) -> PairedData:
-    """All splits on `device`, inputs in the number format `dtype`; uint8 inputs stay as they are."""
+    """All splits on `device`, inputs in the number format `dtype`; compact inputs stay as they are."""
 
     def place(inputs: Tensor) -> Tensor:
-        return inputs if inputs.dtype == torch.uint8 else inputs.to(device, dtype)
+        return inputs if inputs.dtype in COMPACT else inputs.to(device, dtype)
 
     def move(split: Batch) -> Batch:
         return Batch(place(split.teacher), place(split.student), *(part.to(device) for part in split[2:]))

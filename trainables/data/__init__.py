@@ -4,11 +4,17 @@ from trainables.data.base import Dataset
 from trainables.data.digits import DIGITS
 from trainables.data.mfeat import MFEAT
 from trainables.data.mfh import MFH
+from trainables.data.mmimdb import MMIMDB
+from trainables.data.ravdess import RAVDESS
 from trainables.data.separable import SEPARABLE
+from trainables.data.vggsound import VGGSOUND
 
 DATASETS: dict[str, Dataset] = {
     "mfeat": MFEAT,
     "digits": DIGITS,
     "mfh": MFH,
     "separable": SEPARABLE,
+    "ravdess": RAVDESS,
+    "mmimdb": MMIMDB,
+    "vggsound": VGGSOUND,
 }

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from numpy import ndarray
 
 from trainables.checks import EarlierFields, earlier
 from trainables.types import Batch, PairedData
+
+T = TypeVar("T")
 
 
 def leaves_test_rows(most: int, rows: int) -> Callable[[int, EarlierFields], int]:
@@ -102,3 +105,21 @@ def fingerprint_of(name: str, version: int, *raw: bytes) -> str:
     for part in raw:
         state.update(hashlib.sha256(part).digest())
     return state.hexdigest()
+
+
+def only_with(field: str, needed: str) -> Callable[[object], Callable[[T, EarlierFields], T]]:
+    """Checks of fields that mean something only where the earlier `field` is `needed`; made with their default."""
+
+    def with_default(default: object) -> Callable[[T, EarlierFields], T]:
+        def check(value: T, info: EarlierFields) -> T:
+            chosen = earlier(info, field)
+            if chosen not in (None, needed) and value != default:
+                raise ValueError(
+                    f"belongs to `{field}: {needed}`, but the {field} is {chosen!r}; leave it out, "
+                    f"or choose `{field}: {needed}`"
+                )
+            return value
+
+        return check
+
+    return with_default

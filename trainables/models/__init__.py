@@ -2,9 +2,19 @@
 
 from trainables.models.base import ModelEntry
 from trainables.models.cnn import CNNConfig, build_cnn
+from trainables.models.fusion import FusionConfig, build_fusion
+from trainables.models.maxout import MaxoutConfig, build_maxout
 from trainables.models.mlp import MLPConfig, build_mlp
+from trainables.models.ravdess import RavdessAudioConfig, RavdessImageConfig, build_ravdess
+from trainables.models.resnet import ResNet3DConfig, ResNetConfig, build_resnet, build_resnet3d
 
 MODELS: dict[str, ModelEntry] = {
     "mlp": ModelEntry(MLPConfig, build_mlp),
     "cnn": ModelEntry(CNNConfig, build_cnn),
+    "ravdess_image": ModelEntry(RavdessImageConfig, build_ravdess),
+    "ravdess_audio": ModelEntry(RavdessAudioConfig, build_ravdess),
+    "maxout": ModelEntry(MaxoutConfig, build_maxout),
+    "resnet": ModelEntry(ResNetConfig, build_resnet),
+    "resnet3d": ModelEntry(ResNet3DConfig, build_resnet3d),
+    "fusion": ModelEntry(FusionConfig, build_fusion),
 }

@@ -32,9 +32,9 @@ class Model(nn.Module):
     over ranks and trials may be stacked (`torch.func.functional_call`, `vmap`).
     """
 
-    tap: nn.Linear
+    tap: nn.Module
     """Gives the features, before the last activation."""
-    head: nn.Linear
+    head: nn.Module
     """Gives the logits from the activated features."""
 
     @abstractmethod
