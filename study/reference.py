@@ -125,6 +125,8 @@ def schema_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
         return " or ".join(schema_words(option, definitions) for option in schema["anyOf"])
     if "enum" in schema or "const" in schema:
         return ", ".join(f"`{option}`" for option in schema.get("enum", [schema.get("const")]))
+    if "prefixItems" in schema:
+        return f"list of {len(schema['prefixItems'])} {schema_words(schema['prefixItems'][0], definitions)}"
     if schema.get("type") == "array":
         return f"list of {schema_words(schema['items'], definitions)}"
     names = {"integer": "integer", "number": "number", "string": "text", "boolean": "`true`, `false`", "null": "`null`"}

@@ -1,8 +1,8 @@
 """Inputs on their way from a stored split to a network.
 
-Numbers are moved to the device once. Pictures may be stored as uint8, a quarter of the size, and spectrograms as float16:
-they stay where they are (memory-mapped, on the CPU) and are turned into numbers batch by batch, so that a split need
-not fit into memory.
+Numbers are moved to the device once. Pictures may be stored as uint8, a quarter of the size, and spectrograms as
+float16, half of it: they stay where they are (memory-mapped, on the CPU) and are turned into numbers batch by batch,
+so that a split need not fit into memory.
 """
 
 import torch

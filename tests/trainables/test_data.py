@@ -42,7 +42,7 @@ OTHER: dict[str, dict[str, Any]] = {
         **{"dim": 11, "general_dim": 5, "orthogonal": False, "train": 41, "val": 31, "test": 21, "data_seed": 1},
     },
     "ravdess": {
-        **{"teacher": "image", "student": "audio", "image": (8, 32), "split": "actors", "val": 0.2, "test": 0.2},
+        **{"teacher": "image", "student": "audio", "image": (8, 32), "split": "actors", "val": 0.3, "test": 0.3},
         **{"split_seed": 1, "frames": 1, "every": 0.3},
     },
     "mmimdb": {"teacher": "text", "student": "image", "text_dim": 40, "image_side": 3, "standardised": False},

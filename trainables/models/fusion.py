@@ -7,7 +7,6 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, Wi
 from torch import Tensor, nn
 
 from search_spaces.domains import Choice
-from search_spaces.explain import words_for
 from trainables.models.base import InputShape, Model, ModelConfig, Tap
 from trainables.types import ModelOutput
 
@@ -27,7 +26,7 @@ def choose_encoder(value: object) -> object:
         return MODELS[name].config.model_validate(given)
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
-        raise ValueError(f"{'.'.join(map(str, detail['loc']))}: {words_for(detail)}") from None
+        raise ValueError(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}") from None
 
 
 Encoder = Annotated[
