@@ -12,6 +12,8 @@ from search_spaces.space import ValueProblem, declared_domains, domain_from, nam
 from study.form import ARM_SECTIONS, methods_with
 from study.problems import Place, Problems
 from study.sections import Given, Section, entries_of, read_fields, read_tagged, twice
+from study.spectrum_rule import SpectrumRule
+from study.spectrum_space import is_spectrum_rule, read_spectrum_rule
 from study.yaml_source import Node, join
 from trainables.config import CHOICES, TrainingConfig
 from trainables.methods import METHODS
@@ -27,6 +29,8 @@ class Swept(NamedTuple):
     node: Node
     path: str
     """Where it is written, by canonical names: `space.batch_size`, `arms.ciba.space.bottleneck_dim`."""
+    rule: SpectrumRule | None = None
+    """How the value is chosen among the domain before the search, if the file says `from_spectrum`."""
 
     def endpoints(self) -> Iterator[tuple[Value, Place]]:
         """The values at the edge of the domain (each choice, both ends of a range), each with its place."""
@@ -181,7 +185,7 @@ def read_space(draft: Draft, node: Node, path: str, fixed: set[str], problems: P
         elif canonical_name in fixed:
             message = f"{name!r} is swept here and has a fixed value in the same arm; remove one of the two"
             problems.add(node.keys[name], where, message)
-        elif swept := read_swept(value, field, where, problems):
+        elif swept := read_domain(draft, canonical_name, value, field, where, problems):
             draft.space[canonical_name] = swept
 
 
@@ -198,7 +202,7 @@ def add_shared(draft: Draft, shared: Node, fixed: set[str], problems: Problems) 
         if found is None or found[0] in draft.space or found[0] in fixed or found[2] in TAGS:
             continue
         canonical_name, field, _ = found
-        if swept := read_swept(value, field, join("space", canonical_name), problems):
+        if swept := read_domain(draft, canonical_name, value, field, join("space", canonical_name), problems):
             draft.space[canonical_name] = swept
 
 
@@ -223,6 +227,14 @@ def check_shared_names(shared: Node, drafts: list[Draft], problems: Problems) ->
                 problems.add(shared.keys[name], join("space", match[0]), twice(name, written[match[0]]))
             elif match:
                 written[match[0]] = name
+
+
+def read_domain(draft: Draft, name: str, node: Node, field: FieldInfo, path: str, problems: Problems) -> Swept | None:
+    """What `node` sweeps, or the grid of which it lets the spectrum choose."""
+    if not is_spectrum_rule(node):
+        return read_swept(node, field, path, problems)
+    found = read_spectrum_rule(draft.sections, name, node, field, path, problems)
+    return Swept(*found) if found else None
 
 
 def read_swept(node: Node, field: FieldInfo, path: str, problems: Problems) -> Swept | None:

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from study.chosen_h import load_chosen
 from study.config import StudyConfig
 from study.directory import StudyRefused, check_changes
-from study.load import load
 from study.store import StudyStore
 
 
@@ -15,7 +15,7 @@ def open_stored(path: Path) -> tuple[StudyConfig, StudyStore]:
         StudyRefused: if it was never run.
 
     """
-    study = load(path)
+    study = load_chosen(path)
     if not (study.directory / "study.json").exists():
         raise StudyRefused(f"{path}: {study.directory} holds no study yet; run `python -m study.run {path}` first")
     return study, StudyStore(study.directory)
@@ -23,7 +23,7 @@ def open_stored(path: Path) -> tuple[StudyConfig, StudyStore]:
 
 def show_plan(path: Path) -> None:
     """Print what a run would do. Raises StudyRefused where it would."""
-    study = load(path)
+    study = load_chosen(path)
     changes = check_changes(study, path)
     from study.plan import print_plan
 

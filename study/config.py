@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer
 
 from search_spaces.domains import Domain, Value
 from search_spaces.space import domain_from_json, domain_to_json
+from study.spectrum_rule import BOTTLENECK, SpectrumRule, configurations
 from trainables.config import TrainingConfig, TrialConfig
 from trainables.types import Frozen
 
@@ -111,6 +112,8 @@ class Arm(Frozen):
     base: TrialConfig
     space: dict[str, StoredDomain]
     """Swept hyperparameters by canonical name: the shared space and the arm's own, which wins."""
+    spectrum: SpectrumRule | None = None
+    """How H is chosen among its domain before the search, if the file leaves it to the spectrum."""
 
     def trial(self, params: Params, seed: int) -> TrialConfig:
         """The trial with `params` in place of the base's values.
@@ -134,13 +137,13 @@ class Arm(Frozen):
         return f"method.{name}" if name in type(self.base.method).model_fields else f"training.{name}"
 
     def size(self) -> int | None:
-        """Number of configurations in the space, or None when there are uncountably many."""
+        """Number of configurations in the space (at most, while H is not chosen); None if uncountably many."""
         count = 1
-        for domain in self.space.values():
+        for name, domain in self.space.items():
             values = domain.size()
             if values is None:
                 return None
-            count *= values
+            count *= configurations(values, self.spectrum if name == BOTTLENECK else None)
         return count
 
 

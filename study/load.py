@@ -282,4 +282,5 @@ def resolved(draft: Draft) -> Arm:
         part, key = target(draft, name).split(".")
         values[part][key] = anchor(draft, name)
     space = {name: swept.domain for name, swept in draft.space.items()}
-    return Arm(name=draft.name, base=TrialConfig.model_validate(values), space=space)
+    spectrum = next((swept.rule for swept in draft.space.values() if swept.rule), None)
+    return Arm(name=draft.name, base=TrialConfig.model_validate(values), space=space, spectrum=spectrum)

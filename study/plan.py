@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from search_spaces.domains import Choice, Domain, FloatRange
+from study.chosen_h import plan_lines
 from study.config import Arm, StudyConfig
 from study.display import clock, plural
 from study.groups import Group, collect_arm
@@ -141,7 +142,14 @@ def render_plan(plan: Plan) -> str:
 def show_plan(plan: Plan, console: Console) -> None:
     """Print a plan: headlines, arms, stages, estimate."""
     spaces = [f"Space of {arm.name}: {arm.space}" for arm in plan.arms]
-    for part in (*headlines(plan), *spaces, arms_table(plan), stages_table(plan), *estimate_lines(plan)):
+    for part in (
+        *headlines(plan),
+        *spaces,
+        *plan_lines(plan.study),
+        arms_table(plan),
+        stages_table(plan),
+        *estimate_lines(plan),
+    ):
         console.print(part, soft_wrap=isinstance(part, str), markup=False, highlight=False)
 
 

@@ -15,6 +15,7 @@ from search_spaces.explain import shown
 from search_spaces.space import aliases, declared_domain, domain_words, json_schema
 from study.config import Objective, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
 from study.form import ArmForm, StudyForm
+from study.spectrum_rule import SpectrumRule
 from trainables.config import CHOICES, TrainingConfig
 from trainables.methods import METHODS
 
@@ -47,6 +48,8 @@ def reference_markdown() -> str:
         *(part for name, entry in METHODS.items() for part in one("method", name, entry.config)),
         "### `space`",
         SPACES,
+        paragraph(SpectrumRule),
+        table(SpectrumRule),
         "### `search`",
         paragraph(SearchConfig),
         table(SearchConfig),

@@ -53,10 +53,19 @@ def run(
 def status(file: StudyFile) -> None:
     """Where the study stands; reads only."""
     with refusals():
-        from study.load import load
+        from study.chosen_h import load_chosen
         from study.status import print_status
 
-        print_status(load(file))
+        print_status(load_chosen(file))
+
+
+@app.command()
+def suggest_h(file: StudyFile) -> None:
+    """Suggest the bottleneck dimension H from spectra: trains bottlenecks over the H grid, but no student."""
+    with refusals():
+        from study.suggest_h import print_suggestions
+
+        print_suggestions(file)
 
 
 @app.command()

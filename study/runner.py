@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from study.chosen_h import choose
 from study.config import StudyConfig
 from study.directory import StudyRefused, check_changes, claimed, record_study, set_aside
 from study.events import Event
@@ -48,6 +49,12 @@ def run_study(path: Path, fresh: bool = False, json_file: Path | None = None) ->
     study = load(path)
     aside = set_aside(study.directory) if fresh else None
     with claimed(study.directory):
+        check_changes(study, path)  # before anything is trained
+        try:
+            study = choose(study, path)
+        except KeyboardInterrupt:
+            print(f"Bottlenecks that are done are kept. To go on: {command('study.run', path)}")
+            return INTERRUPTED
         changes = check_changes(study, path)
         record_study(study)
         log = study.directory / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"

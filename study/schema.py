@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from search_spaces.space import aliases, declared_domain, domain_words, json_schema, kind_of, names_of
 from study.config import Objective, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
 from study.form import ARM_SECTIONS, ArmForm, StudyForm
+from study.spectrum_rule import BOTTLENECK, SpectrumRule, rule_schema
 from trainables.config import CHOICES, TrainingConfig
 from trainables.methods import METHODS
 
@@ -177,6 +178,8 @@ def domain_schema(field: FieldInfo, name: str) -> Schema | None:
     forms: list[Schema] = [{"type": "array", "items": value, "minItems": 1, "uniqueItems": True}]
     if kind_of(field) in ("int", "float"):
         forms.append(range_schema(value, "integer" if kind_of(field) == "int" else "number"))
+    if name == BOTTLENECK:
+        forms.append(rule_schema(fields_schema(SpectrumRule)))
     declared = declared_domain(field)
     if declared is not None:
         forms.append({"const": "default", "description": f"The declared range: {domain_words(declared)}"})
