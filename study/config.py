@@ -103,6 +103,8 @@ class ReportConfig(Frozen):
 
     baseline: str
     """Arm that every other arm is tested against. Default: the arm without distillation."""
+    published: str | None = None
+    """Published table to set beside the results (a file of `search_spaces/published`); arms measure its rows."""
 
 
 class Arm(Frozen):

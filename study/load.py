@@ -23,6 +23,7 @@ from study.config import (
 )
 from study.form import ARM_SECTIONS, OBJECTIVE_KEYS, RESERVED_STUDY_NAMES, StudyForm
 from study.problems import Place, Problems, StudyFileError
+from study.published import published_fault
 from study.sections import Given, Section, build, entries_of, read_fields, read_value, unknown_key
 from study.yaml_source import Node, join, parse, read_text
 from trainables.config import TrainingConfig, TrialConfig
@@ -259,6 +260,8 @@ class Loader:
             message = f"must be an arm ({', '.join(dict.fromkeys(known))}), but got {report.baseline!r}"
             place = self.place("report.baseline")
             self.problems.add(place, "report.baseline", f"{message}; did you mean {found}?" if found else message)
+        if report.published is not None and (message := published_fault(report.published, arms)):
+            self.problems.add(self.place("report.published"), "report.published", message)
         return report
 
     def _check_together(self, search: SearchConfig, resources: ResourcesConfig, drafts: list[Draft]) -> None:

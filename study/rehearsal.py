@@ -29,7 +29,7 @@ SLOW_SECONDS = 1.0
 
 def training_seconds(config: TrialConfig) -> float:
     """Estimated seconds of the trial's own training, stages excluded."""
-    widths = {"nothing": 0, "teacher": config.teacher.feature_dim}
+    widths = {"nothing": 0, **dict.fromkeys(("teacher", "nullified"), config.teacher.feature_dim)}
     teacher_dim = widths.get(config.method.teacher_source, getattr(config.method, "bottleneck_dim", 0))
     method = build_method(config, teacher_dim)
     return rehearse(config.student, "student", method, config.training, config.data, teacher_dim)

@@ -1,11 +1,9 @@
 """The report of a study, made from its directory alone: one HTML file, the same as Markdown, tables and figures.
 
-    report/report.html      everything inside; can be mailed and printed
-           report.md        refers to figures/
-           tables/*.csv     raw values
-           figures/*.svg *.png
-
-Published numbers beside the measured ones belong between the arms table and the best configurations.
+report/report.html      everything inside; can be mailed and printed
+report.md        refers to figures/
+tables/*.csv     raw values
+figures/*.svg *.png
 """
 
 from collections.abc import Mapping
@@ -17,15 +15,24 @@ from rich.table import Table
 from study.config import StudyConfig
 from study.groups import collect_groups
 from study.notation import metric_label, metric_name, show_p, show_params, show_summary
+from study.report_collapse import collapse_findings, pairs_table
 from study.report_csv import csv_files
+from study.report_diagnostics import DIAGNOSTIC_FIGURES
 from study.report_document import Block, Heading, Items, to_html, to_markdown
-from study.report_figures import Drawn, draw_figures
+from study.report_figures import FIGURES, Drawn, draw_figures
 from study.report_findings import findings
+from study.report_published import published_blocks
 from study.report_sections import ended, introduction, provenance, reading, settings, silent_choices, work
 from study.report_tables import arms_table_block, best_table
 from study.stats import StudyResults, study_results
 from study.store import StudyStore
 from trainables.files import write_bytes
+
+MAIN_FIGURES = (
+    *("data_curve", "value_spectra", "split_loss", "seed_boxes", "seed_spread", "h_curve"),
+    *("spectra", "weight_spectra", "dimensions"),
+)
+"""Figures that stand with the results, in order; the others follow under the heading of the search."""
 
 
 def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, float | None] | None = None) -> Path:
@@ -35,7 +42,7 @@ def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, flo
     Returns the path of `report.html`. Equal stores give equal tables and figures; only the last line has a date.
     """
     results = study_results(study, collect_groups(study, store))
-    figures = draw_figures(study, results, store)
+    figures = draw_figures(study, results, store, {**FIGURES, **DIAGNOSTIC_FIGURES})
     blocks = contents(study, results, store, figures, timing)
     title = f"Study {study.study}"
     end = f"Made from {store.directory.name}/ on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
@@ -67,14 +74,16 @@ def contents(
 ) -> list[Block]:
     """The blocks of the report, in order."""
     drawn = {figure.name: figure for figure in figures}
-    main = [drawn.pop(name) for name in ("seed_spread", "h_curve", "spectra") if name in drawn]
+    main = [drawn.pop(name) for name in MAIN_FIGURES if name in drawn]
     return [
         *introduction(study, results),
         Heading("What was found"),
-        Items(tuple(findings(study, results))),
+        Items((*findings(study, results), *collapse_findings(study, results, store))),
         Heading("Results"),
         arms_table_block(results),
+        *pairs_table(study, results),
         best_table(results),
+        *published_blocks(study, results),
         *main,
         *reading(results),
         *settings(study),

@@ -1,6 +1,7 @@
 """Which figures a study has: picks their numbers from groups and store, and says below each what it shows."""
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
 from matplotlib.figure import Figure
@@ -48,12 +49,18 @@ class Material(NamedTuple):
         return metric_label(self.results.metric)
 
 
-def draw_figures(study: StudyConfig, results: StudyResults, store: StudyStore) -> list[Drawn]:
-    """Every figure for which the study has numbers, in the order of the report."""
+Figures = Mapping[str, tuple[str, str, Callable[[Material], Figure | None]]]
+"""By file name: title, caption, and what draws the figure (or returns None)."""
+
+
+def draw_figures(
+    study: StudyConfig, results: StudyResults, store: StudyStore, table: Figures | None = None
+) -> list[Drawn]:
+    """Every figure of `table` (by default FIGURES) for which the study has numbers, in its order."""
     styles = arm_styles([arm.name for arm in study.arms], results.baseline)
     material = Material(study, results, store, styles)
     drawn = []
-    for name, (title, caption, make) in FIGURES.items():
+    for name, (title, caption, make) in (FIGURES if table is None else table).items():
         figure = make(material)
         if figure is not None:
             drawn.append(Drawn(name, title, caption, render(figure, "svg"), render(figure, "png")))
@@ -195,7 +202,7 @@ def log_base(domain: Domain) -> Literal[0, 2, 10]:
     return 2 if all(number.is_integer() for number in numbers) else 10
 
 
-FIGURES = {
+FIGURES: Figures = {
     "h_curve": (
         "Performance against the bottleneck dimension",
         "At each H the configuration that is best on validation, mean ± 1 std over seeds; faint points are all "

@@ -20,16 +20,16 @@ from torch import Tensor
 
 from trainables.artifacts import StageStore
 from trainables.config import TrialConfig
-from trainables.diagnostics.spectra import singular_value_spectrum
+from trainables.diagnostics.trial import loss_split, trial_diagnostics
 from trainables.distributed import Workers, derive_seed
-from trainables.inputs import inputs_of, seen_by, to_device
-from trainables.loop import DTYPES, Checkpoint, Problem, Progress, Report, evaluate_split, run_model, train
+from trainables.inputs import seen_by, to_device
+from trainables.loop import DTYPES, Checkpoint, Problem, Progress, Report, evaluate_split, train
 from trainables.methods import METHODS
 from trainables.methods.base import Method
 from trainables.models.base import Model
 from trainables.stages import SPLITS, build_model, prepared_stage, read_paired, read_targets, required_stages
 from trainables.tasks import TASKS
-from trainables.types import EpochReport, ModelOutput, PairedData, TrialResult, rows_of
+from trainables.types import EpochReport, ModelOutput, PairedData, TrialResult
 
 
 class Fitted(NamedTuple):
@@ -40,7 +40,7 @@ class Fitted(NamedTuple):
     """With the selected epoch's weights, in eval mode."""
     history: list[EpochReport]
     diagnostics: dict[str, Tensor]
-    """Small arrays worth keeping: `features/train`, the singular values of the student's training features."""
+    """Small arrays worth keeping: see `trainables.diagnostics.trial`."""
 
 
 def fit(
@@ -79,8 +79,9 @@ def fit(
     workers.broadcast(None)  # the other ranks wait here until every stage is ready
     used = stages.take_usage()
     data, targets = load_inputs(config, stages, workers.device)
-    stages.take_usage()
     problem = build_problem(config, data, targets, workers)
+    problem = problem._replace(probe=loss_split(config, stages, workers.device))
+    stages.take_usage()
     progress = train(problem, config.training, config.seed, workers=workers, report=report, checkpoint=checkpoint)
     result = TrialResult(
         status="pruned" if progress.stopped else "complete",
@@ -92,7 +93,8 @@ def fit(
         stages_reused=used.reused,
         seconds_saved=used.seconds_saved,
     )
-    diagnostics = {} if progress.stopped else student_spectra(problem, workers.device)
+    diagnostics = {} if progress.stopped else trial_diagnostics(config, problem, data.test, stages, workers.device)
+    stages.take_usage()
     return Fitted(result, problem.student, progress.history, diagnostics)
 
 
@@ -132,9 +134,3 @@ def final_metrics(problem: Problem, data: PairedData, progress: Progress, worker
         return progress.history[-1].metrics
     measured = evaluate_split(problem, data.test, workers)
     return progress.history[progress.best_epoch - 1].metrics | {f"test/{name}": v for name, v in measured.items()}
-
-
-def student_spectra(problem: Problem, device: torch.device) -> dict[str, Tensor]:
-    """Singular values of the student's features over the training rows."""
-    features = run_model(problem.student, inputs_of(problem.train), device).features
-    return {"features/train": singular_value_spectrum(rows_of(features)).cpu()}

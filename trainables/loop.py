@@ -70,6 +70,8 @@ class Problem(NamedTuple):
     """The teacher's outputs for the rows of `train`, in the same order."""
     task: Task
     """By whose metrics the validation split is judged."""
+    probe: Callable[[Model], dict[str, float]] | None = None
+    """What else to measure on the student after every epoch, as metrics of the epoch."""
 
 
 @dataclass
@@ -164,7 +166,8 @@ class Session:
             totals.append(self.run_step(rows, generator))
         metrics = self.summarise(totals, epoch) | {"train/lr": lr}
         values = evaluate_split(self.problem, self.problem.val, self.workers, self.autocast())
-        return metrics | {f"val/{name}": value for name, value in values.items()}
+        probed = self.problem.probe(self.problem.student) if self.problem.probe else {}
+        return metrics | probed | {f"val/{name}": value for name, value in values.items()}
 
     def run_step(self, rows: Int[Tensor, " batch"], generator: torch.Generator) -> dict[str, LossTerm]:
         """One optimisation step on the global batch `rows`; the loss terms, detached, still on the device."""

@@ -133,7 +133,8 @@ class Bottleneck(Stage):
 
 def prepared_stage(config: TrialConfig) -> PreparedData:
     """The trial's data."""
-    return PreparedData(data=config.data, fingerprint=fingerprint(canonical_json(config.data.model_dump(mode="json"))))
+    data = config.data.for_seed(config.seed)
+    return PreparedData(data=data, fingerprint=fingerprint(canonical_json(data.model_dump(mode="json"))))
 
 
 @cache
@@ -162,10 +163,18 @@ def bottleneck_stage(config: TrialConfig) -> Bottleneck:
     return Bottleneck(**sides, hyperparameters=fields, seed=config.seed)
 
 
+def nullified_stage(config: TrialConfig) -> Stage:
+    """The nullified teacher of a `nullified_kd` trial, whose module builds on this one."""
+    from trainables import nullified
+
+    return nullified.nullified_stage(config)
+
+
 TARGETS: dict[TeacherSource, Callable[[TrialConfig], Stage | None]] = {
     "nothing": lambda config: None,
     "teacher": lambda config: outputs_stage(config, "teacher"),
     "bottleneck": bottleneck_stage,
+    "nullified": nullified_stage,
 }
 """The stage whose train arrays a method is given as `teacher_out`."""
 

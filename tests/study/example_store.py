@@ -82,8 +82,20 @@ def write_trial(store: StudyStore, config: TrialConfig, status: str, level: floa
     error = TrialError("NonFiniteLossError", "loss is nan", 2, 17, "Traceback ...") if status == "failed" else None
     if status == "complete":
         last = last | {"test/accuracy": last["val/accuracy"] - 0.01, "test/loss": 0.6}
-    trial.write_diagnostics({"features/train": np.sort(rng.gamma(2.0, size=128))[::-1].astype(np.float32)})
+    trial.write_diagnostics(
+        {"features/train": np.sort(rng.gamma(2.0, size=128))[::-1].astype(np.float32), **small_arrays(config)}
+    )
     trial.finish(TrialResult(status, last, epochs, epochs, 1.5, ("prepared/aa",), ("teacher/bb",), 2.5, error))
+
+
+def small_arrays(config: TrialConfig) -> dict[str, np.ndarray]:
+    """Weight spectra and feature samples as a trial keeps them, from a generator of their own."""
+    rng = np.random.default_rng(config.seed)
+    arrays = {name: np.sort(rng.gamma(2.0, size=10))[::-1] for name in ("weights/tap", "weights/head")}
+    arrays |= {name: rng.standard_normal((30, 12)) for name in ("sample/student", "sample/teacher")}
+    if config.method.teacher_source == "nothing":
+        del arrays["sample/teacher"]
+    return {name: array.astype(np.float32) for name, array in arrays.items()}
 
 
 def write_result(

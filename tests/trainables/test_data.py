@@ -39,7 +39,16 @@ OTHER: dict[str, dict[str, Any]] = {
     },
     "mfh": {"overlap": 6, "train": 41, "val": 31, "test": 21, "data_seed": 1},
     "separable": {
-        **{"dim": 11, "general_dim": 5, "orthogonal": False, "train": 41, "val": 31, "test": 21, "data_seed": 1},
+        **{
+            "dim": 11,
+            "general_dim": 5,
+            "orthogonal": False,
+            "centred": False,
+            "train": 41,
+            "val": 31,
+            "test": 21,
+            "data_seed": 1,
+        },
     },
     "ravdess": {
         **{"teacher": "image", "student": "audio", "image": (8, 32), "split": "actors", "val": 0.3, "test": 0.3},
@@ -245,7 +254,8 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("mfh", {"mode": "gamma", "extra": 10}, "leave extra out"),
     ("mfh", {"overlap": 11}, "less than or equal to 10"),
     ("separable", {"dim": 8}, "at most dim = 8, but got 10"),
-    ("separable", {"train": 89}, "2 dim - general_dim = 90, but got 89"),
+    ("separable", {"train": 90}, "2 dim - general_dim + 1 (centred) = 91, but got 90"),
+    ("separable", {"train": 89, "centred": False}, "2 dim - general_dim = 90, but got 89"),
 ]
 
 
@@ -387,3 +397,22 @@ def test_separable_labels_are_what_the_document_says(general_dim: int) -> None:
     assert accuracy_of_least_squares(data.val.student, data.val.labels) == pytest.approx(best, abs=0.01)
     everything = torch.cat([data.val.student, data.val.teacher[:, general_dim:]], dim=1)
     assert accuracy_of_least_squares(everything, data.val.labels) > 0.97
+
+
+def test_separable_rows_are_centred_unless_asked_otherwise() -> None:
+    teacher, student = separable.matrices(separable.SeparableConfig())
+    assert max(np.abs(teacher.mean(axis=1)).max(), np.abs(student.mean(axis=1)).max()) < 1e-12
+    assert np.abs(separable.matrices(separable.SeparableConfig(centred=False))[0].mean(axis=1)).max() > 0.05
+
+
+@pytest.mark.parametrize("name", ["mfh", "separable"])
+def test_without_a_data_seed_every_trial_draws_its_own(name: str) -> None:
+    config = small(name, data_seed=None)
+    assert config.for_seed(3) == small(name, data_seed=3)
+    assert small(name, data_seed=5).for_seed(3) == small(name, data_seed=5)
+
+
+def test_mfh_axes_are_the_papers_gamma_and_alpha() -> None:
+    gamma, alpha = mfh.MFHConfig.axes["overlap"][1], mfh.MFHConfig.axes["extra"][1]
+    assert [round(gamma(overlap), 2) for overlap in (0, 2, 4, 6, 8, 10)] == [0, 0.11, 0.25, 0.43, 0.67, 1]
+    assert [round(alpha(extra), 2) for extra in (0, 10, 40)] == [0, 0.5, 0.8]

@@ -56,7 +56,8 @@ def outputs(
     def normal(width: int) -> Tensor:
         return torch.randn(ROWS, width, generator=generator, dtype=torch.float64).to(dtype).requires_grad_()
 
-    width = {"nothing": 0, "teacher": teacher_dim, "bottleneck": getattr(config, "bottleneck_dim", 0)}
+    width = {"nothing": 0, "teacher": teacher_dim, "nullified": teacher_dim}
+    width["bottleneck"] = getattr(config, "bottleneck_dim", 0)
     student = ModelOutput(normal(CLASSES), normal(STUDENT_DIM))
     teacher = ModelOutput(normal(CLASSES), normal(width[config.teacher_source]))
     labels = torch.randint(CLASSES, (ROWS,), generator=generator)
@@ -163,7 +164,7 @@ def student(seed: int) -> nn.Module:
 
 
 def own_fields(*, stage: bool) -> list[Any]:
-    """The fields of every method that concern its loss, or (`stage`) only the bottleneck that it asks for."""
+    """The fields of every method that concern its loss, or (`stage`) only the stage that it asks for."""
     return [
         pytest.param(name, field, id=f"{name}.{field}")
         for name, entry in METHODS.items()
@@ -173,7 +174,7 @@ def own_fields(*, stage: bool) -> list[Any]:
 
 
 def is_stage_field(field: str) -> bool:
-    return field == "lambda_ib" or (field.startswith("bottleneck") and field != "bottleneck_dim")
+    return field == "lambda_ib" or (field.startswith(("bottleneck", "nulli")) and field != "bottleneck_dim")
 
 
 def other_values(field: FieldInfo) -> list[Any]:
@@ -207,8 +208,8 @@ def test_every_field_of_the_loss_changes_it(name: str, field: str):
 
 
 @pytest.mark.parametrize(("name", "field"), own_fields(stage=True))
-def test_only_a_method_with_a_bottleneck_has_its_fields(name: str, field: str):
-    assert METHODS[name].config.teacher_source == "bottleneck"
+def test_only_a_method_with_such_a_stage_has_its_fields(name: str, field: str):
+    assert METHODS[name].config.teacher_source == ("nullified" if field.startswith("nulli") else "bottleneck")
 
 
 @pytest.mark.parametrize("name", METHODS)

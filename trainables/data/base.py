@@ -37,6 +37,16 @@ class DataConfig(Frozen):
     """The line of `trainables.tasks.TASKS` by which the labels are learnt and the outputs judged."""
     location: ClassVar[tuple[str, ...]] = ()
     """Fields that only say where raw files lie: part of no identity, so that data may be moved."""
+    axes: ClassVar[dict[str, tuple[str, Callable[[float], float]]]] = {}
+    """How the papers plot a swept field: the axis label, and their value of ours."""
+
+    def for_seed(self, seed: int) -> "DataConfig":
+        """The data of the trial with this seed: the same for all, unless the config leaves the draw to the trial."""
+        return self
+
+    def shared_inputs(self) -> int | None:
+        """How many leading inputs are the same for teacher and student (D_g of Theorem 1); None: not known."""
+        return None
 
     @model_serializer(mode="wrap")
     def _leave_out_location(self, whole: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:

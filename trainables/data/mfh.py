@@ -12,6 +12,7 @@ gamma = overlap / (20 - overlap) is the shared part of what either sees; alpha =
 only the teacher sees.
 """
 
+from collections.abc import Callable
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
@@ -57,6 +58,10 @@ class MFHConfig(DataConfig):
     """How much of what decides the label teacher and student share."""
 
     teacher_only: ClassVar[tuple[str, ...]] = ("overlap", "extra")
+    axes: ClassVar[dict[str, tuple[str, Callable[[float], float]]]] = {
+        "overlap": ("γ = overlap / (20 - overlap)", lambda overlap: overlap / (DECISIVE["gamma"] - overlap)),
+        "extra": ("α = extra / (10 + extra)", lambda extra: extra / (STUDENT_DECISIVE + extra)),
+    }
     dataset: Literal["mfh"] = "mfh"
     """Gaussian data of the modality focusing hypothesis."""
     mode: Mode = "gamma"
@@ -71,13 +76,19 @@ class MFHConfig(DataConfig):
     """Validation pairs."""
     test: Annotated[int, Field(ge=2)] = 1000
     """Test pairs."""
-    data_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the hyperplane and of all pairs; not the trial's seed."""
+    data_seed: Annotated[int | None, Field(ge=0)] = 0
+    """Seed of the hyperplane and of all pairs; null: the trial's seed, so that every seed is another draw."""
+
+    def for_seed(self, seed: int) -> DataConfig:
+        return self.model_copy(update={"data_seed": seed}) if self.data_seed is None else self
 
 
 def load(config: MFHConfig) -> PairedData:
-    """The three splits, not standardised: every input has mean 0 and deviation 1 by construction."""
-    plane, *sources = [np.random.default_rng(seed) for seed in np.random.SeedSequence(config.data_seed).spawn(4)]
+    """The three splits, not standardised: every input has mean 0 and deviation 1 by construction.
+
+    A config without a `data_seed` draws with seed 0; a trial asks for the config of its own seed.
+    """
+    plane, *sources = [np.random.default_rng(seed) for seed in np.random.SeedSequence(config.data_seed or 0).spawn(4)]
     normal = plane.standard_normal(DECISIVE[config.mode])
     sizes = (config.train, config.val, config.test)
     return join_splits([draw(config, size, normal, source) for size, source in zip(sizes, sources, strict=True)], 2)

@@ -9,8 +9,10 @@ decisive features. Here x = [G; S; S'], so that the general and both specific pa
 general_dim / (2 dim - general_dim), and the part of the label that the student can see grows with general_dim.
 
 Validation and test pairs are fresh Gaussian draws without Gram-Schmidt: the population that the training rows stand
-for has independent features of deviation 1. Nothing is centred or standardised, which would undo the orthogonality;
-a centred covariance of the features is therefore of slightly higher rank than Theorem 1 says.
+for has independent features of deviation 1. The training rows are centred before Gram-Schmidt unless `centred` is
+false (Gram-Schmidt keeps centred rows centred): networks have biases, which see the constant row as one more shared
+input, so that where the rows have means the features collapse to rank D_g + 1 and not to D_g. The theorem itself, about
+weights without biases, holds either way.
 """
 
 from typing import Annotated, Literal
@@ -26,7 +28,7 @@ from trainables.data.base import DataConfig, Dataset, DataShape
 from trainables.data.prepare import fingerprint_of, join_splits
 from trainables.types import PairedData
 
-VERSION = 1
+VERSION = 2
 """Raise it when `load` makes other arrays from the same config."""
 
 
@@ -41,14 +43,16 @@ def at_most_dim(general_dim: int, info: EarlierFields) -> int:
 
 
 def enough_for_orthogonal_rows(train: int, info: EarlierFields) -> int:
-    """A check of `train`, after `dim`, `general_dim` and `orthogonal`."""
+    """A check of `train`, after `dim`, `general_dim`, `orthogonal` and `centred`."""
     dim, general_dim = earlier(info, "dim"), earlier(info, "general_dim")
     if earlier(info, "orthogonal") and isinstance(dim, int) and isinstance(general_dim, int):
-        rows = 2 * dim - general_dim
+        centred = bool(earlier(info, "centred"))
+        rows = 2 * dim - general_dim + centred
         if train < rows:
             raise ValueError(
                 f"orthogonal rows need at least as many training pairs as there are features, "
-                f"2 dim - general_dim = {rows}, but got {train!r}; raise train or set `orthogonal: false`"
+                f"2 dim - general_dim{' + 1 (centred)' * centred} = {rows}, but got {train!r}; "
+                "raise train or set `orthogonal: false`"
             )
     return train
 
@@ -66,18 +70,26 @@ class SeparableConfig(DataConfig):
     """Inputs that both share (D_g); the others are specific to each."""
     orthogonal: bool = True
     """Gram-Schmidt over the training pairs; false leaves the Gaussian rows as drawn."""
+    centred: bool = True
+    """Take the mean of each input over the training pairs away, so that a network's biases carry nothing across."""
     train: Annotated[int, Field(ge=2, validate_default=True), AfterValidator(enough_for_orthogonal_rows)] = 200
     """Training pairs."""
     val: Annotated[int, Field(ge=2)] = 1000
     """Validation pairs."""
     test: Annotated[int, Field(ge=2)] = 1000
     """Test pairs."""
-    data_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the hyperplane and of all pairs; not the trial's seed."""
+    data_seed: Annotated[int | None, Field(ge=0)] = 0
+    """Seed of the hyperplane and of all pairs; null: the trial's seed, so that every seed is another draw."""
+
+    def for_seed(self, seed: int) -> DataConfig:
+        return self.model_copy(update={"data_seed": seed}) if self.data_seed is None else self
+
+    def shared_inputs(self) -> int | None:
+        return self.general_dim
 
 
 def load(config: SeparableConfig) -> PairedData:
-    """The three splits, neither centred nor standardised."""
+    """The three splits, not standardised. A config without a `data_seed` draws with seed 0."""
     plane = generators(config)[0]
     features = draw_features(config)
     normal = plane.standard_normal(2 * config.dim - config.general_dim)
@@ -95,7 +107,7 @@ def matrices(config: SeparableConfig) -> tuple[Float64[ndarray, "dim train"], Fl
 
 def generators(config: SeparableConfig) -> list[np.random.Generator]:
     """Independent sources for the hyperplane and for train, val and test."""
-    return [np.random.default_rng(seed) for seed in np.random.SeedSequence(config.data_seed).spawn(4)]
+    return [np.random.default_rng(seed) for seed in np.random.SeedSequence(config.data_seed or 0).spawn(4)]
 
 
 def draw_features(config: SeparableConfig) -> list[Float64[ndarray, "features pairs"]]:
@@ -105,6 +117,8 @@ def draw_features(config: SeparableConfig) -> list[Float64[ndarray, "features pa
     drawn = [
         source.standard_normal((features, size)) for source, size in zip(generators(config)[1:], sizes, strict=True)
     ]
+    if config.centred:
+        drawn[0] -= drawn[0].mean(axis=1, keepdims=True)
     if config.orthogonal:
         drawn[0] = gram_schmidt(drawn[0]) * np.sqrt(config.train)
     return drawn

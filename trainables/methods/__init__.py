@@ -8,6 +8,7 @@ from trainables.methods.ciba import CIBA, CIBAConfig
 from trainables.methods.feature_kd import FeatureKD, FeatureKDConfig
 from trainables.methods.kd import KD, KDConfig
 from trainables.methods.none import NoDistillation, NoneConfig
+from trainables.methods.nullified_kd import NullifiedKD, NullifiedKDConfig
 
 
 class MethodEntry(NamedTuple):
@@ -23,4 +24,5 @@ METHODS: dict[str, MethodEntry] = {
     "kd": MethodEntry(KDConfig, KD),
     "feature_kd": MethodEntry(FeatureKDConfig, FeatureKD),
     "ciba": MethodEntry(CIBAConfig, CIBA),
+    "nullified_kd": MethodEntry(NullifiedKDConfig, NullifiedKD),
 }

@@ -9,8 +9,9 @@ from torch import nn
 from trainables.tasks import Task
 from trainables.types import Batch, Frozen, LossTerm, ModelOutput
 
-TeacherSource = Literal["nothing", "teacher", "bottleneck"]
-"""What a method is given as `teacher_out`: nothing, the frozen teacher's outputs, or the bottleneck's h'."""
+TeacherSource = Literal["nothing", "teacher", "bottleneck", "nullified"]
+"""What a method is given as `teacher_out`: nothing, the frozen teacher's outputs, the bottleneck's h', or the outputs
+of a teacher without some of its channels."""
 
 
 class MethodConfig(Frozen):

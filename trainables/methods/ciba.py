@@ -12,7 +12,7 @@ from trainables.types import Batch, LossTerm, ModelOutput, rows_of
 
 
 class CIBAConfig(FeatureLossConfig):
-    """L = CE + lambda_kd FD(h', z[0:H]), with h' from a bottleneck trained once and shared by all its trials."""
+    """L = lambda_task CE + lambda_kd FD(h', z[0:H]); the bottleneck is trained once and shared by all its trials."""
 
     teacher_source: ClassVar[TeacherSource] = "bottleneck"
     terms: ClassVar[tuple[str, ...]] = ("task", "fd")
@@ -61,4 +61,4 @@ class CIBA(Method[CIBAConfig]):
         assert head.shape == target.shape, f"h' {tuple(target.shape)} must fit the student's {tuple(head.shape)}"
         task = self.task.loss(student_out.logits, batch.labels, batch.labelled)
         fd = feature_loss(head, target, self.config)
-        return {"task": LossTerm(task, 1.0), "fd": LossTerm(fd, self.config.lambda_kd)}
+        return {"task": LossTerm(task, self.config.lambda_task), "fd": LossTerm(fd, self.config.lambda_kd)}

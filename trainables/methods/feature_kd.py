@@ -14,7 +14,7 @@ from trainables.types import Batch, LossTerm, ModelOutput, rows_of
 
 
 class FeatureKDConfig(FeatureLossConfig):
-    """L = CE + lambda_kd FD(teacher features, student features); the paper weighs both 1."""
+    """L = lambda_task CE + lambda_kd FD(teacher features, student features); the paper weighs both 1."""
 
     teacher_source: ClassVar[TeacherSource] = "teacher"
     terms: ClassVar[tuple[str, ...]] = ("task", "fd")
@@ -41,4 +41,4 @@ class FeatureKD(Method[FeatureKDConfig]):
         teacher = frozen(teacher_out)
         task = self.task.loss(student_out.logits, batch.labels, batch.labelled)
         fd = feature_loss(self.adapter(rows_of(student_out.features)), rows_of(teacher.features), self.config)
-        return {"task": LossTerm(task, 1.0), "fd": LossTerm(fd, self.config.lambda_kd)}
+        return {"task": LossTerm(task, self.config.lambda_task), "fd": LossTerm(fd, self.config.lambda_kd)}

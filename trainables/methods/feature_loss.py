@@ -14,6 +14,8 @@ from trainables.methods.base import MethodConfig
 class FeatureLossConfig(MethodConfig):
     """Which feature loss, and what it can be told."""
 
+    lambda_task: Annotated[float, Field(ge=0)] = 1.0
+    """Weight of the task term; 0 distils features and nothing else."""
     loss: Literal["mse", "ce", "clip", "margin"] = "mse"
     """Feature loss FD(a, b)."""
     reduction: Literal["mean", "sum"] = "mean"
@@ -22,6 +24,11 @@ class FeatureLossConfig(MethodConfig):
     """Temperature of the CLIP feature loss."""
     margin: Annotated[float, Field(ge=-1, le=1)] = 0.5
     """Cosine that the margin loss asks for."""
+
+    @property
+    def blind_to_shift(self) -> bool:
+        """Whether the loss stays the same when one number is added to all features of a row."""
+        return self.loss == "ce"
 
 
 def feature_loss(

@@ -20,6 +20,11 @@ class ModelConfig(Frozen):
     feature_dim: int
     """Width D of the feature tap, which feature distillation compares."""
 
+    @property
+    def linear(self) -> bool:
+        """Whether the features are W x + b for one matrix W."""
+        return False
+
 
 InputShape = tuple[int, ...] | tuple[tuple[int, ...], tuple[int, ...]]
 """Shape of one input; for a network that sees both, the teacher's and the student's."""

@@ -49,6 +49,10 @@ class MLPConfig(ModelConfig):
     dropout: Annotated[float, Field(ge=0, lt=1), AfterValidator(needs_hidden)] = 0.0
     """Dropout after each hidden layer."""
 
+    @property
+    def linear(self) -> bool:
+        return self.activation == "none"
+
 
 class MLP(Model):
     """See `MLPConfig`."""
