@@ -110,8 +110,10 @@ def coerce(value: Any, field: FieldInfo) -> Any:
     """
     if kind_of(field) != "text" and "bool" not in str(field.annotation) and (truths := _truth_values(value)):
         raise ValueProblem(*(Fault(location, _truth_message(found, field)) for location, found in truths))
+    own = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)  # says itself what it takes
+    config = None if own else ConfigDict(allow_inf_nan=False)
     try:
-        return TypeAdapter[Any](_annotated(field), config=ConfigDict(allow_inf_nan=False)).validate_python(value)
+        return TypeAdapter[Any](_annotated(field), config=config).validate_python(value)
     except ValidationError as error:
         details = error.errors(include_url=False)
         raise ValueProblem(*(Fault(detail["loc"], words_for(detail)) for detail in details)) from None

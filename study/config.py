@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from search_spaces.domains import Domain, Value
 from search_spaces.space import domain_from_json, domain_to_json
@@ -72,6 +72,18 @@ class SearchConfig(Frozen):
     """ASHA promotes the best 1 / reduction_factor at each rung."""
 
 
+GPUS_SCHEMA = {"anyOf": [{"type": "number", "minimum": 0}, {"const": "auto"}]}
+
+
+def one_if_there(gpus: object) -> object:
+    """What `auto` stands for on this machine."""
+    if gpus != "auto":
+        return gpus
+    import torch  # takes seconds, and most studies say a number
+
+    return 1.0 if torch.cuda.is_available() else 0.0
+
+
 class ResourcesConfig(Frozen):
     """What one trial may use, and how many run at once."""
 
@@ -79,8 +91,8 @@ class ResourcesConfig(Frozen):
     """Ray Train workers (ranks) of one trial; 0 runs it in Ray Train's local mode, for a debugger."""
     cpus: Annotated[float, Field(gt=0)] = 1.0
     """CPUs of one worker."""
-    gpus: Annotated[float, Field(ge=0)] = 0.0
-    """GPUs of one worker; a fraction lets several workers share one."""
+    gpus: Annotated[float, Field(ge=0), BeforeValidator(one_if_there), WithJsonSchema(GPUS_SCHEMA)] = 0.0
+    """GPUs of one worker; a fraction lets several workers share one; `auto` is 1 where there is a GPU, else 0."""
     concurrency: Annotated[int, Field(ge=1)] = 1
     """Trials that run at the same time, each in its own slot of workers."""
     ray: str = "auto"

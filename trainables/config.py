@@ -97,12 +97,12 @@ class TrialConfig(Frozen):
 
         Where raw files lie changes nothing.
         A method that uses no teacher is the same trial whichever teacher stands beside it, so what only says
-        something about the teacher is left out for it.
+        something about the teacher is left out for it; but a student that sees both modalities sees the teacher's.
         """
         values = identity_of(self)
         if self.method.teacher_source == "nothing":
             del values["teacher"], values["pretraining"]
-            for name in self.data.teacher_only:
+            for name in self.data.teacher_only if self.student.sees == "own" else ():
                 del values["data"][name]
         return values
 

@@ -1,10 +1,14 @@
 """Raw files of a data set: what must be there, comma-separated lists, fingerprints of names and sizes."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from pathlib import Path
+from typing import TypeVar
 
 from trainables.data.prepare import fingerprint_of
+
+Config = TypeVar("Config")
 
 
 def needs(dataset: str, path: Path, what: str) -> Path:
@@ -57,3 +61,16 @@ def fingerprint_of_files(
     raw = [path.read_bytes() for path in whole]
     listed = [f"{path.relative_to(root)} {path.stat().st_size if path.exists() else -1}" for path in sizes]
     return fingerprint_of(dataset, version, *raw, "\n".join([*listed, *more]).encode())
+
+
+def or_why_not(not_comparable: Callable[[Config], str | None]) -> Callable[[Config], str | None]:
+    """Makes `not_comparable` answer where the files are gone or wrong: a report must not fail for that."""
+
+    @wraps(not_comparable)
+    def answer(config: Config) -> str | None:
+        try:
+            return not_comparable(config)
+        except (OSError, ValueError) as error:
+            return f"the raw files cannot be counted ({error})"
+
+    return answer

@@ -22,7 +22,7 @@ from numpy import ndarray
 from pydantic import AfterValidator, Field
 
 from trainables.data.base import DataConfig, Dataset, DataShape
-from trainables.data.files import fingerprint_of_files, needs
+from trainables.data.files import fingerprint_of_files, needs, or_why_not
 from trainables.data.mmimdb_raw import GENRES, FilmSource, list_films, load_films, width_of
 from trainables.data.prepare import only_with, standardise
 from trainables.types import Batch, PairedData
@@ -196,6 +196,7 @@ def shape(config: MMIMDBConfig) -> DataShape:
     return DataShape(teacher, student, len(GENRES), *sizes)
 
 
+@or_why_not
 def not_comparable(config: MMIMDBConfig) -> str | None:
     """Only the official features, complete and in the official splits, are those of the published numbers."""
     if config.layout == "raw":

@@ -24,7 +24,7 @@ from pydantic import AfterValidator, Field
 
 from trainables.data.base import DataConfig, Dataset, DataShape
 from trainables.data.clips import Clip, Layout, paired, prepare
-from trainables.data.files import fingerprint_of_files
+from trainables.data.files import fingerprint_of_files, or_why_not
 from trainables.data.prepare import only_with
 from trainables.data.ravdess_clips import list_clips, read_clip
 from trainables.data.ravdess_features import CSV_FILES, list_features, read_features
@@ -134,6 +134,7 @@ def shape(config: RavdessConfig) -> DataShape:
     return DataShape(teacher, student, len(EMOTIONS), *sizes)
 
 
+@or_why_not
 def not_comparable(config: RavdessConfig) -> str | None:
     """Rebuilt features and splits are not those of the published numbers; nor is a part of the clips."""
     if config.layout == "clips":

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from trainables.data.base import DataConfig, Dataset, DataShape
 from trainables.data.clips import Layout, paired, prepare
-from trainables.data.files import fingerprint_of_files
+from trainables.data.files import fingerprint_of_files, or_why_not
 from trainables.data.media import UnreadableError, read_frames, read_sound
 from trainables.data.signal import stft_magnitude
 from trainables.data.vggsound_index import Index, Source, index_files, read_index
@@ -156,6 +156,7 @@ def shape(config: VGGSoundConfig) -> DataShape:
     return DataShape(teacher, student, len(index.classes), *index.sizes())
 
 
+@or_why_not
 def not_comparable(config: VGGSoundConfig) -> str | None:
     """The published numbers are of 100 classes and 60,000 clips."""
     index = index_of(config)

@@ -127,16 +127,13 @@ def start() -> subprocess.Popen[bytes]:
 
 def serve() -> None:
     """A child's life: answer tasks until the input ends. What libraries print goes to the error output."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    tasks, answers = os.fdopen(os.dup(sys.stdin.fileno()), "rb"), os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    while True:
+    while tasks.peek(1):
         try:
-            task, argument = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
+            task, argument = pickle.load(tasks)
             answer = attempt(task, argument), ""
-        except Exception:  # whatever it is, it is the asker's to handle
+        except Exception:  # whatever it is, also a task that cannot be imported here, it is the asker's to handle
             answer = None, traceback.format_exc()
         pickle.dump(answer, answers)
         answers.flush()
