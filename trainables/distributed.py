@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -24,6 +24,12 @@ class Workers(NamedTuple):
         box = [value]
         dist.broadcast_object_list(box, src=0, device=self.device)
         return box[0]
+
+    def share_buffers(self, network: nn.Module) -> None:
+        """Give every rank the buffers of rank 0: batch normalisation's running averages are of each rank's own rows."""
+        if self.size > 1:
+            for buffer in network.buffers():
+                dist.broadcast(buffer, src=0)
 
     def shard(self, rows: Tensor) -> Tensor:
         """The rank's contiguous part of a batch whose length is a multiple of the number of workers."""

@@ -164,6 +164,7 @@ class Session:
             lr = self.set_lr((epoch - 1) * self.steps + step)
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
             totals.append(self.run_step(rows, generator))
+        self.workers.share_buffers(self.problem.student)
         metrics = self.summarise(totals, epoch) | {"train/lr": lr}
         values = evaluate_split(self.problem, self.problem.val, self.workers, self.autocast())
         probed = self.problem.probe(self.problem.student) if self.problem.probe else {}

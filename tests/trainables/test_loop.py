@@ -15,6 +15,7 @@ from trainables.config import TrialConfig
 from trainables.distributed import Workers, derive_seed
 from trainables.fit import Fitted, fit
 from trainables.loop import NonFiniteLossError
+from trainables.models.maxout import MaxoutConfig
 from trainables.types import EpochReport
 
 METHODS = [
@@ -174,6 +175,9 @@ def train_rank(rank: int, size: int, port: int, root: str, methods: list[dict[st
         done[number] = (fitted.student.state_dict(), [report.metrics for report in fitted.history])
     if rank == 0:
         torch.save(done, Path(root) / "done.pt")
+    network = MaxoutConfig(hidden=(8,), norm="batch", feature_dim=8)
+    fitted = fit(trial().model_copy(update={"student": network}), stages=stages, workers=Workers(rank, size))
+    torch.save(fitted.student.state_dict(), Path(root) / f"batch_norm_{rank}.pt")
     dist.destroy_process_group()
 
 
@@ -188,3 +192,7 @@ def test_two_workers_equal_one_on_the_same_global_batch(stages: StageStore) -> N
             torch.testing.assert_close(state[name], value, rtol=1e-9, atol=1e-11, msg=f"{method} {name}")
         for one, other in zip(alone.history, history, strict=True):
             assert other == pytest.approx(one.metrics, rel=1e-7), method
+    first, second = (torch.load(stages.root / f"batch_norm_{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert any("running_mean" in name for name in first)
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
