@@ -13,6 +13,7 @@ from trainables.methods import METHODS
 from trainables.methods.base import MethodConfig
 from trainables.models import MODELS
 from trainables.models.base import ModelConfig
+from trainables.tasks import TASKS
 from trainables.types import Frozen
 
 ID_LENGTH = 16
@@ -128,6 +129,7 @@ def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
                 f"choose H <= {config.student.feature_dim} or a wider student.feature_dim",
             )
         )
+    found += [fault for fault in (region_fault(config), cells_fault(config)) if fault]
     allowed = config.method.tasks
     if allowed and config.data.task not in allowed:
         name, dataset = getattr(config.method, "method"), getattr(config.data, "dataset")  # noqa: B009
@@ -139,6 +141,24 @@ def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
             )
         )
     return found
+
+
+def region_fault(config: TrialConfig) -> Incompatibility | None:
+    """A region of boxes needs labels that are boxes."""
+    region = getattr(config.method, "region", "all")
+    if region == "all" or TASKS[config.data.task].regions is not None:
+        return None
+    message = f"{region!r} needs labels that say where things are, but those of {config.data.task} do not; write all"
+    return Incompatibility(path="method.region", message=message)
+
+
+def cells_fault(config: TrialConfig) -> Incompatibility | None:
+    """Features are compared cell by cell."""
+    teacher, student = (getattr(model, "cells", None) for model in (config.teacher, config.student))
+    if teacher == student or config.method.teacher_source == "nothing":
+        return None
+    message = f"features are compared cell by cell, but the teacher has cells = {teacher}, the student {student}"
+    return Incompatibility(path="student.cells" if student else "teacher.cells", message=message)
 
 
 def canonical_json(value: object) -> str:

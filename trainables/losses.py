@@ -17,6 +17,9 @@ Scalar = float | Float[Tensor, ""]
 COSINE_EPS = 1e-8
 """Shortest length that a vector is divided by: the zero vector has cosine 0 with every vector."""
 
+WEIGHT_EPS = 1e-6
+"""Least sum of weights that is divided by: a batch without any weight has loss 0."""
+
 
 def labelled_cross_entropy(
     logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"], labelled: Bool[Tensor, " batch"]
@@ -58,14 +61,20 @@ def logit_kl(
 
 
 def feature_mse(
-    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], reduction: Literal["mean", "sum"] = "mean"
+    student: Float[Tensor, "batch dim"],
+    teacher: Float[Tensor, "batch dim"],
+    reduction: Literal["mean", "sum"] = "mean",
+    weights: Float[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, ""]:
     """Squared distance of the features: ||a - b||^2 (CIBA paper, Eq. 1 without its 1/2).
 
-    Mean over rows; `reduction` says whether the dimensions are summed, as the equation writes, or averaged too. In
-    [0, inf); 0 iff equal.
+    Mean over rows; `reduction` says whether the dimensions are summed, as the equation writes, or averaged too. With
+    `weights` the mean over rows is weighted (0 if all weights are 0). In [0, inf); 0 iff equal.
     """
     squared = (student - teacher).square()
+    if weights is not None:
+        rows = squared.mean(dim=1) if reduction == "mean" else squared.sum(dim=1)
+        return (weights * rows).sum() / weights.sum().clamp(min=WEIGHT_EPS)
     return squared.mean() if reduction == "mean" else squared.sum(dim=1).mean()
 
 

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trainables.detection.loss import detection_loss, object_weights
+from trainables.detection.task import DETECTION_METRICS, detection_evaluation, example_boxes
 from trainables.losses import labelled_binary_cross_entropy, labelled_cross_entropy
 from trainables.metrics import METRICS, MULTILABEL_METRICS, Direction, Metric
 
@@ -25,6 +27,9 @@ class Task(NamedTuple):
     """`example(rows, num_classes)`: labels as a data set of this task has them, for rehearsals and tests."""
     measure: Callable[[Tensor, Tensor], dict[str, Tensor]] | None = None
     """All metrics at once, `measure(logits, labels)`, where they share work; without it each is computed alone."""
+    regions: Callable[[Tensor, Tensor, int], Tensor] | None = None
+    """`regions(labels, labelled, cells)`: a weight for each of cells x cells places, high where a label says that
+    something is (`region: boxes` of the feature losses); None: labels say nothing about places."""
 
 
 def example_classes(rows: int, num_classes: int) -> Tensor:
@@ -42,8 +47,12 @@ def example_multilabel(rows: int, num_classes: int) -> Tensor:
 TASKS: dict[str, Task] = {
     "classification": Task(labelled_cross_entropy, METRICS, example_classes),
     "multilabel": Task(labelled_binary_cross_entropy, MULTILABEL_METRICS, example_multilabel),
+    "detection": Task(
+        detection_loss, DETECTION_METRICS, example_boxes, measure=detection_evaluation, regions=object_weights
+    ),
 }
-"""`labels` are int64 (batch,) for classification, float32 0/1 (batch, classes) for multilabel."""
+"""`labels` are int64 (batch,) for classification, float32 0/1 (batch, classes) for multilabel, float32
+(batch, boxes, fields) for detection."""
 
 
 @torch.no_grad()

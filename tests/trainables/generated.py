@@ -15,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.trainables.generated_nuscenes import write_contract_copy
+
 PLACE = "GENERATED_LAYOUTS"
 """Environment variable with the folder of the copies."""
 
@@ -182,4 +184,5 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "mmimdb_hdf5": mmimdb_hdf5,
     "mmimdb_raw": mmimdb_raw,
     "vggsound": vggsound,
+    "nuscenes": write_contract_copy,
 }

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 from tests.trainables.generated import root
-from trainables.data import DATASETS, digits, mfeat, mfh, mmimdb, ravdess, separable, vggsound
+from trainables.data import DATASETS, digits, mfeat, mfh, mmimdb, nuscenes, ravdess, separable, vggsound
 from trainables.data.prepare import balanced_split, standardise
 from trainables.inputs import COMPACT
 from trainables.tasks import TASKS
@@ -31,6 +31,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "ravdess": {"layout": "clips", "image": (16, 32), "frames": 2},
     "mmimdb": {"layout": "raw", "text_dim": 50, "image_side": 4},
     "vggsound": {"image": (16, 16), "seconds": 1.2, "frames": 2, "skip_missing": True},
+    "nuscenes": {
+        **{"version": "v1.0-mini", "image_height": 16, "image_width": 24, "pillars": 8, "slices": 2, "held_out": 0.3},
+    },
 }
 OTHER: dict[str, dict[str, Any]] = {
     "mfeat": {"teacher": "fac", "student": "zer", "train": 110, "val": 60, "labels": 50, "split_seed": 1},
@@ -59,6 +62,10 @@ OTHER: dict[str, dict[str, Any]] = {
         **{"teacher": "audio", "student": "video", "subset": "two_classes.txt", "val": 0.4, "split_seed": 1},
         **{"frames": 1, "seconds": 1.0, "image": (8, 16)},
     },
+    "nuscenes": {
+        **{"version": "v1.0-other", "split": "hash", "held_out": 0.6, "stride": 2, "image_height": 17},
+        **{"image_width": 25, "pillars": 9, "slices": 3, "teacher": "bev", "bev": "other", "bev_cells": 4},
+    },
 }
 """For each field another value than in `SMALL`."""
 
@@ -70,12 +77,18 @@ OWN_TESTS: dict[str, set[str]] = {
 }
 """Fields that go together with others, or matter for wrong files only; each data set's own tests are about them."""
 
-ROOTS = {"ravdess": "ravdess_clips", "mmimdb": "mmimdb_raw", "vggsound": "vggsound"}
+CONTEXT: dict[tuple[str, str], dict[str, Any]] = {
+    ("nuscenes", "bev"): {"teacher": "bev"},
+    ("nuscenes", "bev_cells"): {"teacher": "bev"},
+}
+"""What must be set besides for a field of `OTHER` to matter."""
+
+ROOTS = {"ravdess": "ravdess_clips", "mmimdb": "mmimdb_raw", "vggsound": "vggsound", "nuscenes": "nuscenes"}
 """Generated layouts of the data sets that are read from files."""
 
 MODULES: dict[str, ModuleType] = {
     **{"mfeat": mfeat, "digits": digits, "mfh": mfh, "separable": separable},
-    **{"ravdess": ravdess, "mmimdb": mmimdb, "vggsound": vggsound},
+    **{"ravdess": ravdess, "mmimdb": mmimdb, "vggsound": vggsound, "nuscenes": nuscenes},
 }
 
 each_dataset = pytest.mark.parametrize("name", DATASETS)
@@ -116,12 +129,14 @@ def test_tensors_have_the_declared_shapes_and_types(name: str) -> None:
         assert batch.teacher.shape == (rows, *shape.teacher) and batch.student.shape == (rows, *shape.student)
         assert {batch.teacher.dtype, batch.student.dtype} <= {torch.float32, *COMPACT}
         example = TASKS[small(name).task].example(rows, shape.num_classes)
-        assert batch.labels.dtype == example.dtype and batch.labels.shape == example.shape
+        assert batch.labels.dtype == example.dtype and batch.labels.ndim == example.ndim
+        assert batch.labels.ndim == 3 or batch.labels.shape == example.shape, "as many boxes as the data have"
         assert batch.indices.dtype == torch.int64 and batch.labelled.dtype == torch.bool
         assert batch.labelled.shape == batch.indices.shape == (rows,)
         assert all(tensor.is_contiguous() for tensor in batch)
         assert batch.teacher.isfinite().all() and batch.student.isfinite().all()
-        assert 0 <= batch.labels.min() and batch.labels.max() < shape.num_classes
+        classes = batch.labels[:, :, 0] if batch.labels.ndim == 3 else batch.labels
+        assert (0 if batch.labels.ndim < 3 else -1) <= classes.min() and classes.max() <= shape.num_classes
 
 
 @each_dataset
@@ -150,9 +165,9 @@ def test_every_field_changes_the_data(name: str) -> None:
     config = DATASETS[name].config
     fixed = {field for field, info in config.model_fields.items() if is_tag(info.annotation)}
     assert OTHER[name].keys() == config.model_fields.keys() - fixed - OWN_TESTS.get(name, set()) - set(config.location)
-    before = checksum(load(name))
     for field, value in OTHER[name].items():
-        assert checksum(load(name, **{field: value})) != before, field
+        context = CONTEXT.get((name, field), {})
+        assert checksum(load(name, **context, **{field: value})) != checksum(load(name, **context)), field
 
 
 def is_tag(annotation: object) -> bool:
@@ -162,10 +177,10 @@ def is_tag(annotation: object) -> bool:
 @each_dataset
 def test_teacher_only_fields_leave_the_student_alone(name: str) -> None:
     rest = ("student", "labels", "labelled", "indices")
-    before = load(name)
     for field in DATASETS[name].config.teacher_only:
         if field in OTHER[name]:
-            changed = load(name, **{field: OTHER[name][field]})
+            context = CONTEXT.get((name, field), {})
+            before, changed = load(name, **context), load(name, **context, **{field: OTHER[name][field]})
             assert checksum(changed, rest) == checksum(before, rest), field
             assert checksum(changed, ("teacher",)) != checksum(before, ("teacher",)), field
 

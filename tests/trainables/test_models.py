@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from trainables.detection.boxes import channels
 from trainables.models import MODELS
 from trainables.models.base import Model, count_parameters
 from trainables.models.cnn import CNNConfig, build_cnn
@@ -17,6 +18,7 @@ CLASSES = 5
 SHAPES: dict[str, Any] = {
     **{"mlp": (7,), "cnn": (3, 12, 8), "ravdess_image": (3, 16, 20), "ravdess_audio": (1, 24, 26), "maxout": (7,)},
     **{"resnet": (2, 3, 40, 40), "resnet3d": (4, 3, 40, 40), "fusion": ((7,), (1, 8, 8))},
+    **{"bev_lidar": (4, 8, 8), "bev_camera": (2, 3, 9, 12), "bev_features": (4, 4, 6)},
 }
 """Of one input; of a fusion's two."""
 SMALL: dict[str, dict[str, Any]] = {
@@ -32,6 +34,11 @@ SMALL: dict[str, dict[str, Any]] = {
         "student_encoder": {"model": "cnn", "widths": (3,), "pooled": 2, "feature_dim": 5},
         "feature_dim": 6,
     },
+    "bev_lidar": {"cells": 4, "stem": 4, "bev_width": 4, "bev_blocks": 1, "feature_dim": 6},
+    "bev_camera": {
+        **{"cells": 4, "widths": (4,), "heights": (0.5,), "bev_width": 4, "bev_blocks": 1, "feature_dim": 6},
+    },
+    "bev_features": {"cells": 4, "feature_dim": 6},
 }
 OTHER_RAVDESS = {
     **{"widths": (4, 5, 7), "kernels": (5, 3, 3), "pooled": (1, 3), "hidden": 6, "feature_dim": 4, "tap": "after_relu"},
@@ -52,8 +59,23 @@ OTHER: dict[str, dict[str, Any]] = {
         "feature_dim": 4,
         "tap": "after_relu",
     },
+    "bev_lidar": {
+        **{"cells": 8, "stem": 5, "bev_width": 8, "bev_blocks": 2, "feature_dim": 4, "tap": "after_relu"},
+        **{"dropout": 0.5},
+    },
+    "bev_camera": {
+        **{"cells": 8, "widths": (4, 5), "heights": (0.5, 1.0), "bev_width": 8, "bev_blocks": 2, "feature_dim": 4},
+        **{"tap": "after_relu", "dropout": 0.5},
+    },
+    "bev_features": {},
 }
-"""For each field another value than in `SMALL`; a fusion's `combine` goes with its widths and has a test of its own."""
+"""For each field another value than in `SMALL`."""
+
+OWN_TESTS: dict[str, set[str]] = {"fusion": {"combine"}, "bev_features": {"cells", "feature_dim"}}
+"""Fields that go together with others, or must say what the inputs are; each model's own tests are about them."""
+
+CELLS: dict[str, tuple[int, ...]] = {name: (4, 4) for name in ("bev_lidar", "bev_camera", "bev_features")}
+"""Places that a network in bird's-eye view describes, each by features and by a box."""
 
 each_model = pytest.mark.parametrize("name", MODELS)
 
@@ -76,9 +98,11 @@ def with_field(field: str) -> pytest.MarkDecorator:
 
 @each_model
 def test_outputs_have_the_declared_shapes(name: str) -> None:
-    for feature_dim in (1, 6):
+    cells = CELLS.get(name, ())
+    for feature_dim in (6,) if "feature_dim" in OWN_TESTS.get(name, ()) else (1, 6):
         output = make(name, feature_dim=feature_dim)(*inputs_for(name))
-        assert output.logits.shape == (4, CLASSES) and output.features.shape == (4, feature_dim)
+        assert output.logits.shape == (4, *cells, channels(CLASSES) if cells else CLASSES)
+        assert output.features.shape == (4, *cells, feature_dim)
 
 
 @with_field("tap")
@@ -153,7 +177,7 @@ def test_stacked_models_equal_single_ones(name: str) -> None:
 def test_every_field_changes_the_model(name: str) -> None:
     config = MODELS[name].config
     tags = {field for field, info in config.model_fields.items() if is_tag(info.annotation)}
-    assert OTHER[name].keys() == config.model_fields.keys() - tags - {"combine"}
+    assert OTHER[name].keys() == config.model_fields.keys() - tags - OWN_TESTS.get(name, set())
     x = inputs_for(name)
     before = make(name)(*x)
     for field, value in OTHER[name].items():

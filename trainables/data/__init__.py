@@ -5,6 +5,7 @@ from trainables.data.digits import DIGITS
 from trainables.data.mfeat import MFEAT
 from trainables.data.mfh import MFH
 from trainables.data.mmimdb import MMIMDB
+from trainables.data.nuscenes import NUSCENES
 from trainables.data.ravdess import RAVDESS
 from trainables.data.separable import SEPARABLE
 from trainables.data.vggsound import VGGSOUND
@@ -17,4 +18,5 @@ DATASETS: dict[str, Dataset] = {
     "ravdess": RAVDESS,
     "mmimdb": MMIMDB,
     "vggsound": VGGSOUND,
+    "nuscenes": NUSCENES,
 }

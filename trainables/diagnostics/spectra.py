@@ -8,6 +8,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+CHUNK_ROWS = 2**20
+"""Rows that are decomposed at once: the feature vectors of bird's-eye views come by the ten million."""
+
 
 def singular_value_spectrum(features: Float[Tensor, "rows dim"]) -> Float[Tensor, " dim"]:
     """Singular values of the features' covariance, descending: those of C = Σ (z_i - z̄)(z_i - z̄)ᵀ / rows.
@@ -15,8 +18,12 @@ def singular_value_spectrum(features: Float[Tensor, "rows dim"]) -> Float[Tensor
     In [0, inf); with fewer rows than dimensions the last `dim - rows` are exactly 0. C is never formed: its singular
     values are the squares of the centred features' over the rows, which keeps the small ones accurate.
     """
-    features = features.detach().double()
-    values = torch.linalg.svdvals(features - features.mean(dim=0)).square() / len(features)
+    features = features.detach()
+    mean = features.mean(dim=0, dtype=torch.float64)
+    parts = (part.double() - mean for part in features.split(CHUNK_ROWS))
+    if len(features) > CHUNK_ROWS:  # as accurate: the triangles of QR have the singular values of what they stand for
+        parts = (torch.linalg.qr(part, mode="r").R for part in parts)
+    values = torch.linalg.svdvals(torch.cat(list(parts))).square() / len(features)
     return functional.pad(values, (0, features.shape[1] - len(values)))
 
 

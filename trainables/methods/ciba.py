@@ -7,7 +7,7 @@ from pydantic import Field
 
 from search_spaces.domains import Aliases, Choice, FloatRange
 from trainables.methods.base import Method, TeacherSource, frozen
-from trainables.methods.feature_loss import FeatureLossConfig, feature_loss
+from trainables.methods.feature_loss import FeatureLossConfig, feature_loss, row_weights
 from trainables.types import Batch, LossTerm, ModelOutput, rows_of
 
 
@@ -60,5 +60,6 @@ class CIBA(Method[CIBAConfig]):
         target = rows_of(frozen(teacher_out).features)
         assert head.shape == target.shape, f"h' {tuple(target.shape)} must fit the student's {tuple(head.shape)}"
         task = self.task.loss(student_out.logits, batch.labels, batch.labelled)
-        fd = feature_loss(head, target, self.config)
+        weights = row_weights(self.config, self.task, batch, student_out.features)
+        fd = feature_loss(head, target, self.config, weights)
         return {"task": LossTerm(task, self.config.lambda_task), "fd": LossTerm(fd, self.config.lambda_kd)}

@@ -8,7 +8,7 @@ from torch import nn
 
 from search_spaces.domains import Aliases, FloatRange
 from trainables.methods.base import Method, TeacherSource, frozen
-from trainables.methods.feature_loss import FeatureLossConfig, feature_loss
+from trainables.methods.feature_loss import FeatureLossConfig, feature_loss, row_weights
 from trainables.tasks import Task
 from trainables.types import Batch, LossTerm, ModelOutput, rows_of
 
@@ -40,5 +40,7 @@ class FeatureKD(Method[FeatureKDConfig]):
     ) -> dict[str, LossTerm]:
         teacher = frozen(teacher_out)
         task = self.task.loss(student_out.logits, batch.labels, batch.labelled)
-        fd = feature_loss(self.adapter(rows_of(student_out.features)), rows_of(teacher.features), self.config)
+        weights = row_weights(self.config, self.task, batch, student_out.features)
+        own = self.adapter(rows_of(student_out.features))
+        fd = feature_loss(own, rows_of(teacher.features), self.config, weights)
         return {"task": LossTerm(task, self.config.lambda_task), "fd": LossTerm(fd, self.config.lambda_kd)}

@@ -4,11 +4,22 @@ from collections.abc import Callable
 from typing import Annotated, Literal
 
 from jaxtyping import Float
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from trainables import losses
+from trainables.checks import EarlierFields, earlier
 from trainables.methods.base import MethodConfig
+from trainables.tasks import Task
+from trainables.types import Batch
+
+
+def for_mse_only(region: str, info: EarlierFields) -> str:
+    """A check of `region`, after `loss`."""
+    loss = earlier(info, "loss")
+    if region != "all" and loss not in (None, "mse"):
+        raise ValueError(f"region {region!r} weighs the places of an mse, but loss is {loss!r}; write region: all")
+    return region
 
 
 class FeatureLossConfig(MethodConfig):
@@ -24,6 +35,8 @@ class FeatureLossConfig(MethodConfig):
     """Temperature of the CLIP feature loss."""
     margin: Annotated[float, Field(ge=-1, le=1)] = 0.5
     """Cosine that the margin loss asks for."""
+    region: Annotated[Literal["all", "boxes"], AfterValidator(for_mse_only)] = "all"
+    """Cells that an MSE compares: all alike, or by their nearness to labelled boxes ("MSE w/ GT", for detection)."""
 
     @property
     def blind_to_shift(self) -> bool:
@@ -32,16 +45,39 @@ class FeatureLossConfig(MethodConfig):
 
 
 def feature_loss(
-    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], config: FeatureLossConfig
+    student: Float[Tensor, "batch dim"],
+    teacher: Float[Tensor, "batch dim"],
+    config: FeatureLossConfig,
+    weights: Float[Tensor, " batch"] | None = None,
 ) -> Float[Tensor, ""]:
-    """FD(teacher, student) by `config.loss`."""
-    return FEATURE_LOSSES[config.loss](student, teacher, config)
+    """FD(teacher, student) by `config.loss`; `weights` of the rows from `row_weights`."""
+    return FEATURE_LOSSES[config.loss](student, teacher, config, weights)
 
 
-FEATURE_LOSSES: dict[str, Callable[[Tensor, Tensor, FeatureLossConfig], Tensor]] = {
-    "mse": lambda student, teacher, config: losses.feature_mse(student, teacher, config.reduction),
-    "ce": lambda student, teacher, config: losses.feature_cross_entropy(student, teacher),
-    "clip": lambda student, teacher, config: losses.feature_clip(student, teacher, config.fd_temperature),
-    "margin": lambda student, teacher, config: losses.feature_margin(student, teacher, config.margin),
+FEATURE_LOSSES: dict[str, Callable[[Tensor, Tensor, FeatureLossConfig, Tensor | None], Tensor]] = {
+    "mse": lambda student, teacher, config, weights: losses.feature_mse(student, teacher, config.reduction, weights),
+    "ce": lambda student, teacher, config, weights: losses.feature_cross_entropy(student, teacher),
+    "clip": lambda student, teacher, config, weights: losses.feature_clip(student, teacher, config.fd_temperature),
+    "margin": lambda student, teacher, config, weights: losses.feature_margin(student, teacher, config.margin),
 }
 """Each feature loss, with what it takes from the config."""
+
+
+def row_weights(
+    config: FeatureLossConfig, task: Task, batch: Batch, features: Float[Tensor, "batch *cells dim"]
+) -> Float[Tensor, " rows"] | None:
+    """Weight of each feature vector of the student, in the order of `rows_of`; None: all alike."""
+    return REGIONS[config.region](task, batch, features)
+
+
+def near_boxes(task: Task, batch: Batch, features: Float[Tensor, "batch x y dim"]) -> Float[Tensor, " rows"]:
+    """By the task's `regions`; the labels of unlabelled rows say nothing, so their vectors have weight 0."""
+    assert task.regions is not None, "region: boxes is refused for a task whose labels say nothing about places"
+    return task.regions(batch.labels, batch.labelled, features.shape[1]).to(features.dtype).flatten()
+
+
+REGIONS: dict[str, Callable[[Task, Batch, Tensor], Tensor | None]] = {
+    "all": lambda task, batch, features: None,
+    "boxes": near_boxes,
+}
+"""Each region, with how it weighs the feature vectors."""

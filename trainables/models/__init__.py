@@ -1,6 +1,9 @@
 """Teacher and student networks: one file per family, and one line here."""
 
 from trainables.models.base import ModelEntry
+from trainables.models.bev_camera import BEVCameraConfig, build_bev_camera
+from trainables.models.bev_features import BEVFeaturesConfig, build_bev_features
+from trainables.models.bev_lidar import BEVLidarConfig, build_bev_lidar
 from trainables.models.cnn import CNNConfig, build_cnn
 from trainables.models.fusion import FusionConfig, build_fusion
 from trainables.models.maxout import MaxoutConfig, build_maxout
@@ -17,4 +20,7 @@ MODELS: dict[str, ModelEntry] = {
     "resnet": ModelEntry(ResNetConfig, build_resnet),
     "resnet3d": ModelEntry(ResNet3DConfig, build_resnet3d),
     "fusion": ModelEntry(FusionConfig, build_fusion),
+    "bev_lidar": ModelEntry(BEVLidarConfig, build_bev_lidar),
+    "bev_camera": ModelEntry(BEVCameraConfig, build_bev_camera),
+    "bev_features": ModelEntry(BEVFeaturesConfig, build_bev_features),
 }

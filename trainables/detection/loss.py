@@ -1,0 +1,123 @@
+"""The loss of a centre-based head (Zhou et al. 2019; Yin et al. 2021), and where in the map the objects are."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from trainables.detection.boxes import EXTENT, REGRESSION, cell_size, channels
+from trainables.detection.classes import RACK
+
+BOX_WEIGHT = 0.25
+"""Weight of the regression and of the attributes beside the class maps (CenterPoint's)."""
+
+VELOCITY_WEIGHT = 0.2
+"""Weight of each velocity component within the regression (CenterPoint's)."""
+
+
+def detection_loss(
+    logits: Float[Tensor, "batch cells cells channels"],
+    labels: Float[Tensor, "batch boxes fields"],
+    labelled: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """L = focal(class maps) + 1/4 [L1(box at its centre's cell) + CE(attribute)].
+
+    Focal as CenterNet's Eq. 1 with alpha 2, beta 4: -(1-p)^2 ln p at a centre, -(1-t)^4 p^2 ln(1-p) elsewhere, t a
+    Gaussian around each centre. All parts are sums divided by the number of boxes in the labelled rows (by 1 where
+    there are none); the L1 is summed over the channels. What a label does not know (NaN velocity, attribute -1) is
+    left out. In [0, inf).
+    """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    num_classes = logits.shape[-1] - channels(0)
+    valid = is_object(labels) & labelled[:, None]
+    boxes = valid.sum().clamp(min=1)
+    heat = focal(logits[..., :num_classes], class_maps(labels, valid, logits.shape[1], num_classes), labelled)
+    at_centre = gather_cells(logits[..., num_classes:], centre_cells(labels, logits.shape[1]))
+    box = torch.where(valid, box_distance(at_centre[..., : len(REGRESSION)], labels, logits.shape[1]), 0)
+    attribute = torch.where(valid, attribute_loss(at_centre[..., len(REGRESSION) :], labels), 0)
+    return (heat + BOX_WEIGHT * (box.sum() + attribute.sum())) / boxes
+
+
+def object_weights(
+    labels: Float[Tensor, "batch boxes fields"], labelled: Bool[Tensor, " batch"], cells: int
+) -> Float[Tensor, "batch {cells} {cells}"]:
+    """1 at the centres of the labelled objects, falling off around them as the class maps do, 0 far from all.
+
+    By this a feature loss is restricted to the surroundings of the ground-truth boxes ("MSE w/ GT", after BEVDistill).
+    """
+    valid = is_object(labels) & labelled[:, None]
+    return gaussians(labels, valid, cells).amax(dim=1)
+
+
+def is_object(labels: Float[Tensor, "batch boxes fields"]) -> Bool[Tensor, "batch boxes"]:
+    """Whether a row of the label is a box to detect: no padding, no bicycle rack."""
+    return (labels[..., 0] >= 0) & (labels[..., 0] < RACK)
+
+
+def centre_cells(labels: Float[Tensor, "batch boxes fields"], cells: int) -> Tensor:
+    """Cell (x, y) of each box's centre; a centre outside the map has the nearest cell."""
+    return ((labels[..., 1:3] + EXTENT) / cell_size(cells)).floor().long().clamp(0, cells - 1)
+
+
+def gather_cells(maps: Float[Tensor, "batch x y channels"], centres: Tensor) -> Float[Tensor, "batch boxes channels"]:
+    """The channels at one cell for each box."""
+    place = (centres[..., 0] * maps.shape[2] + centres[..., 1])[..., None].expand(-1, -1, maps.shape[-1])
+    return maps.flatten(1, 2).gather(1, place)
+
+
+def gaussians(
+    labels: Float[Tensor, "batch boxes fields"], valid: Bool[Tensor, "batch boxes"], cells: int
+) -> Float[Tensor, "batch boxes {cells} {cells}"]:
+    """exp(-d^2 / 2 sigma^2) around each centre's cell, d in cells; exactly 1 there, 0 for what is not `valid`.
+
+    sigma = (2 r + 1) / 6 with r half the longer side of the box in cells, at least 1.
+    """
+    radius = (labels[..., 4:6].amax(dim=-1) / 2 / cell_size(cells)).clamp(min=1)
+    sigma = (2 * radius + 1) / 6
+    axis = torch.arange(cells, device=labels.device)
+    squared = (axis - centre_cells(labels, cells)[..., None]).square()  # (batch, boxes, 2, cells)
+    distance = squared[..., 0, :, None] + squared[..., 1, None, :]
+    return torch.exp(-distance / (2 * sigma.square())[..., None, None]) * valid[..., None, None]
+
+
+def class_maps(
+    labels: Float[Tensor, "batch boxes fields"], valid: Bool[Tensor, "batch boxes"], cells: int, num_classes: int
+) -> Float[Tensor, "batch {cells} {cells} {num_classes}"]:
+    """For each class the highest of its boxes' Gaussians."""
+    bumps = gaussians(labels, valid, cells)
+    classes = labels[..., 0].long().clamp(0, num_classes - 1)[..., None, None].expand_as(bumps)
+    empty = bumps.new_zeros(len(labels), num_classes, cells, cells)
+    return empty.scatter_reduce(1, classes, bumps, "amax").permute(0, 2, 3, 1)
+
+
+def focal(
+    logits: Float[Tensor, "batch x y classes"],
+    targets: Float[Tensor, "batch x y classes"],
+    labelled: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """CenterNet's focal loss, summed over the labelled rows' cells and classes."""
+    p = logits.sigmoid()
+    positive = -(1 - p).square() * functional.logsigmoid(logits)
+    negative = -((1 - targets) ** 4) * p.square() * functional.logsigmoid(-logits)
+    return torch.where(labelled[:, None, None, None], torch.where(targets == 1, positive, negative), 0).sum()
+
+
+def box_distance(
+    found: Float[Tensor, "batch boxes regression"], labels: Float[Tensor, "batch boxes fields"], cells: int
+) -> Float[Tensor, "batch boxes"]:
+    """L1 distance of the regressed channels from what they should be, summed over the channels."""
+    offsets = (labels[..., 1:3] + EXTENT) / cell_size(cells) - centre_cells(labels, cells) - 0.5
+    sizes, yaw = labels[..., 4:7].clamp(min=1e-3).log(), labels[..., 7:8]
+    wanted = torch.cat([offsets, labels[..., 3:4], sizes, yaw.sin(), yaw.cos(), labels[..., 8:10]], dim=-1)
+    known = wanted.isfinite()
+    distance = torch.where(known, (found - torch.where(known, wanted, 0)).abs(), 0)
+    return distance[..., :8].sum(dim=-1) + VELOCITY_WEIGHT * distance[..., 8:].sum(dim=-1)
+
+
+def attribute_loss(
+    logits: Float[Tensor, "batch boxes attributes"], labels: Float[Tensor, "batch boxes fields"]
+) -> Float[Tensor, "batch boxes"]:
+    """Cross-entropy of the attribute; 0 where it is not known."""
+    wanted = labels[..., 10].long()
+    loss = functional.cross_entropy(logits.movedim(-1, 1), wanted.clamp(min=0), reduction="none")
+    return torch.where(wanted >= 0, loss, 0)
