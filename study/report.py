@@ -23,13 +23,14 @@ from study.report_figures import FIGURES, Drawn, draw_figures
 from study.report_findings import findings
 from study.report_published import published_blocks
 from study.report_sections import ended, introduction, provenance, reading, settings, silent_choices, work
+from study.report_suggested_h import SUGGESTED_H_FIGURES, suggested_h_findings
 from study.report_tables import arms_table_block, best_table
 from study.stats import StudyResults, study_results
 from study.store import StudyStore
 from trainables.files import write_bytes
 
 MAIN_FIGURES = (
-    *("data_curve", "value_spectra", "split_loss", "seed_boxes", "seed_spread", "h_curve"),
+    *("data_curve", "value_spectra", "split_loss", "seed_boxes", "seed_spread", "h_curve", "suggested_h"),
     *("spectra", "weight_spectra", "dimensions"),
 )
 """Figures that stand with the results, in order; the others follow under the heading of the search."""
@@ -42,7 +43,7 @@ def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, flo
     Returns the path of `report.html`. Equal stores give equal tables and figures; only the last line has a date.
     """
     results = study_results(study, collect_groups(study, store))
-    figures = draw_figures(study, results, store, {**FIGURES, **DIAGNOSTIC_FIGURES})
+    figures = draw_figures(study, results, store, {**FIGURES, **SUGGESTED_H_FIGURES, **DIAGNOSTIC_FIGURES})
     blocks = contents(study, results, store, figures, timing)
     title = f"Study {study.study}"
     end = f"Made from {store.directory.name}/ on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
@@ -78,7 +79,13 @@ def contents(
     return [
         *introduction(study, results),
         Heading("What was found"),
-        Items((*findings(study, results), *collapse_findings(study, results, store))),
+        Items(
+            (
+                *findings(study, results),
+                *collapse_findings(study, results, store),
+                *suggested_h_findings(study, results),
+            )
+        ),
         Heading("Results"),
         arms_table_block(results),
         *pairs_table(study, results),

@@ -3,6 +3,7 @@
     <studies>/<study>/
       study.yaml study.json             the file as last run, and what it resolved to
       lengths.json                      numbers of epochs with which it was run
+      suggested_h.json                  the H that spectra chose, and by what
       manifest.json                     versions, git commit, data fingerprints, machine
       proposals/<arm>/<number>.json     every configuration proposed, in order, before it runs
       trials/<trial_id>/config.json     the full TrialConfig

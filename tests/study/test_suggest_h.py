@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from search_spaces.domains import Choice, IntRange
-from study.chosen_h import choose, load_chosen, open_arms, plan_lines
+from study.chosen_h import choose, load_chosen, open_arms, plan_lines, request
 from study.config import StudyConfig
 from study.directory import StudyRefused, check_changes, record_study
 from study.load import load
 from study.plan import make_plan, render_plan
 from study.spectrum_rule import SpectrumRule, grid_of, neighbours
 from study.store import StudyStore
-from study.suggest_h import print_suggestions
+from study.suggest_h import Suggestion, print_suggestions, with_choice
 from trainables.artifacts import StageStore
 from trainables.diagnostics.saturation import saturation
 from trainables.diagnostics.spectra import singular_value_spectrum
@@ -157,6 +157,12 @@ def test_a_bottleneck_that_diverges_is_one_line(folder: Path) -> None:
 # The choice
 
 
+def suggestion_of(dim: int) -> Suggestion:
+    return Suggestion(
+        seeds=(0,), spectra={dim: (1.0,)}, changes={}, suggested=dim, saturated=True, threshold=0.05, chosen=(dim,)
+    )
+
+
 def begin(path: Path) -> StudyConfig:
     """What a run does before its search."""
     study = load(path)
@@ -179,6 +185,8 @@ def test_a_run_searches_the_suggested_h_and_its_neighbours(folder: Path) -> None
         assert arm.size() == len(chosen.options) * 2 * (2 if name == "clip" else 1)
     assert study.arm("plain").space["bottleneck_dim"] == Choice((1, 8))
     assert load_chosen(path) == study and load(path) != study
+    assert open_arms(study) == [], "the chosen study asks the same"
+    assert request(with_choice(study.arm("mse"), suggestion_of(2))) == request(study.arm("mse"))
 
 
 def test_a_resumed_study_keeps_its_choice_without_the_stages(folder: Path) -> None:
