@@ -27,8 +27,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "ciba": (
         "`ciba`: the student imitates the mean of the frozen encoder, h' = μ, not a sample; it starts afresh in stage "
         "2; the weight λ_IB and the widths of the bottleneck's networks are not in the paper.",
-        "`ciba`: sizes of the `sa` and `vq` bottlenecks, and what regularises them, are not in the paper; nor is how to "
-        "tell that a spectrum has stopped changing.",
+        "`ciba`: sizes of the `sa` and `vq` bottlenecks, and what regularises them, are not in the paper, nor is how "
+        "to tell that a spectrum has stopped changing.",
         "`ciba`: the margin and the temperature of the Margin and CLIP feature losses are not in the paper.",
     ),
 }

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from example_store import write_result
@@ -158,9 +159,9 @@ def test_the_figure_of_real_bottlenecks(tmp_path: Path) -> None:
     suggested = one.suggestion.suggested
     assert [label.removesuffix(" (suggested)") for label in map(str, labels)] == ["H = 2", "H = 4", "H = 8"]
     assert f"H = {suggested} (suggested)" in labels
-    assert list(upper.lines[0].get_ydata()) == pytest.approx(list(one.suggestion.spectra[2]))
+    assert np.asarray(upper.lines[0].get_ydata()).tolist() == pytest.approx(list(one.suggestion.spectra[2]))
     (marker,) = (line for line in lower.lines if line.get_label() == "suggested H")
-    assert list(marker.get_xdata()) == [suggested, suggested]
+    assert np.asarray(marker.get_xdata()).tolist() == [suggested, suggested]
     page = write_report(study, StudyStore(study.directory)).with_name("report.md").read_text()
     assert suggested_h_findings(study, results)[0] in page and "figures/suggested_h.png" in page
 
