@@ -172,6 +172,23 @@ def test_finished_clips_are_not_read_again(tmp_path: Path) -> None:
     assert arrays["train"]["student"].ravel().tolist() == [1, 2, 5, 5.5, 4]
 
 
+def test_progress_is_a_bar_in_a_terminal_and_a_line_elsewhere(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(clips, "LOG_SECONDS", 0.0)
+    with caplog.at_level("INFO"):
+        prepare("made_up", read_numbers, made_up(tmp_path, [1, 2, 3]), LAYOUT, tmp_path / "log", 0)
+    assert [record.message for record in caplog.records][-1] == "preparing made_up: 3 of 3 read"
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    prepare("made_up", read_numbers, made_up(tmp_path, [1, 2, 3]), LAYOUT, tmp_path / "bar", 0)
+    shown = capsys.readouterr().err
+    assert "preparing made_up" in shown and "3/3" in shown
+
+
 def test_a_killed_preparation_goes_on(tmp_path: Path) -> None:
     """Killed with -9 when half of its clips are read; the second run reads the others."""
     code = (

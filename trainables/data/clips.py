@@ -9,6 +9,7 @@ left out. A clip is read again only if its byte is not set.
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,9 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 VIEWS: tuple[View, ...] = ("teacher", "student")
 NAMED = 20
 """Skipped clips whose names the notes keep."""
+
+LOG_SECONDS = 30.0
+"""Seconds between two lines about a preparation that nobody watches."""
 
 logger = logging.getLogger(__name__)
 
@@ -193,9 +197,9 @@ def array_path(folder: Path, split: Split, view: View) -> Path:
 
 
 def progress(dataset: str, steps: Iterable[tuple[int, str | None]], total: int) -> Iterator[tuple[int, str | None]]:
-    """The steps, with a bar while the error output is a terminal."""
+    """The steps, with a bar while the error output is a terminal, and elsewhere a line in the log now and then."""
     if not total or not sys.stderr.isatty():
-        yield from steps
+        yield from logged(dataset, steps, total)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -203,3 +207,13 @@ def progress(dataset: str, steps: Iterable[tuple[int, str | None]], total: int) 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         yield from bar.track(steps, total=total, description=f"preparing {dataset}")
+
+
+def logged(dataset: str, steps: Iterable[tuple[int, str | None]], total: int) -> Iterator[tuple[int, str | None]]:
+    """The steps; at most every `LOG_SECONDS` the log says how far they are."""
+    last = time.monotonic()
+    for done, step in enumerate(steps, start=1):
+        yield step
+        if time.monotonic() - last >= LOG_SECONDS:
+            last = time.monotonic()
+            logger.info("preparing %s: %d of %d read", dataset, done, total)
