@@ -17,6 +17,7 @@ from study.groups import collect_groups
 from study.notation import metric_label, metric_name, show_p, show_params, show_summary
 from study.report_collapse import collapse_findings, pairs_table
 from study.report_csv import csv_files
+from study.report_data import data_notes
 from study.report_diagnostics import DIAGNOSTIC_FIGURES
 from study.report_document import Block, Heading, Items, to_html, to_markdown
 from study.report_figures import FIGURES, Drawn, draw_figures
@@ -94,6 +95,7 @@ def contents(
         *main,
         *reading(results),
         *settings(study),
+        *data_notes(study),
         *([Heading("Training and search"), *drawn.values()] if drawn else []),
         *ended(results),
         *work(results, timing),

@@ -4,6 +4,7 @@ Nobody here has the data, so the presets are read over tiny generated copies of 
 """
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,16 @@ from study.config import Arm, ResourcesConfig, StudyConfig
 from study.load import load
 from study.plan import make_plan
 from study.problems import StudyFileError
+from study.report import write_report
+from study.report_data import data_notes
+from study.report_document import Items
 from study.store import StudyStore
 from tests.trainables.generated import root
 from trainables.artifacts import StageStore
 from trainables.config import TrialConfig
 from trainables.data import DATASETS
 from trainables.fit import fit
+from trainables.stages import prepared_stage
 
 PRESETS = Path(__file__).parents[2] / "search_spaces" / "presets"
 
@@ -163,3 +168,23 @@ def test_every_preset_data_set_says_why_generated_data_do_not_compare(tmp_path: 
     for name in REDUCED:
         data = reduced(name, tmp_path).arms[0].base.data
         assert DATASETS[getattr(data, "dataset")].not_comparable(data)  # noqa: B009
+
+
+def test_the_report_counts_what_was_skipped(tmp_path: Path) -> None:
+    """One film is broken and allowed to be; arms with the same data share the line."""
+    folder = Path(shutil.copytree(root("mmimdb_raw"), tmp_path / "films"))
+    (folder / "dataset" / "0000002.jpeg").write_text("no picture")
+    arms = "arms: {none: {}, image: {method: none, data: {student: image}}, mse: {method: feature_kd}}"
+    data = "{dataset: mmimdb, root: films, layout: raw, skip_bad: 1}"
+    model, training = "{model: maxout, hidden: [4], feature_dim: 4}", "{epochs: 1, batch_size: 4}"
+    text = f"study: films\ndata: {data}\nteacher: {model}\nstudent: {model}\ntraining: {training}\n{arms}\n"
+    (tmp_path / "study.yaml").write_text(text + "search: {metric: val/f1_micro}\n")
+    study = load(tmp_path / "study.yaml")
+    stages = StageStore(study.stages_directory)
+    assert data_notes(study) == []
+    stages.get(prepared_stage(study.arms[0].base))
+    _, items = data_notes(study)
+    assert isinstance(items, Items)
+    assert items.items == ("`none`, `mse`: clips 12; clips skipped 1; skipped film 0000002",)
+    report = write_report(study, StudyStore(study.directory)).with_name("report.md").read_text()
+    assert "clips skipped 1; skipped film 0000002" in report
