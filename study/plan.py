@@ -1,12 +1,10 @@
 """Plan: how many trials a study will run, which stages they share, and about how long it takes. Starts nothing."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Literal
 
-import torch
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,7 +15,7 @@ from study.config import Arm, StudyConfig
 from study.display import clock, plural
 from study.groups import Group, collect_arm
 from study.notation import show_param
-from study.rehearsal import training_seconds
+from study.rehearsal import training_seconds, trial_threads
 from study.stage_plan import StagePlan, example_trial, groups_to_come, plan_stages, trials_of
 from study.store import StudyStore
 
@@ -71,19 +69,8 @@ class Plan:
 
 def make_plan(study: StudyConfig, store: StudyStore) -> Plan:
     """The plan from here on: what the store already holds is counted as finished."""
-    with threads(max(1, int(study.resources.cpus))):
+    with trial_threads(study.resources):
         return plan_with(study, store)
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """As many threads as a trial will have: with more, a busy machine makes them wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def plan_with(study: StudyConfig, store: StudyStore) -> Plan:

@@ -1,9 +1,12 @@
 """Rehearsal: what a training costs here, from a few real steps of the real networks on random numbers."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
+from study.config import ResourcesConfig
 from trainables.artifacts import Stage
 from trainables.bottlenecks.training import PairedFeatures, train_bottleneck
 from trainables.config import TrainingConfig, TrialConfig
@@ -25,6 +28,17 @@ BATCHES = 8
 
 SLOW_SECONDS = 1.0
 """A first batch that takes longer is all that is rehearsed."""
+
+
+@contextmanager
+def trial_threads(resources: ResourcesConfig) -> Iterator[None]:
+    """As many threads as a trial will have: with more, a busy machine makes them wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, int(resources.cpus)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def training_seconds(config: TrialConfig) -> float:

@@ -15,6 +15,7 @@ from study.directory import StudyRefused
 from study.display import plural
 from study.load import load
 from study.notation import show_param
+from study.rehearsal import trial_threads
 from study.spectrum_rule import BOTTLENECK, SpectrumRule, grid_of, neighbours
 from study.stage_plan import depends_on, fitting
 from trainables.artifacts import StageStore
@@ -98,10 +99,11 @@ def compute_suggestion(arm: Arm, study: StudyConfig, say: Say) -> Suggestion:
         known = f" ({len(every) - len(missing)} are ready)" if len(missing) < len(every) else ""
         say(f"Arm {arm.name}: training {plural(len(missing), 'bottleneck')} over H = {listed(stages)}{known}")
     try:
-        spectra = {
-            dim: {seed: store.get(stage, device).arrays["train"] for seed, stage in by_seed.items()}
-            for dim, by_seed in stages.items()
-        }
+        with trial_threads(study.resources):
+            spectra = {
+                dim: {seed: store.get(stage, device).arrays["train"] for seed, stage in by_seed.items()}
+                for dim, by_seed in stages.items()
+            }
     except (NonFiniteLossError, FloatingPointError, ValueError, OSError) as error:
         raise StudyRefused(f"arms.{arm.name}: the bottlenecks could not be trained: {error}") from error
     return suggest(arm, spectra)
