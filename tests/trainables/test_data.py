@@ -64,7 +64,15 @@ OTHER: dict[str, dict[str, Any]] = {
     },
     "nuscenes": {
         **{"version": "v1.0-other", "split": "hash", "held_out": 0.6, "stride": 2, "image_height": 17},
-        **{"image_width": 25, "pillars": 9, "slices": 3, "teacher": "bev", "bev": "other", "bev_cells": 4},
+        **{
+            "image_width": 25,
+            "pillars": 9,
+            "slices": 3,
+            "student": "lidar",
+            "teacher": "bev",
+            "bev": "other",
+            "bev_cells": 4,
+        },
     },
 }
 """For each field another value than in `SMALL`."""

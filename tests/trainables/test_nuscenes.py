@@ -224,7 +224,7 @@ def test_moving_the_data_changes_no_identity(root: Path, tmp_path: Path) -> None
 
 def test_no_result_here_is_comparable() -> None:
     reason = not_comparable(NuScenesConfig(stride=2, split="hash"))
-    assert "compact networks" in reason and "split by 'hash'" in reason and "every 2th" in reason
+    assert "compact networks" in reason and "split by 'hash'" in reason and "every 2nd sample" in reason
     assert "split" not in not_comparable(NuScenesConfig())
 
 

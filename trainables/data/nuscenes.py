@@ -62,7 +62,7 @@ class NuScenesConfig(DataConfig):
 
     task: ClassVar[str] = "detection"
     location: ClassVar[tuple[str, ...]] = ("root",)
-    teacher_only: ClassVar[tuple[str, ...]] = ("teacher", "pillars", "slices", "bev", "bev_cells")
+    teacher_only: ClassVar[tuple[str, ...]] = ("teacher", "bev", "bev_cells")
     dataset: Literal["nuscenes"] = "nuscenes"
     """nuScenes v1.0 in its official layout."""
     root: str = "data/nuscenes"
@@ -82,6 +82,8 @@ v1.0-mini, or 85 and 15 % of the scenes by a hash of their names. `val` is measu
     """Width to which the camera images are resized."""
     teacher: Literal["lidar", "bev"] = "lidar"
     """What the teacher sees: the LiDAR's grid, or features from files (with `model: bev_features`)."""
+    student: Literal["camera", "lidar"] = "camera"
+    """What the student sees: the six cameras, or the LiDAR's grid (to measure the teacher's own network)."""
     pillars: Annotated[int, Field(ge=4)] = 128
     """Cells along each side of the LiDAR's grid, which covers 102.4 m."""
     slices: Annotated[int, Field(ge=1)] = 8
@@ -90,6 +92,13 @@ v1.0-mini, or 85 and 15 % of the scenes by a hash of their names. `val` is measu
     """Folder in the root with one `<sample token>.npy` of shape (x cells, y cells, D) for each sample."""
     bev_cells: Annotated[int, Field(ge=1)] | None = None
     """Cells along each side to which features from files are averaged down; null: as they are."""
+
+
+TEACHER_TYPES = {"lidar": "uint8", "bev": "float16"}
+"""Number format of what the teacher sees."""
+
+
+ORDINALS = {2: "nd", 3: "rd"}
 
 
 class Parts(NamedTuple):
@@ -129,7 +138,7 @@ def prepare(config: NuScenesConfig, folder: Path | None) -> PairedData:
     batches, measured = {}, shape(config)
     for name in SPLITS:
         rows = [row for row, sample in enumerate(samples) if sample.scene in scenes[name]]
-        inputs = (empty(folder, f"{name}-teacher", len(rows), measured.teacher, teacher_type(config)),)
+        inputs = (empty(folder, f"{name}-teacher", len(rows), measured.teacher, TEACHER_TYPES[config.teacher]),)
         inputs += (empty(folder, f"{name}-student", len(rows), measured.student, "uint8"),)
         fill(Parts(*inputs), [samples[row] for row in rows], config, folder)
         rest = labels[rows], np.ones(len(rows), dtype=bool), np.array(rows, dtype=np.int64)
@@ -142,11 +151,6 @@ def counted_labels(labels: Float32[ndarray, "samples boxes fields"]) -> Float32[
     truth = boxes_of_labels(torch.from_numpy(labels))
     kept = (counted(truth, truth).classes >= 0) | (truth.classes == RACK)
     return padded(rows[keep] for rows, keep in zip(labels, kept, strict=True))
-
-
-def teacher_type(config: NuScenesConfig) -> str:
-    """Number format of the teacher's inputs."""
-    return {"lidar": "uint8", "bev": "float16"}[config.teacher]
 
 
 def empty(folder: Path | None, name: str, rows: int, sides: tuple[int, ...], dtype: str) -> ndarray:
@@ -182,14 +186,19 @@ def scene_parts(
         with np.load(kept) as arrays:
             return Parts(arrays["teacher"], arrays["student"])
     teacher = np.stack([teacher_input(sample, config, wanted) for sample in samples])
-    parts = Parts(
-        teacher, np.stack([camera_images(sample, config.image_height, config.image_width) for sample in samples])
-    )
+    parts = Parts(teacher, np.stack([student_input(sample, config) for sample in samples]))
     if kept is not None:
         unfinished = kept.with_suffix(".tmp.npz")
         np.savez(unfinished, **parts._asdict())
         unfinished.rename(kept)
     return parts
+
+
+def student_input(sample: Sample, config: NuScenesConfig) -> ndarray:
+    """What the student sees of one sample."""
+    if config.student == "lidar":
+        return lidar_grid(sample, config.pillars, config.slices)
+    return camera_images(sample, config.image_height, config.image_width)
 
 
 def teacher_input(sample: Sample, config: NuScenesConfig, wanted: tuple[int, ...]) -> ndarray:
@@ -289,14 +298,20 @@ def shape(config: NuScenesConfig) -> DataShape:
     samples = chosen_samples(tables, config.stride)
     scenes = scenes_of_splits(config, samples)
     counts = [sum(row["scene"] in scenes[name] for row in samples) for name in SPLITS]
-    student = (len(CAMERAS), 3, config.image_height + 1, config.image_width)
+    cameras = (len(CAMERAS), 3, config.image_height + 1, config.image_width)
+    student = {"camera": cameras, "lidar": lidar_shape(config)}[config.student]
     return DataShape(teacher_shape(config, samples[0]["token"]), student, len(CLASSES), *counts)
+
+
+def lidar_shape(config: NuScenesConfig) -> tuple[int, ...]:
+    """Shape of the LiDAR's grid."""
+    return (config.slices + STATISTICS, config.pillars, config.pillars)
 
 
 def teacher_shape(config: NuScenesConfig, token: str) -> tuple[int, ...]:
     """Shape of a teacher's input; for features from files, that of sample `token`."""
     if config.teacher == "lidar":
-        return (config.slices + STATISTICS, config.pillars, config.pillars)
+        return lidar_shape(config)
     path = Path(config.root, config.bev, f"{token}.npy")
     cells, _, dim = features_shape(path)
     wanted = config.bev_cells or cells
@@ -314,7 +329,7 @@ def not_comparable(config: NuScenesConfig) -> str:
     if config.split != "official" or config.version != "v1.0-trainval":
         reasons.append(f"scenes of {config.version} split by {config.split!r}")
     if config.stride > 1:
-        reasons.append(f"every {config.stride}th sample only")
+        reasons.append(f"every {config.stride}{ORDINALS.get(config.stride, 'th')} sample only")
     return "; ".join(reasons)
 
 
