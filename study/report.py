@@ -1,9 +1,9 @@
 """The report of a study, made from its directory alone: one HTML file, the same as Markdown, tables and figures.
 
-report/report.html      everything inside; can be mailed and printed
-report.md        refers to figures/
-tables/*.csv     raw values
-figures/*.svg *.png
+    report/report.html      everything inside; can be mailed and printed
+           report.md        refers to figures/
+           tables/*.csv     raw values
+           figures/*.svg *.png
 """
 
 from collections.abc import Mapping
