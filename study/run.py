@@ -99,6 +99,14 @@ def ui(
         open_ui(file, port, browser)
 
 
+@app.command()
+def presets() -> None:
+    """The shipped studies: file, subject, and the data that each needs."""
+    from study.presets import list_presets
+
+    typer.echo("\n".join(list_presets()))
+
+
 @contextmanager
 def refusals() -> Iterator[None]:
     """Print what is wrong with a user's file or directory, a line each, and exit with 2; no traceback."""
