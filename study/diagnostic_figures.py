@@ -4,6 +4,7 @@ As in `study.figures`: plain numbers in, a matplotlib Figure out, or None withou
 over seeds.
 """
 
+from itertools import product
 from typing import NamedTuple
 
 import matplotlib as mpl
@@ -103,23 +104,19 @@ def spectra_by_value(table: dict[str, dict[str, dict[float, Spectra]]], label: s
     if not rows:
         return None
     arms = list(table[rows[0]])
-    figure = Figure(figsize=(max(0.6 * WIDTH, min(WIDTH, 3.2 * len(arms))), 2.4 * len(rows)), layout="constrained")
-    grid = figure.subplots(len(rows), len(arms), squeeze=False, sharex="row", sharey="row")
     values = sorted({value for name in rows for found in table[name].values() for value in found})
     colours = dict(zip(values, mpl.colormaps["viridis"](np.linspace(0, 0.9, len(values))), strict=True))
-    for line, name in zip(grid, rows, strict=True):
-        for ax, arm in zip(line, arms, strict=True):
-            for value, found in sorted(table[name].get(arm, {}).items()):
-                shown = log_band(found)
-                ax.plot(shown.x, shown.mean, color=colours[value], linewidth=1.1, label=f"{label} = {value:g}")
-                shade(ax, shown, colours[value])
-                if rank and 0 < value < len(found[0]):
-                    ax.axvline(value + 0.5, color=colours[value], linewidth=0.7, linestyle=":")
-            ax.set(title=f"{arm}: {name}")
-        line[0].set_ylabel("log singular value")
-    for ax in grid[-1]:
-        ax.set_xlabel("index of singular value")
-    share_legend(figure, *grid.flat)
+    figure, axes = canvas(len(rows) * len(arms), 2.3, columns=len(arms) if len(arms) > 1 else 2)
+    for ax, (name, arm) in zip(axes, product(rows, arms), strict=True):
+        for value, found in sorted(table[name].get(arm, {}).items()):
+            shown = log_band(found)
+            ax.plot(shown.x, shown.mean, color=colours[value], linewidth=1.1, label=f"{label} = {value:g}")
+            shade(ax, shown, colours[value])
+            if rank and 0 < value < len(found[0]):
+                ax.axvline(value + 0.5, color=colours[value], linewidth=0.7, linestyle=":")
+        ax.set(title=f"{arm}: {name}", xlabel="index of singular value")
+    axes[0].set_ylabel("log singular value")
+    share_legend(figure, *axes)
     return figure
 
 
@@ -200,9 +197,9 @@ def draw_points(ax: Axes, points: list[Point], style: ArmStyle, label: str) -> N
 
 @mpl.rc_context(STYLE)
 def seed_boxes(panels: dict[str, dict[str, Box]], styles: dict[str, ArmStyle]) -> Figure | None:
-    """Box plots over seeds, one panel for each metric (CIBA paper, Fig. 7): dark with a bottleneck, light without."""
+    """Box plots over seeds, a panel for each metric (CIBA paper, Fig. 7): dark with a bottleneck, light without."""
     panels = {label: {arm: box for arm, box in boxes.items() if len(box.values) > 1} for label, boxes in panels.items()}
-    panels = {label: boxes for label, boxes in panels.items() if boxes}
+    panels = {label: boxes for label, boxes in panels.items() if len(boxes) > 1}
     if not panels:
         return None
     figure, axes = canvas(len(panels), 2.7, columns=2)
