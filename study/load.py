@@ -23,7 +23,7 @@ from study.config import (
 )
 from study.form import ARM_SECTIONS, OBJECTIVE_KEYS, RESERVED_STUDY_NAMES, StudyForm
 from study.problems import Place, Problems, StudyFileError
-from study.published import published_fault
+from study.published_tables import published_fault
 from study.sections import Given, Section, build, entries_of, read_fields, read_value, unknown_key
 from study.yaml_source import Node, join, parse, read_text
 from trainables.config import TrainingConfig, TrialConfig

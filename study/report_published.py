@@ -2,7 +2,8 @@
 
 from study.config import StudyConfig
 from study.notation import metric_name
-from study.published import Beside, PublishedTable, PublishedValue, published_table, side_by_side
+from study.published import Beside, side_by_side
+from study.published_tables import PublishedTable, PublishedValue, published_table
 from study.report_document import Block, Heading, Items, Table, Text
 from study.stats import StudyResults, Summary
 

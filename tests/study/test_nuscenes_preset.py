@@ -9,7 +9,7 @@ import pytest
 from study.config import StudyConfig
 from study.load import load
 from study.problems import StudyFileError
-from study.published import published_table
+from study.published_tables import published_table
 from tests.trainables.generated import root
 from trainables.artifacts import StageStore
 from trainables.config import TrialConfig

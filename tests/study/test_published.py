@@ -11,7 +11,8 @@ from study.config import Arm, StudyConfig
 from study.groups import collect_groups
 from study.load import load
 from study.problems import StudyFileError
-from study.published import PublishedTable, different, published_names, published_table, side_by_side
+from study.published import different, side_by_side
+from study.published_tables import PublishedTable, published_names, published_table
 from study.report import write_report
 from study.report_published import published_blocks
 from study.stats import study_results

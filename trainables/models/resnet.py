@@ -1,23 +1,22 @@
 """Residual networks: torchvision's ResNet-18 and 50 for pictures, spectrograms and frames, and the 3-D net of MFH."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from search_spaces.domains import Choice
 from trainables.models.base import Model, ModelConfig
 from trainables.models.pictures import Norm, colours, norm_layer
 from trainables.types import ModelOutput
 
-BLOCKS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int, int]]] = {
-    18: (BasicBlock, (2, 2, 2, 2)),
-    50: (Bottleneck, (3, 4, 6, 3)),
+STAGES: dict[int, tuple[str, tuple[int, int, int, int]]] = {
+    18: ("BasicBlock", (2, 2, 2, 2)),
+    50: ("Bottleneck", (3, 4, 6, 3)),
 }
-"""Kind and numbers of blocks by depth."""
+"""Kind of block (torchvision's) and how many of it each stage has, by depth."""
 
 BLOCKS_3D = 3
 """Blocks of each stage of the 3-D net."""
@@ -69,7 +68,7 @@ class ResNet(Model):
 
     def __init__(self, config: ResNetConfig, channels: int, num_classes: int) -> None:
         super().__init__()
-        block, numbers = BLOCKS[config.depth]
+        block, numbers = blocks_of(config.depth)
         norm = norm_layer(config.norm)
         self.colours = colours(channels)
         self.conv1 = nn.Conv2d(channels, config.width, 7, stride=2, padding=3, bias=False)
@@ -103,6 +102,17 @@ class ResNet(Model):
         pooled = maps.mean(dim=(2, 3)).unflatten(0, inputs.shape[:-3])
         features = self.tap(pooled.flatten(1, -2).mean(dim=1) if pooled.ndim > 2 else pooled)
         return ModelOutput(self.head(features), features)
+
+
+def blocks_of(depth: int) -> tuple[Any, tuple[int, int, int, int]]:
+    """The class of the blocks, and how many of them each stage has.
+
+    Torchvision is imported here: it takes longer than torch itself, and most studies build no ResNet.
+    """
+    from torchvision.models import resnet
+
+    name, numbers = STAGES[depth]
+    return getattr(resnet, name), numbers
 
 
 class BasicBlock3D(nn.Module):
