@@ -15,7 +15,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 STUDY = """
 study: small
@@ -57,7 +57,7 @@ class Run:
 
     def wait(self) -> Outcome:
         assert self.process is not None
-        output, _ = self.process.communicate(timeout=240)
+        output, _ = self.process.communicate(timeout=600)
         return Outcome(self.process.returncode, output)
 
     def epochs(self) -> int:

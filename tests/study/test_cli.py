@@ -256,7 +256,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(file: Path) -> None:
             seen = process.stdout.readline()
             assert seen, process.stderr and process.stderr.read()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=600)
     assert (process.returncode, err) == (130, "")
     assert f"-m study.run {file}" in out
     interrupted = json.loads(summary.read_text())
