@@ -179,8 +179,8 @@ def test_status_tells_where_a_study_stands(tmp_path: Path) -> None:
         lines = status_lines(study)
     assert lines[0] == f"Study example in {study.directory}"
     assert f"Process {os.getpid()} on " in lines[1]
-    assert "has been running it for 0:00:0" in lines[1]
-    assert lines[2].startswith("A trial last wrote 0:00:0")
+    assert "has been running it for 0:0" in lines[1]
+    assert lines[2].startswith("A trial last wrote 0:0")
     assert lines[3] == "arm configurations trials best val/accuracy % n hyperparameters"
     assert lines[4].startswith("none 2 of 2 6 complete")
     assert lines[5].startswith("kd 4 of 6 8 complete, 1 pruned, 1 failed ")
