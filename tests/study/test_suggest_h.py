@@ -238,7 +238,7 @@ def test_the_plan_says_what_is_trained_first_and_then_what_was_chosen(folder: Pa
         "H of mse: the one that the spectrum suggests and 1 neighbour on each side, of 2, 4, 8; "
         "no further bottleneck for it"
     )
-    assert "of 2, 4, 8; 6 bottlenecks to train first, about 0:00:0" in to_train
+    assert "of 2, 4, 8; 6 bottlenecks to train first, about 0:0" in to_train
     plan = make_plan(study, StudyStore(study.directory))
     assert [arm.size for arm in plan.arms if arm.name in ("mse", "clip")] == [6, 12]
     assert ready in render_plan(plan)
