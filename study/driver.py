@@ -54,9 +54,6 @@ logger = logging.getLogger(__name__)
 INTERRUPT_SECONDS = 15.0
 """How long slots may take to save their state after Ctrl-C."""
 
-INDEPENDENT_SAMPLERS = ("grid", "random", "qmc")
-"""Samplers whose proposals do not depend on results."""
-
 RELAY_RESTARTS = 3
 """How often Tune starts a dead relay again; the trial itself goes on in its slot meanwhile."""
 
@@ -102,7 +99,7 @@ def run_tuner(study: StudyConfig, conductor: Conductor, address: dict[str, str],
     """Ray Tune's run over the whole study."""
     # A cluster that was running before has no such resource; there the number of concurrent trials is the only bound.
     relay = tune.with_resources(TrialRelay, {"slot": 1} if "slot" in ray.cluster_resources() else {"cpu": 0.01})
-    concurrency = relays(study)
+    concurrency = max(1, study.resources.concurrency) if study.resources.workers else 1
     tuner = tune.Tuner(
         relay,
         tune_config=tune.TuneConfig(
@@ -127,17 +124,6 @@ def run_tuner(study: StudyConfig, conductor: Conductor, address: dict[str, str],
     tuner.fit()
 
 
-def relays(study: StudyConfig) -> int:
-    """Trials that Tune keeps on their way: one a slot, and one more that waits in the mailbox where that is harmless.
-
-    A slot then has its next trial at once, instead of after Tune has taken in the last one's result (measured: 0.1 s).
-    Where proposals or pruning depend on results, it waits, so that they know everything that has finished.
-    """
-    slots = max(1, study.resources.concurrency) if study.resources.workers else 1
-    independent = study.search.sampler in INDEPENDENT_SAMPLERS and study.search.pruner == "none"
-    return slots + 1 if independent else slots
-
-
 @contextmanager
 def local_ray(study: StudyConfig) -> Iterator[None]:
     """Ray for the length of the study: a local one on loopback, or a connection to a running cluster.
@@ -154,7 +140,7 @@ def local_ray(study: StudyConfig) -> Iterator[None]:
         slots = max(1, resources.concurrency)
         ray.init(
             num_cpus=max(os.cpu_count() or 1, int(slots * max(1, resources.workers) * resources.cpus + 0.999)),
-            resources={"slot": relays(study)},
+            resources={"slot": slots},
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
             **common,
