@@ -32,6 +32,10 @@ REPORT_SECONDS = 0.1
 """Epochs that end within this time of each other are reported together: a report costs the driver milliseconds."""
 
 
+class DriverLostError(RuntimeError):
+    """The mailbox does not answer any more: the driver, its Ray or its node died. Says nothing about the trial."""
+
+
 class CheckpointFile:
     """A trial's state in one file, replaced atomically, at most every `seconds`."""
 
@@ -79,7 +83,10 @@ class Reporter:
         self._buffer.append(report)
         if time.monotonic() - self._sent < REPORT_SECONDS:
             return False
-        answer = ray.get(self.mailbox.report.remote(self.slot, self.trial.path.name, self.take()))
+        try:
+            answer = ray.get(self.mailbox.report.remote(self.slot, self.trial.path.name, self.take()))
+        except Exception as error:
+            raise DriverLostError(f"the driver did not take epoch {report.epoch}: {error}") from error
         self._sent = time.monotonic()
         if answer == "interrupt":
             self.checkpoint.flush()
@@ -136,6 +143,8 @@ def run_assignment(
         mailbox.began.remote(assignment.trial_id, begun)
     try:
         fitted = fit(config, reporter, checkpoint, stages=stages, workers=workers)
+    except DriverLostError:
+        raise  # no failure of the trial: whoever drives the study next goes on from its checkpoint
     except Exception as error:
         if workers.size > 1 and not isinstance(error, NonFiniteLossError):
             # The other ranks may be waiting for this one: only a new group is sure to be in step.

@@ -136,10 +136,10 @@ def test_more_epochs_go_on_where_the_shorter_trials_ended(
 ) -> None:
     from study.directory import record_study
 
-    short = study_of(tmp_path / "s", "concurrency: 1", arm="kd: {method: kd}")
+    short = study_of(tmp_path / "s", "workers: 0", arm="kd: {method: kd}")
     record_study(short)
     driven(short)
-    longer = study_of(tmp_path / "s", "concurrency: 1", arm="kd: {method: kd}", epochs=5)
+    longer = study_of(tmp_path / "s", "workers: 0", arm="kd: {method: kd}", epochs=5)
     record_study(longer)
     store, seen, _ = driven(longer)
     started = [event for event in seen if isinstance(event, events.TrialStarted)]
@@ -153,7 +153,7 @@ def test_more_epochs_go_on_where_the_shorter_trials_ended(
 
 def test_a_trial_that_diverges_fails_alone(ray_cluster: None, tmp_path: Path) -> None:
     arm = "none_sgd: {method: none, training: {optimizer: sgd}, space: {lr: [1.0e-2, 1.0e+30]}}"
-    store, _, search = driven(study_of(tmp_path / "nan", "concurrency: 1", arm=arm))
+    store, _, search = driven(study_of(tmp_path / "nan", "workers: 0", arm=arm))
     failed = [record for record in store.records() if record.result and record.result.status == "failed"]
     assert len(failed) == 1 and search.counts.failed == 1, "after its first seed failed, no other is run"
     error = failed[0].result.error if failed[0].result else None
@@ -204,10 +204,34 @@ def test_a_dead_relay_of_tune_is_replaced_and_changes_nothing(
             for pid in killed:
                 os.kill(pid, signal.SIGKILL)
 
-    store, _, _ = driven(study_of(tmp_path / "relay", "concurrency: 1"), watch)
+    store, _, _ = driven(study_of(tmp_path / "relay", "workers: 0"), watch)
     assert killed
     assert results(store) == results(alone[1])
     assert {len(store.trial(record.trial_id).attempts()) for record in store.records()} == {1}
+
+
+def test_a_driver_that_is_gone_is_no_failure_of_the_trial(ray_cluster: None, tmp_path: Path) -> None:
+    """Seen when a raylet was killed: the trial in progress stood in the store as failed, for ever."""
+    import ray
+
+    from study.mailbox import start_mailbox
+    from trainables.assignments import Assignment, SlotConfig
+    from trainables.distributed import Workers
+    from trainables.worker import DriverLostError, run_assignment
+
+    study = study_of(tmp_path / "lost", "workers: 0")
+    store = StudyStore(study.directory)
+    job = Search(study, store).next()
+    assert job is not None
+    trial = store.trial(job.trial.trial_id)
+    mailbox = start_mailbox("lost")
+    ray.kill(mailbox)
+    assignment = Assignment("train", trial.path.name, job.trial.model_dump(mode="json"), str(trial.path))
+    stages = StageStore(study.stages_directory)
+    slot = SlotConfig(0, "lost", "tests", stages=str(stages.root), threads=1, checkpoint_seconds=1)
+    with pytest.raises(DriverLostError, match="did not take epoch 1"):
+        run_assignment(assignment, slot, mailbox, stages, Workers())
+    assert trial.result() is None and len(trial.history()) == 1, "the next driver goes on with it"
 
 
 def test_a_slot_that_cannot_start_ends_the_run_instead_of_waiting_for_ever(
