@@ -228,7 +228,7 @@ def test_a_driver_that_is_gone_is_no_failure_of_the_trial(ray_cluster: None, tmp
     ray.kill(mailbox)
     assignment = Assignment("train", trial.path.name, job.trial.model_dump(mode="json"), str(trial.path))
     stages = StageStore(study.stages_directory)
-    slot = SlotConfig(0, "lost", "tests", stages=str(stages.root), threads=1, checkpoint_seconds=1)
+    slot = SlotConfig(0, "lost", "tests", stages=str(stages.root), threads=1, checkpoint_seconds=1.0)
     with pytest.raises(DriverLostError, match="did not take epoch 1"):
         run_assignment(assignment, slot, mailbox, stages, Workers())
     assert trial.result() is None and len(trial.history()) == 1, "the next driver goes on with it"
