@@ -32,6 +32,8 @@ class Bottleneck(nn.Module):
     """Standard normal numbers that `loss` takes for each row (0: the bottleneck has no randomness)."""
     regularization_weight: float
     """What `regularization` is multiplied with in the training loss."""
+    decoder: nn.Sequential
+    """From h' to ẑ', see `decoder` below."""
 
     @abstractmethod
     def __init__(self, config: CIBAConfig, teacher_dim: int, student_dim: int) -> None:
@@ -44,9 +46,9 @@ class Bottleneck(nn.Module):
     def encode(self, teacher: Float[Tensor, "rows teacher_dim"]) -> Float[Tensor, "rows bottleneck"]:
         """The bottleneck feature h', without randomness: what the student will imitate."""
 
-    @abstractmethod
     def reconstruct(self, teacher: Float[Tensor, "rows teacher_dim"]) -> Float[Tensor, "rows student_dim"]:
         """The student features ẑ' decoded from `encode(teacher)`."""
+        return self.decoder(self.encode(teacher))
 
     @abstractmethod
     def loss(

@@ -32,9 +32,6 @@ class DVIB(Bottleneck):
     def encode(self, teacher: Float[Tensor, "rows teacher_dim"]) -> Float[Tensor, "rows bottleneck"]:
         return self.mean(self.hidden(teacher))
 
-    def reconstruct(self, teacher: Float[Tensor, "rows teacher_dim"]) -> Float[Tensor, "rows student_dim"]:
-        return self.decoder(self.encode(teacher))
-
     def loss(
         self,
         teacher: Float[Tensor, "rows teacher_dim"],

@@ -45,9 +45,6 @@ class SelfAttention(Bottleneck):
         weights = (queries @ keys.transpose(2, 3) / self.head_dim**0.5).softmax(dim=3)
         return self.attended((weights @ values).transpose(1, 2).flatten(2))
 
-    def reconstruct(self, teacher: Float[Tensor, "rows teacher_dim"]) -> Float[Tensor, "rows student_dim"]:
-        return self.decoder(self.encode(teacher))
-
     def loss(
         self,
         teacher: Float[Tensor, "rows teacher_dim"],

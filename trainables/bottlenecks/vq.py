@@ -55,9 +55,6 @@ class VQ(Bottleneck):
     def encode(self, teacher: Float[Tensor, "rows teacher_dim"]) -> Float[Tensor, "rows bottleneck"]:
         return self.quantise(self.encoder(teacher))
 
-    def reconstruct(self, teacher: Float[Tensor, "rows teacher_dim"]) -> Float[Tensor, "rows student_dim"]:
-        return self.decoder(self.encode(teacher))
-
     def loss(
         self,
         teacher: Float[Tensor, "rows teacher_dim"],
