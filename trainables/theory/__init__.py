@@ -1,0 +1,1 @@
+"""Closed forms that simulations and studies are compared with."""
