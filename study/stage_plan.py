@@ -51,10 +51,11 @@ def plan_stages(study: StudyConfig, groups: dict[str, list[Group]]) -> tuple[Sta
     for arm in study.arms:
         for group in groups[arm.name]:
             seeds = study.search.seeds[: trials_of(group)]
-            for name, stage in stages_of(arm.trial(group.params, seed) for seed in seeds):
-                tally = tallies.setdefault(name, StageTally())
-                tally.known[stage.key] = stage
-                tally.trials += 1
+            for trial in (arm.trial(group.params, seed) for seed in seeds):
+                for name, stage in stages_of([trial]):
+                    tallies.setdefault(name, StageTally()).known[stage.key] = stage
+                for name in dict(stages_of([trial])):  # a trial may use two of a kind
+                    tallies[name].trials += 1
         tally_to_come(arm, study.search.seeds, groups_to_come(arm, study, groups[arm.name]), tallies)
     stages = StageStore(study.stages_directory)
     return tuple(finish_stage(name, tally, stages) for name, tally in tallies.items())
@@ -69,7 +70,7 @@ def tally_to_come(arm: Arm, seeds: tuple[int, ...], groups: int, tallies: dict[s
     if not groups:
         return
     base = example_trial(arm, seeds[0])
-    for name, _ in stages_of([base]):
+    for name in dict(stages_of([base])):
         tally = tallies.setdefault(name, StageTally())
         tally.trials += groups * len(seeds)
         relevant = [swept for swept in arm.space if depends_on(arm, swept, name, seeds[0])]

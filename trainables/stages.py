@@ -132,8 +132,15 @@ class Bottleneck(Stage):
 
 
 def prepared_stage(config: TrialConfig) -> PreparedData:
-    """The trial's data."""
+    """The trial's data; without a teacher, what the student alone is known by."""
     data = config.data.for_seed(config.seed)
+    if config.method.teacher_source == "nothing" and config.student.sees == "own":
+        data = data.for_student()
+    return prepared_data(data)
+
+
+def prepared_data(data: DataConfig) -> PreparedData:
+    """These data, as their raw files are now."""
     return PreparedData(data=data, fingerprint=fingerprint(canonical_json(data.model_dump(mode="json"))))
 
 
@@ -148,7 +155,10 @@ def fingerprint(data_json: str) -> str:
 def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:
     """What the trial's unimodal teacher, or the student trained without a teacher, makes of the data."""
     model = config.teacher if role == "teacher" else config.student
-    prepared = prepared_stage(config)
+    data = config.data.for_seed(config.seed)
+    if role == "student" and model.sees == "own":
+        data = data.for_student()  # so that it is trained once, however many teachers there are
+    prepared = prepared_data(data)
     training, seed = config.pretraining, config.seed
     return FrozenOutputs(
         unimodal=UnimodalModel(prepared=prepared, role=role, model=model, training=training, seed=seed)

@@ -30,7 +30,7 @@ def test_a_fresh_study_is_counted_in_full(tmp_path: Path) -> None:
 def test_stages_are_shared_as_far_as_their_configs_allow(tmp_path: Path) -> None:
     plan = make_plan(study := example_study(tmp_path), StudyStore(study.directory))
     assert {stage.name: (stage.needed, stage.ready, stage.trials) for stage in plan.stages} == {
-        "prepared": (1, 0, 42),
+        "prepared": (2, 0, 42),  # and what the student alone is known by
         "unimodal (teacher)": (3, 0, 36),  # one per seed
         "outputs (teacher)": (3, 0, 36),
         "unimodal (student)": (3, 0, 18),  # the bottleneck's other side

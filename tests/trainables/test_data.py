@@ -35,10 +35,15 @@ SMALL: dict[str, dict[str, Any]] = {
         **{"version": "v1.0-mini", "image_height": 16, "image_width": 24, "pillars": 8, "slices": 2, "held_out": 0.3},
     },
 }
+NOISE = {"teacher_noise": 0.5, "noise_seed": 1}
 OTHER: dict[str, dict[str, Any]] = {
-    "mfeat": {"teacher": "fac", "student": "zer", "train": 110, "val": 60, "labels": 50, "split_seed": 1},
+    "mfeat": {
+        **{"teacher": "fac", "student": "zer", "train": 110, "val": 60, "labels": 50, "split_seed": 1},
+        **NOISE,
+    },
     "digits": {
         **{"size": 16, "teacher_blur": 1.0, "train": 110, "val": 60, "labels": 50, "split_seed": 1, "patch_seed": 1},
+        **NOISE,
     },
     "mfh": {"overlap": 6, "train": 41, "val": 31, "test": 21, "data_seed": 1},
     "separable": {
@@ -86,6 +91,7 @@ OWN_TESTS: dict[str, set[str]] = {
 """Fields that go together with others, or matter for wrong files only; each data set's own tests are about them."""
 
 CONTEXT: dict[tuple[str, str], dict[str, Any]] = {
+    **{(name, "noise_seed"): {"teacher_noise": 1.0} for name in ("mfeat", "digits")},
     ("nuscenes", "bev"): {"teacher": "bev"},
     ("nuscenes", "bev_cells"): {"teacher": "bev"},
 }
@@ -191,6 +197,18 @@ def test_teacher_only_fields_leave_the_student_alone(name: str) -> None:
             before, changed = load(name, **context), load(name, **context, **{field: OTHER[name][field]})
             assert checksum(changed, rest) == checksum(before, rest), field
             assert checksum(changed, ("teacher",)) != checksum(before, ("teacher",)), field
+
+
+@each_dataset
+def test_what_a_student_is_known_by_has_its_rows_and_inputs_whatever_the_teacher(name: str) -> None:
+    """So a student is trained once, however many teachers there are. Data that are dear to prepare stay themselves."""
+    rest = ("student", "labels", "labelled", "indices")
+    before, alone = load(name), DATASETS[name].load(small(name).for_student())
+    assert checksum(alone, rest) == checksum(before, rest)
+    assert small(name).for_student().for_student() == small(name).for_student()
+    for field in DATASETS[name].config.teacher_only if small(name).for_student() != small(name) else ():
+        if field in OTHER[name]:
+            assert small(name, **{field: OTHER[name][field]}).for_student() == small(name).for_student(), field
 
 
 @each_dataset
@@ -428,11 +446,11 @@ def test_separable_rows_are_centred_unless_asked_otherwise() -> None:
     assert np.abs(separable.matrices(separable.SeparableConfig(centred=False))[0].mean(axis=1)).max() > 0.05
 
 
-@pytest.mark.parametrize("name", ["mfh", "separable"])
-def test_without_a_data_seed_every_trial_draws_its_own(name: str) -> None:
-    config = small(name, data_seed=None)
-    assert config.for_seed(3) == small(name, data_seed=3)
-    assert small(name, data_seed=5).for_seed(3) == small(name, data_seed=5)
+@pytest.mark.parametrize(("name", "field"), [("mfh", "data_seed"), ("separable", "data_seed"), ("mfeat", "noise_seed")])
+def test_without_a_data_seed_every_trial_draws_its_own(name: str, field: str) -> None:
+    config = small(name, **{field: None})
+    assert config.for_seed(3) == small(name, **{field: 3})
+    assert small(name, **{field: 5}).for_seed(3) == small(name, **{field: 5})
 
 
 def test_mfh_axes_are_the_papers_gamma_and_alpha() -> None:

@@ -9,9 +9,11 @@ import torch
 from trainables.artifacts import StageStore
 from trainables.config import TrialConfig
 from trainables.fit import fit
+from trainables.methods.none import NoneConfig
 from trainables.stages import (
     bottleneck_stage,
     outputs_stage,
+    prepared_stage,
     read_paired,
     required_stages,
     restore_unimodal,
@@ -41,7 +43,7 @@ def names(config: TrialConfig) -> list[str]:
 def test_each_method_needs_its_stages_parents_first() -> None:
     assert names(trial({"method": "none"})) == ["prepared"]
     assert names(trial({"method": "kd"})) == ["prepared", "unimodal", "outputs"]
-    assert names(trial(CIBA)) == ["prepared", "unimodal", "outputs", "unimodal", "outputs", "bottleneck"]
+    assert names(trial(CIBA)) == ["prepared", "unimodal", "outputs", *("prepared", "unimodal", "outputs"), "bottleneck"]
 
 
 @pytest.mark.parametrize(
@@ -101,3 +103,26 @@ def test_a_teacher_does_not_depend_on_its_student() -> None:
     one = outputs_stage(trial(CIBA), "teacher")
     other = outputs_stage(trial(CIBA, student={"model": "mlp", "feature_dim": 9}), "teacher")
     assert one.key == other.key
+
+
+@pytest.mark.parametrize(
+    "spoilt", [{"teacher_noise": 2.0}, {"teacher": "zer"}, {"teacher_noise": 1.0, "noise_seed": 4}]
+)
+def test_another_teacher_or_a_spoilt_one_leaves_the_students_stage(spoilt: dict[str, Any]) -> None:
+    """Each level is another teacher; the student beside it is trained once."""
+    before, after = trial(CIBA), trial(CIBA, data={"dataset": "mfeat", "train": 100, "val": 50, **spoilt})
+    assert outputs_stage(after, "student").key == outputs_stage(before, "student").key
+    assert outputs_stage(after, "teacher").key != outputs_stage(before, "teacher").key
+    assert prepared_stage(after).key != prepared_stage(before).key
+    alone = [config.model_copy(update={"method": NoneConfig()}) for config in (before, after)]
+    (prepared,) = required_stages(alone[0])
+    assert [prepared] == required_stages(alone[1]) == [outputs_stage(before, "student").unimodal.prepared]
+
+
+def test_a_fusion_student_sees_the_spoilt_teacher_inputs() -> None:
+    encoder = {"model": "mlp", "hidden": [], "feature_dim": 4}
+    fusion = {"model": "fusion", "feature_dim": 8, "teacher_encoder": encoder, "student_encoder": encoder}
+    data = {"dataset": "mfeat", "train": 100, "val": 50, "teacher_noise": 2.0}
+    before, after = trial({"method": "none"}, student=fusion), trial({"method": "none"}, student=fusion, data=data)
+    assert required_stages(before)[0].key != required_stages(after)[0].key
+    assert outputs_stage(before, "student").key != outputs_stage(after, "student").key

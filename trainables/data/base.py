@@ -41,7 +41,16 @@ class DataConfig(Frozen):
     """How the papers plot a swept field: the axis label, and their value of ours."""
 
     def for_seed(self, seed: int) -> "DataConfig":
-        """The data of the trial with this seed: the same for all, unless the config leaves the draw to the trial."""
+        """The data of the trial with this seed: every field called `..._seed` that is null becomes the trial's seed."""
+        own = [name for name in type(self).model_fields if name.endswith("_seed") and getattr(self, name) is None]
+        return self.model_copy(update=dict.fromkeys(own, seed)) if own else self
+
+    def for_student(self) -> "DataConfig":
+        """What a student on its own is trained on and known by: the same for configs that differ to the teacher only.
+
+        The rows and the student's inputs must be those of this config. Where another preparation is too dear to be
+        worth it, the config itself.
+        """
         return self
 
     def shared_inputs(self) -> int | None:

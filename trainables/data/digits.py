@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field
 from torch.nn import functional
 
 from trainables.data.base import DataConfig, Dataset, DataShape
+from trainables.data.degrade import UNSPOILT, Blur, NoiseLevel, NoiseSeed, add_noise, blur
 from trainables.data.prepare import (
     at_most_train,
     balanced_split,
@@ -37,13 +38,15 @@ PHOTOS = ("china.jpg", "flower.jpg")
 class DigitsConfig(DataConfig):
     """Grey digits for the teacher, the same digits blended into photographs for the student."""
 
-    teacher_only: ClassVar[tuple[str, ...]] = ("teacher_blur",)
+    teacher_only: ClassVar[tuple[str, ...]] = ("teacher_blur", "teacher_noise", "noise_seed")
     dataset: Literal["digits"] = "digits"
     """Handwritten digits: grey for the teacher, on colour photographs for the student."""
     size: Literal[8, 16, 24, 32] = 16
     """Side of both images in pixels; the 8 x 8 originals are enlarged bilinearly."""
-    teacher_blur: Annotated[float, Field(ge=0)] = 0.0
+    teacher_blur: Blur = 0.0
     """Standard deviation, in pixels of the enlarged image, of a Gaussian blur of the teacher's digit; 0: none."""
+    teacher_noise: NoiseLevel = 0.0
+    """Standard deviation of Gaussian noise added to the teacher's inputs, in units of each feature's own; 0: none."""
     train: Annotated[int, Field(ge=10)] = 900
     """Training pairs; the numbers of each class differ by one at most."""
     val: Annotated[
@@ -58,6 +61,11 @@ class DigitsConfig(DataConfig):
     """Seed of the split and of the choice of labelled pairs; not the trial's seed."""
     patch_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the pieces of photograph behind the student's digits."""
+    noise_seed: NoiseSeed = 0
+    """Seed of the teacher's noise; null: the trial's seed."""
+
+    def for_student(self) -> DataConfig:
+        return self.model_copy(update={"teacher_blur": 0.0, **UNSPOILT})
 
 
 def load(config: DigitsConfig) -> PairedData:
@@ -71,6 +79,7 @@ def load(config: DigitsConfig) -> PairedData:
     student = np.abs(photo_patches(len(digits), config.size, config.patch_seed) - digits[:, None])
     teacher = blur(digits, config.teacher_blur)[:, None]
     teacher, student = (standardise(view, splits["train"], axes=(0, 2, 3)) for view in (teacher, student))
+    teacher = add_noise(teacher, config.teacher_noise, config.noise_seed, splits["train"], axes=(0, 2, 3))
     return split_pairs(teacher, student, labels, splits, config.labels)
 
 
@@ -78,13 +87,6 @@ def enlarge(digits: Float64[ndarray, "rows 8 8"], size: int) -> Float64[ndarray,
     """Bilinear enlargement."""
     images = torch.from_numpy(digits)[:, None]
     return functional.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)[:, 0].numpy()
-
-
-def blur(images: Float64[ndarray, "rows side side"], sigma: float) -> Float64[ndarray, "rows side side"]:
-    """Each image convolved with a Gaussian of deviation `sigma` pixels; what lies outside the image is blank."""
-    from scipy.ndimage import gaussian_filter
-
-    return gaussian_filter(images, sigma=(0, sigma, sigma), mode="constant")
 
 
 def photo_patches(rows: int, size: int, seed: int) -> Float64[ndarray, "{rows} 3 {size} {size}"]:

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from trainables.data.base import DataConfig, Dataset, DataShape
+from trainables.data.degrade import UNSPOILT, NoiseLevel, NoiseSeed, add_noise
 from trainables.data.prepare import (
     at_most_train,
     balanced_split,
@@ -33,13 +34,15 @@ ROWS, CLASSES = 2000, 10
 class MfeatConfig(DataConfig):
     """Two views of the numerals, split once, standardised by the training rows."""
 
-    teacher_only: ClassVar[tuple[str, ...]] = ("teacher",)
+    teacher_only: ClassVar[tuple[str, ...]] = ("teacher", "teacher_noise", "noise_seed")
     dataset: Literal["mfeat"] = "mfeat"
     """Handwritten numerals in six views."""
     teacher: View = "pix"
     """View that the teacher sees. The student's own view is allowed: distillation within one modality."""
     student: View = "fou"
     """View that the student sees."""
+    teacher_noise: NoiseLevel = 0.0
+    """Standard deviation of Gaussian noise added to the teacher's inputs, in units of each feature's own; 0: none."""
     train: Annotated[int, Field(ge=10)] = 800
     """Training pairs; the numbers of each class differ by one at most."""
     val: Annotated[int, Field(ge=10, validate_default=True), AfterValidator(leaves_test_rows(ROWS - CLASSES, ROWS))] = (
@@ -50,6 +53,11 @@ class MfeatConfig(DataConfig):
     """How many training pairs carry a label (balanced); null: all. Distillation terms see every pair."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the split and of the choice of labelled pairs; not the trial's seed."""
+    noise_seed: NoiseSeed = 0
+    """Seed of the teacher's noise; null: the trial's seed."""
+
+    def for_student(self) -> DataConfig:
+        return self.model_copy(update={"teacher": self.student, **UNSPOILT})
 
 
 def load(config: MfeatConfig) -> PairedData:
@@ -63,6 +71,7 @@ def load(config: MfeatConfig) -> PairedData:
         labels = arrays["label"].astype(np.int64)
         splits = balanced_split(labels, config.train, config.val, config.split_seed)
         teacher, student = (standardise(arrays[view], splits["train"]) for view in (config.teacher, config.student))
+    teacher = add_noise(teacher, config.teacher_noise, config.noise_seed, splits["train"])
     return split_pairs(teacher, student, labels, splits, config.labels)
 
 

@@ -79,9 +79,6 @@ class MFHConfig(DataConfig):
     data_seed: Annotated[int | None, Field(ge=0)] = 0
     """Seed of the hyperplane and of all pairs; null: the trial's seed, so that every seed is another draw."""
 
-    def for_seed(self, seed: int) -> DataConfig:
-        return self.model_copy(update={"data_seed": seed}) if self.data_seed is None else self
-
 
 def load(config: MFHConfig) -> PairedData:
     """The three splits, not standardised: every input has mean 0 and deviation 1 by construction.

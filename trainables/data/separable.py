@@ -81,9 +81,6 @@ class SeparableConfig(DataConfig):
     data_seed: Annotated[int | None, Field(ge=0)] = 0
     """Seed of the hyperplane and of all pairs; null: the trial's seed, so that every seed is another draw."""
 
-    def for_seed(self, seed: int) -> DataConfig:
-        return self.model_copy(update={"data_seed": seed}) if self.data_seed is None else self
-
     def shared_inputs(self) -> int | None:
         return self.general_dim
 
