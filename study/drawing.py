@@ -80,12 +80,16 @@ def canvas(panels: int, height: float, columns: int = 1, sharey: bool = False) -
 
 
 def share_legend(figure: Figure, *axes: Axes) -> None:
-    """One legend above all panels."""
+    """One legend above all panels, in at most four columns and no more than the figure's width has room for."""
     entries = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
-    figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=min(4, len(entries)))
+    for ncols in range(min(4, len(entries)), 0, -1):
+        legend = figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=ncols)
+        if legend.get_window_extent().width <= figure.bbox.width or ncols == 1:
+            break
+        legend.remove()
 
 
 def log_axis(ax: Axes, base: int, values: list[float]) -> None:

@@ -70,6 +70,12 @@ def show_p(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def equals_p(p: float | None) -> str:
+    """`p = 0.012`, or `p < 0.001`: for running text."""
+    shown = show_p(p)
+    return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
+
+
 def show_param(value: Value) -> str:
     """A hyperparameter's value to four significant digits."""
     if isinstance(value, float) and not isinstance(value, bool) and math.isfinite(value):

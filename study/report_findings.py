@@ -4,7 +4,7 @@ from collections import Counter
 
 from search_spaces.domains import Choice, Domain, Value
 from study.config import StudyConfig
-from study.notation import metric_label, metric_name, show_difference, show_p, show_param, show_summary
+from study.notation import equals_p, metric_label, metric_name, show_difference, show_p, show_param, show_summary
 from study.stats import LEVEL, ArmResult, StudyResults, detectable_difference
 
 LEVEL_TEXT = f"{100 * LEVEL:g} %"
@@ -66,7 +66,7 @@ def tests(results: StudyResults) -> list[str]:
         )
     before = [row for row in compared if row not in different and (p_value(row) or 0) <= LEVEL]
     if before:
-        names = ", ".join(f"`{row.arm}` (p = {show_p(p_value(row))})" for row in before)
+        names = ", ".join(f"`{row.arm}` ({equals_p(p_value(row))})" for row in before)
         statements.append(f"Below {LEVEL_TEXT} before the correction only, which is no basis for a claim: {names}.")
     if len(different) < len(compared):
         statements.append(power(compared))
@@ -88,7 +88,7 @@ def significant(row: ArmResult, results: StudyResults) -> str:
     size = show_difference(abs(comparison.difference), results.test_metric).removeprefix("+")
     return (
         f"`{row.arm}` is {word} than `{results.baseline}` on {metric_name(results.test_metric)} by {size} "
-        f"(Welch p = {show_p(comparison.p)}, Holm-corrected {show_p(comparison.holm)})."
+        f"(Welch {equals_p(comparison.p)}, Holm-corrected {show_p(comparison.holm)})."
     )
 
 

@@ -13,7 +13,7 @@ from study.config import Arm, StudyConfig
 from study.display import plural
 from study.figure_suggested_h import SpectrumPanels, suggested_h_figure
 from study.groups import Group, best_group
-from study.notation import metric_label, metric_name, show_difference, show_p
+from study.notation import equals_p, metric_label, metric_name, show_difference
 from study.report_figures import Figures, Material, bottleneck_points, has, point
 from study.spectrum_rule import BOTTLENECK, grid_of, neighbours
 from study.stats import LEVEL, ArmResult, StudyResults, compare
@@ -153,8 +153,7 @@ def distance(best: Group, there: Group, results: StudyResults) -> str:
     if comparison.p is None:
         return f"{said}, not tested ({comparison.reason})"
     noise = "within noise" if comparison.p > LEVEL else "more than noise"
-    shown = show_p(comparison.p)
-    return f"{said}, {noise} (p {shown if shown.startswith('<') else f'= {shown}'})"
+    return f"{said}, {noise} ({equals_p(comparison.p)})"
 
 
 def savings(one: SuggestedSet, study: StudyConfig, results: StudyResults) -> str:

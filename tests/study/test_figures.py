@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from search_spaces.domains import Choice, Domain, FloatRange, IntRange
 from study import figures
-from study.drawing import Point, arm_styles, best_part, render
+from study.drawing import Point, arm_styles, best_part, canvas, render, share_legend
 from study.figures import Curve, Outcome, Sweep
 from study.groups import collect_groups
 from study.importance import LEAST_GROUPS, importance, ped_anova
@@ -217,3 +217,16 @@ def test_importance_of_a_study(tmp_path: Path) -> None:
     found = importance(study, store)
     assert list(found) == ["kd"]
     assert next(iter(found["kd"])) == "lambda_kd"
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "b"), ("none (no H)", "feature_kd (no H)", "ciba, best at each H", "kd (no H)")]
+)
+def test_a_shared_legend_fits_the_figure(names: tuple[str, ...]) -> None:
+    figure, axes = canvas(1, 2.3, columns=1)
+    for name in names:
+        axes[0].plot([0, 1], label=name)
+    share_legend(figure, axes[0])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(names)
+    assert legend.get_window_extent().width <= figure.bbox.width
