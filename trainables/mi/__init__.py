@@ -1,0 +1,94 @@
+"""Estimators of mutual information: one function each, and one line here. All values are in nats."""
+
+import math
+from typing import Annotated, Union
+
+from jaxtyping import Float, Shaped
+from pydantic import Field, JsonValue
+from torch import Tensor
+
+from trainables.mi import gaussian as gaussian_form
+from trainables.mi import ksg as neighbour
+from trainables.mi.base import EstimatorEntry, IntervalConfig, MIConfig, MIEstimate, Pairs
+from trainables.mi.gaussian import GaussianConfig
+from trainables.mi.interval import interval_around, standard_error
+from trainables.mi.ksg import KSG1Config, KSG2Config, KSGConfig, RossConfig
+from trainables.mi.prepare import prepare
+
+__all__ = ["ESTIMATORS", "AnyMI", "IntervalConfig", "MIConfig", "MIEstimate", "estimate"]
+
+ESTIMATORS: dict[str, EstimatorEntry] = {
+    "ksg": EstimatorEntry(KSGConfig, neighbour.ksg, ("continuous", "discrete"), neighbour.minimum_rows),
+    "ksg1": EstimatorEntry(KSG1Config, neighbour.ksg1, ("continuous",), neighbour.minimum_rows),
+    "ksg2": EstimatorEntry(KSG2Config, neighbour.ksg2, ("continuous",), neighbour.minimum_rows),
+    "ross": EstimatorEntry(RossConfig, neighbour.ross, ("discrete",), neighbour.minimum_rows),
+    "gaussian": EstimatorEntry(GaussianConfig, gaussian_form.gaussian, ("continuous",), gaussian_form.minimum_rows),
+}
+
+AnyMI = Annotated[Union[tuple(entry.config for entry in ESTIMATORS.values())], Field(discriminator="estimator")]  # noqa: UP007
+"""Config of any estimator, chosen by `estimator`."""
+
+
+def estimate(
+    x: Float[Tensor, " rows_x *dim_x"],
+    y: Shaped[Tensor, " rows_y *dim_y"],
+    config: MIConfig,
+    *,
+    discrete_y: bool = False,
+    seed: int = 0,
+) -> MIEstimate:
+    """Mutual information I(X; Y) in nats of paired rows, on the device of x.
+
+    Args:
+        x: continuous columns, or one.
+        y: the same, or classes.
+        config: an entry's config, such as `KSGConfig(k=3)`.
+        discrete_y: whether y is a class: labels may be any numbers, and are compared only.
+        seed: of jitter, subsamples, and training where there is one.
+
+    Raises:
+        ValueError: if the estimator does not take such a y, or the input cannot be used: NaN, too few rows, rows that
+            do not match, only constant columns.
+
+    """
+    entry = ESTIMATORS[config.name]
+    check_target(config.name, discrete_y)
+    minimum = entry.minimum_rows(config)
+    pairs, warnings = prepare(x, y, config, discrete_y, seed, minimum)
+    value = entry.compute(pairs, config, seed)
+    error = interval = None
+    if config.interval.subsamples > 1:
+        error = standard_error(
+            pairs, lambda part, number: entry.compute(part, config, number).nats, config.interval, minimum, seed
+        )
+        interval = interval_around(value.nats, error, config.interval)
+    doubts = (*warnings, *value.notes, *entropy_note(value.nats, pairs))
+    return MIEstimate(value.nats, interval, error, settings_of(config, pairs, seed), doubts)
+
+
+def check_target(name: str, discrete_y: bool) -> None:
+    """Refuse a kind of y that the estimator is not made for, naming those that are."""
+    kind = "discrete" if discrete_y else "continuous"
+    if kind not in ESTIMATORS[name].targets:
+        able = sorted(other for other, entry in ESTIMATORS.items() if kind in entry.targets)
+        raise ValueError(f"{name!r} takes a y that is {ESTIMATORS[name].targets[0]}, not {kind}; use one of {able}")
+
+
+def entropy_note(nats: float, pairs: Pairs) -> tuple[str, ...]:
+    """I(X; Y) <= H(Y) <= ln(classes): more is an error of the estimator."""
+    classes = pairs.num_classes
+    if not classes or nats <= math.log(classes):
+        return ()
+    return (f"{nats:.3f} nats is more than ln({classes}) = {math.log(classes):.3f}, which no information can exceed",)
+
+
+def settings_of(config: MIConfig, pairs: Pairs, seed: int) -> dict[str, JsonValue]:
+    """What determines an estimate, beside the data."""
+    applied: dict[str, JsonValue] = {
+        "rows": pairs.rows,
+        "dim_x": pairs.x.shape[1],
+        "dim_y": pairs.dim_y,
+        "classes": pairs.num_classes,
+        "seed": seed,
+    }
+    return config.model_dump(mode="json") | applied

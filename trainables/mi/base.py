@@ -1,0 +1,118 @@
+"""What every estimator of mutual information shares: its config, its input, and what comes out."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal, NamedTuple
+
+from jaxtyping import Float64, Int64
+from pydantic import Field, JsonValue
+from torch import Tensor
+
+from trainables.types import Frozen
+
+Target = Literal["continuous", "discrete"]
+
+
+class IntervalConfig(Frozen):
+    """Confidence interval by subsampling without replacement.
+
+    A bootstrap would draw rows twice, and neighbours at distance 0 make nearest-neighbour estimates meaningless.
+    """
+
+    level: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Coverage of the sampling noise; bias is not in it (see the self-test)."""
+    subsamples: Annotated[int, Field(ge=0)] = 20
+    """Estimates on random parts of the rows; 0: no interval."""
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of the rows in each part."""
+
+
+class MIConfig(Frozen):
+    """What every estimator can be told. A subclass names itself in `estimator`."""
+
+    standardise: bool = True
+    """Scale every column to mean 0 and variance 1. MI does not change; estimates by neighbours do."""
+    jitter: Annotated[float, Field(ge=0)] = 1e-10
+    """Standard deviation of the normal noise added to every column, relative to its own, so that no two rows tie."""
+    pca: Annotated[int, Field(ge=1)] | None = None
+    """Keep this many principal components of each continuous side; a lower bound, by data processing."""
+    interval: IntervalConfig = IntervalConfig()
+    """How the interval is computed."""
+
+    @property
+    def name(self) -> str:
+        """The estimator's name, its key in `ESTIMATORS`."""
+        return str(getattr(self, "estimator"))  # noqa: B009
+
+
+class Pairs(NamedTuple):
+    """Checked and prepared input; row i of both belongs to the same example."""
+
+    x: Float64[Tensor, "rows dim_x"]
+    y: Float64[Tensor, "rows dim_y"] | Int64[Tensor, " rows"]
+    """Continuous columns, or classes 0..C-1 of a discrete target."""
+
+    @property
+    def rows(self) -> int:
+        """Number of pairs N."""
+        return len(self.x)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of a discrete target; 0 for a continuous one."""
+        return 0 if self.y.is_floating_point() else int(self.y.max()) + 1
+
+    @property
+    def dim_y(self) -> int:
+        """Columns of y; 0 for a discrete target."""
+        return self.y.shape[1] if self.y.is_floating_point() else 0
+
+    def take(self, rows: Int64[Tensor, " part"]) -> "Pairs":
+        """The pairs in these rows."""
+        return Pairs(self.x[rows], self.y[rows])
+
+
+class Value(NamedTuple):
+    """What an estimator computes from prepared pairs."""
+
+    nats: float
+    notes: tuple[str, ...] = ()
+    """Reasons to doubt this value."""
+
+
+Compute = Callable[[Pairs, MIConfig, int], Value]
+"""`compute(pairs, config, seed)`; deterministic for a seed."""
+
+
+class EstimatorEntry(NamedTuple):
+    """One line of `ESTIMATORS`."""
+
+    config: type[MIConfig]
+    compute: Callable[..., Value]
+    """A `Compute` for this config class."""
+    targets: tuple[Target, ...]
+    """Kinds of y that it takes."""
+    minimum_rows: Callable[..., int]
+    """`minimum_rows(config)`: pairs without which it cannot be computed."""
+
+
+@dataclass(frozen=True)
+class MIEstimate:
+    """An estimate of I(X; Y) in nats."""
+
+    value: float
+    """Nats; may come out slightly negative near independence, and is not clipped."""
+    interval: tuple[float, float] | None
+    """Confidence interval of the sampling noise; None if the config asks for no subsamples."""
+    standard_error: float | None
+    """Standard error behind the interval."""
+    settings: dict[str, JsonValue]
+    """Complete config, and what it was applied to: rows, dimensions, classes, seed."""
+    warnings: tuple[str, ...] = ()
+    """Reasons to doubt it, and what was done to the input."""
+
+    @property
+    def bits(self) -> float:
+        """The value in bits."""
+        return self.value / math.log(2)
