@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
@@ -73,6 +74,33 @@ def ece(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -
     return (functional.one_hot(bins, CALIBRATION_BINS).to(logits.dtype).T @ excess).abs().sum() / len(labels)
 
 
+def auc(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
+    """Area under the ROC curve, P(score of a row of the class > score of another row), ties counting one half.
+
+    The score is the softmax probability. Two classes: of the second. More: mean over the classes, each against the
+    rest; a class without rows, or without others, is left out. 0.5 (a guess) if nothing is left.
+    """
+    first = 1 if logits.shape[1] == 2 else 0
+    scores, order = logits.softmax(dim=1).T[first:].contiguous().sort(dim=1)
+    own = labels[order] == torch.arange(first, logits.shape[1], device=labels.device)[:, None]
+    inside = own.sum(dim=1)
+    outside = len(labels) - inside
+    below = (shared_ranks(scores) * own).sum(dim=1) - inside * (inside + 1)
+    areas = below.to(logits.dtype) / (2 * inside * outside).clamp(min=1)
+    known = (inside * outside > 0).to(logits.dtype)
+    return torch.where(known.sum() > 0, (areas * known).sum() / known.sum().clamp(min=1), 0.5)
+
+
+def shared_ranks(ordered: Float[Tensor, "lists rows"]) -> Int[Tensor, "lists rows"]:
+    """Twice the rank (from 1) of each number of ascending lists; equal numbers share the mean of theirs."""
+    place = torch.arange(ordered.shape[1], device=ordered.device).expand_as(ordered)
+    end = torch.ones_like(ordered[:, :1], dtype=torch.bool)
+    new = ordered[:, 1:] != ordered[:, :-1]
+    starts = torch.where(torch.cat([end, new], dim=1), place, 0).cummax(dim=1).values
+    ends = torch.where(torch.cat([new, end], dim=1), place, place.shape[1]).flip(1).cummin(dim=1).values.flip(1)
+    return starts + ends + 2
+
+
 def f1_micro(logits: Float[Tensor, "batch classes"], labels: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
     """F1 = 2 TP / (2 TP + FP + FN) over all rows and classes together; a class is predicted where sigmoid >= 0.5."""
     hits, support, predicted = multilabel_counts(logits, labels)
@@ -105,6 +133,7 @@ METRICS: dict[str, Metric] = {
     "top5_accuracy": Metric("maximize", top5_accuracy),
     "macro_f1": Metric("maximize", macro_f1),
     "weighted_f1": Metric("maximize", weighted_f1),
+    "auc": Metric("maximize", auc),
     "loss": Metric("minimize", cross_entropy),
     "ece": Metric("minimize", ece),
 }

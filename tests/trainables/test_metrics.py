@@ -6,7 +6,7 @@ import torch
 from sklearn import metrics as reference
 
 from trainables.detection.boxes import channels
-from trainables.metrics import METRICS
+from trainables.metrics import METRICS, auc
 from trainables.tasks import TASKS, epoch_keys, evaluate, metric_direction, metric_keys
 
 CLASSES = TASKS["classification"]
@@ -32,6 +32,7 @@ def test_against_scikit_learn() -> None:
         "macro_f1": reference.f1_score(labels, guess, average="macro"),
         "weighted_f1": reference.f1_score(labels, guess, average="weighted"),
         "loss": reference.log_loss(labels, probabilities, labels=names),
+        "auc": np.mean([reference.roc_auc_score(labels == c, probabilities[:, c]) for c in range(5)]),
     }
     measured = evaluate(CLASSES, logits, labels)
     assert measured.keys() == METRICS.keys()
@@ -59,7 +60,7 @@ def test_known_values() -> None:
     assert even["loss"] == pytest.approx(np.log(2))
     assert even["ece"] == pytest.approx(0.25)
     assert even["macro_f1"] == pytest.approx((6 / 7 + 0) / 2)
-    assert even["top5_accuracy"] == 1.0
+    assert even["top5_accuracy"] == 1.0 and even["auc"] == 0.5
     certain = evaluate(CLASSES, 1000 * torch.eye(3), torch.arange(3))
     assert (
         evaluate(CLASSES, torch.eye(200)[[0] * 147 + [1] * 53], torch.zeros(200, dtype=torch.int64))["accuracy"]
@@ -92,6 +93,28 @@ def test_directions() -> None:
         == metric_direction("train/loss_fd")
         == "minimize"
     )
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6])
+def test_auc_against_scikit_learn_with_ties(classes: int) -> None:
+    """Rounded logits have many equal scores; macro one-vs-rest for several classes, the second class for two."""
+    generator = torch.Generator().manual_seed(classes)
+    labels = torch.randint(classes, (300,), generator=generator)
+    logits = torch.randn(300, classes, generator=generator, dtype=torch.float64)
+    logits[torch.arange(300), labels] += 1
+    logits = logits.round()
+    scores = logits.softmax(dim=1).numpy()
+    expected = reference.roc_auc_score(labels, scores[:, 1] if classes == 2 else scores, multi_class="ovr")
+    assert len(np.unique(scores[:, 1])) < 250 and 0.6 < expected < 0.95
+    assert auc(logits, labels).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_auc_by_hand_and_where_it_says_nothing() -> None:
+    """Positives score 3 and 1, negatives 2 and 1: of four pairs two are right, one is a tie, one is wrong."""
+    logits = torch.tensor([[0.0, 3.0], [0.0, 1.0], [0.0, 2.0], [0.0, 1.0]])
+    assert auc(logits, torch.tensor([1, 1, 0, 0])).item() == pytest.approx(2.5 / 4)
+    assert auc(logits, torch.tensor([1, 1, 1, 1])).item() == 0.5
+    assert auc(logits, torch.tensor([0, 0, 1, 1])).item() == pytest.approx(1.5 / 4)
 
 
 @pytest.mark.parametrize(
