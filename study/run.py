@@ -100,6 +100,25 @@ def ui(
 
 
 @app.command()
+def cch_theory(
+    n: Annotated[int, typer.Option("--n", help="Training pairs.")] = 10_000,
+    p: Annotated[int, typer.Option("--p", help="Inputs of the student.")] = 100,
+    sigma: Annotated[float, typer.Option(help="Noise of the target.")] = 0.8,
+    repeats: Annotated[int, typer.Option(help="Training sets at each point.")] = 1000,
+    teacher: Annotated[str, typer.Option(help="beta: the true weights; fitted: the best linear ones.")] = "beta",
+    folder: Annotated[Path, typer.Option(help="Where figure and table go.")] = Path("cch_theory"),
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the grid as JSON.", show_default=False)
+    ] = None,
+) -> None:
+    """The synthetic study of CCH: simulated risk beside the closed form, and where the criterion is right."""
+    with refusals():
+        from study.cch_theory import print_theory
+
+        print_theory(n, p, sigma, repeats, teacher, folder, json_file)
+
+
+@app.command()
 def presets() -> None:
     """The shipped studies: file, subject, and the data that each needs."""
     from study.presets import list_presets

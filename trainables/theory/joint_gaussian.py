@@ -173,8 +173,9 @@ def simulate(
     risks: list[Tensor] = []
     chunk = max(1, CHUNK_NUMBERS // (p + 3) ** 2)
     for start in range(0, repeats, chunk):
-        root = mixing @ wishart_factor(n, p + 3, min(chunk, repeats - start), generator)
-        fitted = torch.linalg.solve_triangular(root[:, :p, :p].mT, root[:, p:, :p].mT, upper=True)
+        factor = wishart_factor(n, p + 3, min(chunk, repeats - start), generator)
+        inputs, outputs = factor[:, :p, :p], (mixing[p:] @ factor)[:, :, :p]
+        fitted = torch.linalg.solve_triangular(inputs.mT, outputs.mT, upper=True)
         on_target, on_teacher = fitted.unbind(dim=2)
         student = (on_target[:, None] + weight[:, None] * on_teacher[:, None]) / (1 + weight[:, None])
         risks.append((student - best).square().sum(dim=2))
@@ -186,8 +187,8 @@ def wishart_factor(
 ) -> Float64[Tensor, "repeats dim dim"]:
     """Lower triangular A with A A' ~ Wishart(n, I): normal below the diagonal, A_ii^2 ~ chi^2 with n - i (i from 0)."""
     factor = np.zeros((repeats, dim, dim))
-    below = np.tril_indices(dim, -1)
-    factor[:, below[0], below[1]] = generator.standard_normal((repeats, len(below[0])))
+    for row in range(dim):
+        factor[:, row, :row] = generator.standard_normal((repeats, row))
     diagonal = np.arange(dim)
     factor[:, diagonal, diagonal] = np.sqrt(generator.chisquare(n - diagonal, (repeats, dim)))
     return torch.from_numpy(factor)
