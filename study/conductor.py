@@ -1,6 +1,7 @@
 """The conductor: between the study's search and Ray Tune's two extension points, searcher and scheduler."""
 
 import threading
+from collections import deque
 from typing import Any
 
 import ray
@@ -30,6 +31,9 @@ class Conductor:
         self._emit = emit
         self._lengths = store.lengths()
         self._jobs: dict[str, Job] = {}
+        """By Tune's id, the trials of which Tune knows."""
+        self._ahead: deque[Job] = deque()
+        """Trials in the mailbox of which Tune does not know yet: a slot begins one at once, and tells Tune later."""
         self._pruned: set[str] = set()
         self._started: set[str] = set()
 
@@ -41,15 +45,22 @@ class Conductor:
         """The next trial, put into the mailbox, as a Tune config; None: wait; FINISHED."""
         if self.interrupted.is_set():
             return Searcher.FINISHED
-        job = self.search.next()
+        job = self._ahead.popleft() if self._ahead else self.search.next()
         for reused, result in self.search.take_reused():
             seed, trial_id = reused.trial.seed, reused.trial.trial_id
             self._emit(events.TrialReused(trial_id, reused.arm, reused.number, seed, reused.params, result))
         if job is None:
             return Searcher.FINISHED if self.search.finished() else None
         self._jobs[tune_id] = job
-        ray.get(self.mailbox.submit.remote(self._assignment(job)))
+        self._submit(job)
+        while len(self._ahead) < self.study.resources.concurrency and (following := self.search.next_ahead()):
+            self._submit(following)
+            self._ahead.append(following)
         return {"trial_id": job.trial.trial_id}
+
+    def _submit(self, job: Job) -> None:
+        """Put a trial into the mailbox, which knows one that is on its way already."""
+        ray.get(self.mailbox.submit.remote(self._assignment(job)))
 
     def hear(self, tune_id: str, news: News) -> None:
         """Take in a trial's news, and tell its slot if it is to stop; the slot then hands in what was decided."""

@@ -32,6 +32,10 @@ STATES: dict[State, TrialState] = {
 }
 
 
+INDEPENDENT = ("grid", "random", "qmc")
+"""Samplers whose proposals do not depend on what earlier configurations came to."""
+
+
 class Observation(NamedTuple):
     """What a sampler may know of one earlier configuration."""
 

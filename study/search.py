@@ -13,6 +13,7 @@ import optuna
 
 from study.arm_search import ArmSearch, Configuration
 from study.config import Params, StudyConfig
+from study.samplers import INDEPENDENT
 from study.store import StudyStore
 from trainables.config import TrialConfig
 from trainables.types import EpochReport, TrialResult
@@ -73,6 +74,20 @@ class Search:
             configuration = arm.propose()
             if configuration:
                 self._enter(arm, configuration)
+
+    def next_ahead(self) -> Job | None:
+        """As `next`, but only a trial that will come next whatever the running ones come to.
+
+        So it may wait where the work is done, and no worker waits for the search. Proposals of TPE and the like depend
+        on what finished before them, and a first seed may yet open or close its configuration; a later seed does not.
+        """
+        if self.study.search.sampler in INDEPENDENT and self.study.search.pruner == "none":
+            return self.next()
+        first = {configuration.first for arm in self.arms for configuration in arm.open}
+        job = next(self._startable(), None) if not self._running & first else None
+        if job:
+            self._running.add(job.trial.trial_id)
+        return job
 
     def finished(self) -> bool:
         """Whether nothing runs and nothing is left to start."""

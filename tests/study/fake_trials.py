@@ -1,6 +1,7 @@
 """Trials without training: a known value after every epoch, and a driver that can be killed at every point."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,6 +83,20 @@ def run(study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False) ->
         train(search, store, job, fails)
     assert search.finished()
     return jobs
+
+
+def run_ahead(study: StudyConfig, fails: Callable[[Job], bool], depth: int) -> tuple[list[Job], int]:
+    """As `run`, with up to `depth` trials taken before the one in training has ended; the jobs, and how many were."""
+    store, taken, ahead = store_of(study), 0, deque[Job]()
+    search, jobs = Search(study, store), []
+    while job := ahead.popleft() if ahead else search.next():
+        jobs.append(job)
+        while len(ahead) < depth and (following := search.next_ahead()):
+            ahead.append(following)
+            taken += 1
+        train(search, store, job, fails)
+    assert search.finished()
+    return jobs, taken
 
 
 def run_killed(study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False, every: int = 1) -> list[Job]:

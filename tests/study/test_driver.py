@@ -112,10 +112,33 @@ def test_events_tell_the_story(alone: tuple[StudyConfig, StudyStore, list]) -> N
     assert sorted(ids) == sorted(results(store))
 
 
+def test_the_next_trial_of_a_grid_waits_in_the_mailbox_for_its_slot(ray_cluster: None, tmp_path: Path) -> None:
+    """A slot that waits for Tune between two trials waits for longer than a short trial takes."""
+    import ray
+
+    from study.conductor import Conductor
+    from study.mailbox import start_mailbox
+    from trainables.results import TrialResult
+
+    study = study_of(tmp_path / "ahead", "workers: 0")
+    store = StudyStore(study.directory)
+    mailbox = start_mailbox("ahead")
+    conductor = Conductor(study, store, Search(study, store), lambda event: None, mailbox)
+    told = conductor.suggest("tune's first")
+    first = ray.get(mailbox.take.remote(0))
+    ray.get(mailbox.done.remote(0, first.trial_id, [], TrialResult("complete", {"val/accuracy": 0.5}, 3, 3)))
+    second = ray.get(mailbox.take.remote(0))
+    assert isinstance(told, dict) and first.trial_id == told["trial_id"] != second.trial_id
+    assert conductor.suggest("tune's second") == {"trial_id": second.trial_id}, "Tune joins what has begun"
+    ray.kill(mailbox)
+
+
 def test_stages_were_computed_once(alone: tuple[StudyConfig, StudyStore, list]) -> None:
     _, store, _ = alone
     computed = [label for record in store.records() if record.result for label in record.result.stages_computed]
-    assert len(computed) == len(set(computed)) == 1 + 2 * (2 + 2) + 4, "data; teacher, student; H x seeds"
+    assert len(computed) == len(set(computed)) == 2 + 2 * (2 + 2) + 4, (
+        "data, of both and of one; teacher, student; H x seeds"
+    )
 
 
 def test_two_workers_give_what_one_gives(alone: tuple[StudyConfig, StudyStore, list], tmp_path: Path) -> None:

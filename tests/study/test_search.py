@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from example_store import example_study, fill, trial_config
-from fake_trials import accuracy, finite_arm, run, run_killed, snapshot, store_of, train, two_arms
+from fake_trials import accuracy, finite_arm, run, run_ahead, run_killed, snapshot, store_of, train, two_arms
 
 from search_spaces.domains import Choice, FloatRange, IntRange
 from study.config import Arm, Objective, SearchConfig, StudyConfig
@@ -49,6 +49,41 @@ def test_kills_between_which_the_search_lives_on(tmp_path: Path, every: int) -> 
     run(calm)
     run_killed(killed, every=every)
     assert snapshot(killed) == snapshot(calm)
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_a_trial_taken_ahead_is_the_one_that_would_have_come_next(tmp_path: Path, depth: int) -> None:
+    settings = {"sampler": "tpe", "pruner": "median", "seeds": (0, 1, 2), "sampler_seed": SAMPLER_SEED}
+    calm, hasty = two_arms(tmp_path / "calm", **settings), two_arms(tmp_path / "hasty", **settings)
+    jobs = run(calm, is_unlucky)
+    ahead, taken = run_ahead(hasty, is_unlucky, depth)
+    assert [job.trial.trial_id for job in ahead] == [job.trial.trial_id for job in jobs]
+    assert snapshot(hasty) == snapshot(calm)
+    whole = [group for group, n in Counter((job.arm, job.number) for job in jobs).items() if n == 3]
+    assert taken == len(whole) > 2, "the third seed of each configuration, while the second is trained"
+
+
+def test_nothing_is_taken_ahead_of_a_first_seed_that_still_runs(tmp_path: Path) -> None:
+    study = two_arms(tmp_path, sampler="tpe", pruner="none", seeds=(0, 1, 2))
+    store = store_of(study)
+    search = Search(study, store)
+    one, other = search.next(), search.next()
+    assert one and other and one.arm == "none" and other.arm == "kd"
+    train(search, store, other)
+    assert search.next_ahead() is None, "the followers of `none` come first, if it lets them"
+    train(search, store, one)
+    jobs = [search.next_ahead() for _ in range(5)]
+    assert [(job.arm, job.seed) for job in jobs if job] == [("none", 1), ("none", 2), ("kd", 1), ("kd", 2)]
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc"])
+def test_proposals_that_know_nothing_of_results_are_taken_ahead_and_stay_the_same(tmp_path: Path, sampler: str) -> None:
+    settings = {"sampler": sampler, "pruner": "none"}
+    calm, hasty = two_arms(tmp_path / "calm", **settings), two_arms(tmp_path / "hasty", **settings)
+    run(calm, is_unlucky)
+    jobs, taken = run_ahead(hasty, is_unlucky, 1)
+    assert snapshot(hasty) == snapshot(calm)
+    assert taken > len(jobs) / 2
 
 
 def test_the_first_seed_goes_first_and_open_configurations_before_new_ones(tmp_path: Path) -> None:
