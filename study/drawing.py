@@ -30,6 +30,8 @@ STYLE: dict[Any, Any] = {
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F")
 MARKERS = ("s", "o", "^", "D", "v", "P", "X")
 MOST_TICKS = 12
+MOST_INSIDE = 6
+"""Entries that a legend inside a panel may have."""
 FAR = 2.0
 """Points further from the interesting ones than this many times their range are counted in the margin, not drawn."""
 
@@ -53,7 +55,9 @@ class Point(NamedTuple):
 def arm_styles(arms: Sequence[str], baseline: str) -> dict[str, ArmStyle]:
     """A style for each arm, in the study's order; the baseline is black."""
     others = [arm for arm in arms if arm != baseline]
-    styles = {arm: ArmStyle(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, arm in enumerate(others)}
+    # Every turn through the colours begins one marker further, so that no two arms share both.
+    turns = [(i % len(COLOURS), (i + i // len(COLOURS)) % len(MARKERS)) for i in range(len(others))]
+    styles = {arm: ArmStyle(COLOURS[c], MARKERS[m]) for arm, (c, m) in zip(others, turns, strict=True)}
     return {arm: ArmStyle("#222222", "*") if arm == baseline else styles[arm] for arm in arms}
 
 
@@ -79,14 +83,22 @@ def canvas(panels: int, height: float, columns: int = 1, sharey: bool = False) -
     return figure, axes[:panels]
 
 
-def share_legend(figure: Figure, *axes: Axes) -> None:
+def legend_inside(ax: Axes, figure: Figure, title: str | None) -> None:
+    """A legend among the lines while that leaves room for them, else above the panel."""
+    if len(ax.get_legend_handles_labels()[1]) <= MOST_INSIDE:
+        ax.legend(title=title)
+    else:
+        share_legend(figure, ax, title=title)
+
+
+def share_legend(figure: Figure, *axes: Axes, title: str | None = None) -> None:
     """One legend above all panels, in at most four columns and no more than the figure's width has room for."""
     entries = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     for ncols in range(min(4, len(entries)), 0, -1):
-        legend = figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=ncols)
+        legend = figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=ncols, title=title)
         if legend.get_window_extent().width <= figure.bbox.width or ncols == 1:
             break
         legend.remove()

@@ -15,11 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from study.drawing import STYLE, ArmStyle, Point, best_part, canvas, ends, focus, log_axis, share_legend
+from study.drawing import STYLE, ArmStyle, Point, best_part, canvas, ends, focus, legend_inside, log_axis, share_legend
 from trainables.diagnostics.spectra import effective_rank
 from trainables.metrics import Direction
 
 SWEEP_COLUMNS, HISTORY_COLUMNS = 3, 4
+MOST_CURVES = 4
+"""Arms with an H whose curves one panel can hold."""
 MOST_FLAT_LABELS = 5
 """Arms beside each other whose names still fit without being turned."""
 
@@ -53,33 +55,45 @@ class Outcome(NamedTuple):
 
 @mpl.rc_context(STYLE)
 def bottleneck_curve(
-    panels: dict[str, dict[str, Curve]], bands: dict[str, dict[str, Point]], styles: dict[str, ArmStyle]
+    panels: dict[str, dict[str, Curve]],
+    bands: dict[str, dict[str, Point]],
+    styles: dict[str, ArmStyle],
+    counterparts: dict[str, tuple[str, ...]],
 ) -> Figure | None:
     """A metric against the bottleneck dimension H (CIBA paper, Fig. 5c), one panel for each metric.
 
-    `panels` holds, by y label, each arm's curve over H; `bands` the best group of the arms that have no H.
+    `panels` holds, by y label, each arm's curve over H; `bands` the best group of the arms that have no H. More than
+    MOST_CURVES arms get a panel each, of the last metric, with those bands that are their `counterparts`.
     """
     panels = {label: curves for label, curves in panels.items() if any(curve.best for curve in curves.values())}
     if not panels:
         return None
-    figure, axes = canvas(len(panels), 2.9, columns=2, sharey=True)
-    core = [y for label in panels for point in shown_points(panels[label], bands[label]) for y in ends(point)]
-    every = {label: [y for curve in curves.values() for _, y in curve.groups] for label, curves in panels.items()}
-    for ax, (label, curves) in zip(axes, panels.items(), strict=True):
-        for shift, (arm, band) in enumerate(bands[label].items()):
-            draw_band(ax, band, styles[arm], f"{arm} (no H)", 1.02 + 0.02 * shift)
-        for shift, (arm, curve) in enumerate(curves.items()):
-            draw_curve(ax, curve, styles[arm], f"{arm}, best at each H", 1 + 0.04 * shift)
-        focus(ax, core, [y for values in every.values() for y in values], every[label])
-        log_axis(ax, 2, sorted({point.x for curve in curves.values() for point in curve.best}))
+    label, curves = list(panels.items())[-1]
+    if len(curves) > MOST_CURVES:
+        shown = [(label, [arm], counterparts.get(arm, ())) for arm, curve in curves.items() if curve.best]
+    else:
+        shown = [(label, list(curves), tuple(bands[label])) for label, curves in panels.items()]
+    figure, axes = canvas(len(shown), 2.9 if len(shown) <= len(panels) else 2.2, columns=2, sharey=True)
+    core = [
+        y
+        for label, arms, beside in shown
+        for point in [
+            *(point for arm in arms for point in panels[label][arm].best),
+            *(bands[label][arm] for arm in beside),
+        ]
+        for y in ends(point)
+    ]
+    every = [[y for arm in arms for _, y in panels[label][arm].groups] for label, arms, _ in shown]
+    for ax, own, (label, arms, beside) in zip(axes, every, shown, strict=True):
+        for shift, arm in enumerate(beside):
+            draw_band(ax, bands[label][arm], styles[arm], f"{arm} (no H)", 1.02 + 0.02 * shift)
+        for shift, arm in enumerate(arms):
+            draw_curve(ax, panels[label][arm], styles[arm], f"{arm}, best at each H", 1 + 0.04 * shift)
+        focus(ax, core, [y for values in every for y in values], own)
+        log_axis(ax, 2, sorted({point.x for arm in arms for point in panels[label][arm].best}))
         ax.set(xlabel="bottleneck dimension H", ylabel=label)
-    share_legend(figure, axes[0])
+    share_legend(figure, *axes)
     return figure
-
-
-def shown_points(curves: dict[str, Curve], bands: dict[str, Point]) -> list[Point]:
-    """The points by which an H panel is scaled."""
-    return [point for curve in curves.values() for point in curve.best] + list(bands.values())
 
 
 def draw_band(ax: Axes, band: Point, style: ArmStyle, label: str, margin: float) -> None:
@@ -149,7 +163,7 @@ def spectra(values: dict[str, list[Float[np.ndarray, " dim"]]], styles: dict[str
         ax.fill_between(index, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
     seeds = max(len(arrays) for arrays in values.values())
     ax.set(xlabel="index of singular value", ylabel="log singular value of feature covariance")
-    ax.legend(title=f"mean ± 1 std over {seeds} seeds" if seeds > 1 else None)
+    legend_inside(ax, figure, f"mean ± 1 std over {seeds} seeds" if seeds > 1 else None)
     return figure
 
 
@@ -177,8 +191,8 @@ def optimisation_history(
         for outcome in outcomes:
             if outcome.status == "failed" and outcome.value is None:
                 ax.plot(outcome.number, 0.03, "x", color="#B00020", transform=ax.get_xaxis_transform(), clip_on=False)
-        ax.set(title=arm, xlabel="proposal")
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set(title=arm, xlabel="proposal", xlim=(-0.5, max(outcome.number for outcome in outcomes) + 0.5))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for ax in axes[::HISTORY_COLUMNS]:
         ax.set_ylabel(ylabel)
     share_legend(figure, *axes)
@@ -231,8 +245,10 @@ def seed_spread(values: dict[str, dict[int, float]], ylabel: str, styles: dict[s
             markersize=9,
             capsize=3,
         )
-    crowded = {"rotation": 30, "ha": "right"} if len(arms) > MOST_FLAT_LABELS else {}
-    ax.set_xticks(range(len(arms)), [f"{arm}\nn = {len(values[arm])}" for arm in arms], **crowded)
+    crowded = len(arms) > MOST_FLAT_LABELS
+    names = [f"{arm} (n = {len(values[arm])})" if crowded else f"{arm}\nn = {len(values[arm])}" for arm in arms]
+    look = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"} if crowded else {}
+    ax.set_xticks(range(len(arms)), names, **look)
     ax.set(xlim=(-0.5, len(arms) - 0.5), ylabel=ylabel)
     ax.grid(visible=False, axis="x")
     return figure
@@ -266,7 +282,7 @@ def learning_curves(
     ax.set(xlabel="epoch", ylabel=ylabel, ylim=(min(late) - span, max(late) + 0.1 * span))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     seeds = max(map(len, curves.values()))
-    ax.legend(title=f"mean ± 1 std over {seeds} seeds" if seeds > 1 else None)
+    legend_inside(ax, figure, f"mean ± 1 std over {seeds} seeds" if seeds > 1 else None)
     return figure
 
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from search_spaces.domains import Choice, Domain, FloatRange, IntRange, Value
 from study import figures
+from study.collapse import bottleneck_pairs
 from study.config import StudyConfig
 from study.drawing import ArmStyle, Point, arm_styles, render
 from study.figures import Curve, Outcome, Sweep
@@ -78,7 +79,13 @@ def h_curve(material: Material) -> Figure | None:
         bands[label] = {
             row.arm: point(0, row.best, metric) for row in results.arms if row not in swept and has(row.best, metric)
         }
-    return figures.bottleneck_curve(panels, bands, material.styles)
+    plain = {pair.ciba: (pair.plain,) for pair in bottleneck_pairs(material.study, results)}
+    counterparts = {
+        arm: tuple(name for name in (results.baseline, *plain.get(arm, ())) if name in bands[label])
+        for label, curves in panels.items()
+        for arm in curves
+    }
+    return figures.bottleneck_curve(panels, bands, material.styles, counterparts)
 
 
 def bottleneck_points(groups: tuple[Group, ...], metric: str, results: StudyResults) -> Curve:
@@ -207,7 +214,9 @@ FIGURES: Figures = {
         "Performance against the bottleneck dimension",
         "At each H the configuration that is best on validation, mean ± 1 std over seeds; faint points are all "
         "complete configurations. Dashed lines: best configuration of each arm without a bottleneck, with ± 1 std as a "
-        "bar in the right margin. The points were chosen by the validation panel, which therefore flatters.",
+        "bar in the right margin. The points were chosen on validation, whose panel therefore flatters. More than four "
+        "arms get a panel each, on the test split, with the baseline and the arm that has the same loss without a "
+        "bottleneck.",
         h_curve,
     ),
     "spectra": (

@@ -56,13 +56,39 @@ def test_equal_figures_are_equal_files(form: str) -> None:
 
 
 def test_nothing_to_show_is_no_figure() -> None:
-    assert figures.bottleneck_curve({"y": {"ciba": Curve([], [])}}, {"y": {}}, STYLES) is None
+    assert figures.bottleneck_curve({"y": {"ciba": Curve([], [])}}, {"y": {}}, STYLES, {}) is None
     assert figures.sweep_panels([], "y", "maximize", STYLES) is None
     assert figures.spectra({"kd": []}, STYLES) is None
     assert figures.optimisation_history({"kd": []}, "y", "maximize", STYLES) is None
     assert figures.seed_spread({"kd": {}}, "y", STYLES) is None
     assert figures.learning_curves({"kd": []}, "y", STYLES) is None
     assert figures.importance_bars({"kd": {"only": 1.0}}, STYLES) is None
+
+
+def test_many_arms_have_a_look_of_their_own_and_room_for_their_names() -> None:
+    names = [f"a_rather_long_name_{number}" for number in range(17)]
+    styles = arm_styles(names, names[0])
+    assert len(set(styles.values())) == 17
+    curves = {name: [{1: 0.0, 2: float(number)}] for number, name in enumerate(names)}
+    figure = figures.learning_curves(curves, "y", styles)
+    assert not figure.axes[0].get_legend() and len(figure.legends[0].get_texts()) == 17
+
+
+def test_more_than_four_curves_over_h_get_a_panel_each() -> None:
+    names = ["none", "plain", *"abcde"]
+    curve = Curve([Point(2, 1.0, 0.1), Point(4, 2.0, 0.1)], [(2, 1.0), (4, 2.0)])
+    panels = {label: {name: curve for name in names[2:]} for label in ("validation", "test")}
+    bands = {label: {"none": Point(0, 0.5, None), "plain": Point(0, 1.5, None)} for label in panels}
+    styles = arm_styles(names, "none")
+    figure = figures.bottleneck_curve(panels, bands, styles, {"a": ("none", "plain"), "b": ("none",)})
+    assert [ax.get_ylabel() for ax in figure.axes] == ["test"] * 5
+    labels = [ax.get_legend_handles_labels()[1] for ax in figure.axes[:2]]
+    assert labels == [
+        ["none (no H)", "plain (no H)", "a, best at each H"],
+        ["none (no H)", "b, best at each H"],
+    ]
+    few = {label: {name: curves[name] for name in "ab"} for label, curves in panels.items()}
+    assert [ax.get_ylabel() for ax in figures.bottleneck_curve(few, bands, styles, {}).axes] == ["validation", "test"]
 
 
 def test_spectra_average_logarithms_over_seeds_and_stop_at_zero() -> None:
