@@ -92,15 +92,20 @@ def legend_inside(ax: Axes, figure: Figure, title: str | None) -> None:
 
 
 def share_legend(figure: Figure, *axes: Axes, title: str | None = None) -> None:
-    """One legend above all panels, in at most four columns and no more than the figure's width has room for."""
+    """One legend above all panels, in at most four columns and no more than the figure's width has room for.
+
+    The figure grows by the legend's height, so that the panels keep theirs.
+    """
     entries = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             entries.setdefault(label, handle)
     for ncols in range(min(4, len(entries)), 0, -1):
         legend = figure.legend(entries.values(), entries.keys(), loc="outside upper center", ncols=ncols, title=title)
-        if legend.get_window_extent().width <= figure.bbox.width or ncols == 1:
-            break
+        extent = legend.get_window_extent()
+        if extent.width <= figure.bbox.width or ncols == 1:
+            figure.set_figheight(figure.get_figheight() + extent.height / figure.dpi)
+            return
         legend.remove()
 
 

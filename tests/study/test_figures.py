@@ -256,3 +256,4 @@ def test_a_shared_legend_fits_the_figure(names: tuple[str, ...]) -> None:
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == list(names)
     assert legend.get_window_extent().width <= figure.bbox.width
+    assert figure.get_figheight() == pytest.approx(2.3 + legend.get_window_extent().height / figure.dpi, rel=0.01)
