@@ -7,8 +7,10 @@ import torch
 from scipy.special import digamma
 from torch import Tensor
 
-from trainables.mi import ESTIMATORS, IntervalConfig, estimate
+from trainables.mi import ESTIMATORS, IntervalConfig, bitsets, estimate
+from trainables.mi import neighbours as neighbours_module
 from trainables.mi.base import MIConfig
+from trainables.mi.neighbours import Nearest, counts_in_blocks, k_nearest_in_blocks, k_nearest_in_tree
 
 NO_INTERVAL = IntervalConfig(subsamples=0)
 
@@ -89,3 +91,43 @@ def test_ksg_of_correlated_normals_is_the_closed_form():
     y = 0.8 * x + 0.6 * normal(5000, 1, seed=1)
     config = ESTIMATORS["ksg"].config(interval=NO_INTERVAL)
     assert estimate(x, y, config).value == pytest.approx(-math.log(1 - 0.64) / 2, abs=0.05)
+
+
+TIED = torch.randint(0, 4, (1700, 6), generator=torch.Generator().manual_seed(0)).double() / 10
+"""Few values in each column: many ties and copies, and boundaries that rounding would put on the wrong side."""
+UNTIED = {"normal": normal(1700, 7), "line": normal(1700, 1), "heavy tails": normal(1700, 6, seed=2) ** 5 + 100}
+POINTS = UNTIED | {"ties": TIED, "one chunk": normal(130, 6), "chunk's end": normal(bitsets.CHUNK + 1, 2)}
+
+
+@pytest.mark.parametrize("points", POINTS.values(), ids=list(POINTS))
+@pytest.mark.parametrize("k", [1, 4])
+def test_trees_and_bits_find_what_all_distances_say(points: Tensor, k: int):
+    expected = k_nearest_in_blocks(points, k)
+    by_bits = Nearest(*map(torch.from_numpy, bitsets.nearest(points.numpy(), k)))
+    for found in (by_bits, k_nearest_in_tree(points, k)):
+        assert found.distances.equal(expected.distances)
+        chosen = points[found.indices]
+        assert (chosen - points[:, None]).abs().amax(dim=2).equal(expected.distances)
+        assert found.indices.ne(torch.arange(len(points))[:, None]).all()
+        assert found.indices.sort(dim=1).values.diff(dim=1).ne(0).all()
+
+
+@pytest.mark.parametrize("points", POINTS.values(), ids=list(POINTS))
+def test_bits_count_what_all_distances_say(points: Tensor):
+    radius = k_nearest_in_blocks(points, 3).distances[:, -1]
+    radius[::7] = 0
+    radius[1::7] = torch.inf
+    expected = counts_in_blocks(points, radius)
+    assert bitsets.counts_within(points.numpy(), radius.numpy()).tolist() == expected.tolist()
+    assert expected[::7].eq(0).all() and expected[1::7].eq(len(points)).all()
+
+
+def test_large_and_small_data_go_different_ways_to_the_same_estimate(monkeypatch):
+    x = normal(1600, 4)
+    y = x.abs() + normal(1600, 4, seed=1)
+    both = {}
+    for rows in (0, 10**6):
+        monkeypatch.setattr(neighbours_module, "FEW_ROWS", rows)
+        both[rows] = [estimate(x, y, exact(name)).value for name in ("ksg1", "ksg2")]
+        both[rows].append(estimate(x, (y[:, 0] > 1).long(), exact("ross"), discrete_y=True).value)
+    assert both[0] == both[10**6]

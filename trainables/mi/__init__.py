@@ -7,22 +7,34 @@ from jaxtyping import Float, Shaped
 from pydantic import Field, JsonValue
 from torch import Tensor
 
+from trainables.mi import critics, networks
 from trainables.mi import gaussian as gaussian_form
 from trainables.mi import ksg as neighbour
-from trainables.mi.base import EstimatorEntry, IntervalConfig, MIConfig, MIEstimate, Pairs
+from trainables.mi import latentmi as latent
+from trainables.mi.base import EstimatorEntry, IntervalConfig, MIConfig, MIEstimate, Pairs, Target
+from trainables.mi.critics import InfoNCEConfig, MINEConfig, SMILEConfig
 from trainables.mi.gaussian import GaussianConfig
 from trainables.mi.interval import interval_around, standard_error
 from trainables.mi.ksg import KSG1Config, KSG2Config, KSGConfig, RossConfig
+from trainables.mi.latentmi import LatentMIConfig
 from trainables.mi.prepare import prepare
 
 __all__ = ["ESTIMATORS", "AnyMI", "IntervalConfig", "MIConfig", "MIEstimate", "estimate"]
 
+CONTINUOUS: tuple[Target, ...] = ("continuous",)
+DISCRETE: tuple[Target, ...] = ("discrete",)
+EITHER = CONTINUOUS + DISCRETE
+
 ESTIMATORS: dict[str, EstimatorEntry] = {
-    "ksg": EstimatorEntry(KSGConfig, neighbour.ksg, ("continuous", "discrete"), neighbour.minimum_rows),
-    "ksg1": EstimatorEntry(KSG1Config, neighbour.ksg1, ("continuous",), neighbour.minimum_rows),
-    "ksg2": EstimatorEntry(KSG2Config, neighbour.ksg2, ("continuous",), neighbour.minimum_rows),
-    "ross": EstimatorEntry(RossConfig, neighbour.ross, ("discrete",), neighbour.minimum_rows),
-    "gaussian": EstimatorEntry(GaussianConfig, gaussian_form.gaussian, ("continuous",), gaussian_form.minimum_rows),
+    "ksg": EstimatorEntry(KSGConfig, neighbour.ksg, EITHER, neighbour.minimum_rows),
+    "ksg1": EstimatorEntry(KSG1Config, neighbour.ksg1, CONTINUOUS, neighbour.minimum_rows),
+    "ksg2": EstimatorEntry(KSG2Config, neighbour.ksg2, CONTINUOUS, neighbour.minimum_rows),
+    "ross": EstimatorEntry(RossConfig, neighbour.ross, DISCRETE, neighbour.minimum_rows),
+    "gaussian": EstimatorEntry(GaussianConfig, gaussian_form.gaussian, CONTINUOUS, gaussian_form.minimum_rows),
+    "mine": EstimatorEntry(MINEConfig, critics.mine, EITHER, networks.minimum_rows),
+    "smile": EstimatorEntry(SMILEConfig, critics.smile, EITHER, networks.minimum_rows),
+    "infonce": EstimatorEntry(InfoNCEConfig, critics.infonce, EITHER, networks.minimum_rows),
+    "latentmi": EstimatorEntry(LatentMIConfig, latent.latentmi, EITHER, latent.minimum_rows),
 }
 
 AnyMI = Annotated[Union[tuple(entry.config for entry in ESTIMATORS.values())], Field(discriminator="estimator")]  # noqa: UP007

@@ -96,9 +96,14 @@ def ross(pairs: Pairs, config: NeighbourConfig, seed: int) -> Value:
 
     k_i = min(k, N_y - 1); d_i is the distance to the k_i-th neighbour of the same class; m_i counts the points of any
     class strictly closer than d_i, the point itself included. Classes with one example are left out.
+
+    Raises:
+        ValueError: if every class has one example.
     """
     counts = torch.bincount(pairs.y)
     pairs = pairs.take((counts[pairs.y] > 1).nonzero().flatten())
+    if not pairs.rows:
+        raise ValueError("Ross's estimator needs a class with two examples or more, but each has one; use more data")
     x, classes = pairs
     in_class = counts[classes]
     neighbours = (in_class - 1).clamp(max=config.k)
