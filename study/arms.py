@@ -10,6 +10,7 @@ from search_spaces.domains import Choice, Domain, Value
 from search_spaces.explain import nearest, not_a_choice
 from search_spaces.space import ValueProblem, declared_domains, domain_from, names_of
 from study.form import ARM_SECTIONS, methods_with
+from study.pairs import Member
 from study.problems import Place, Problems
 from study.sections import Given, Section, entries_of, read_fields, read_tagged, twice
 from study.spectrum_rule import SpectrumRule
@@ -51,6 +52,13 @@ class Draft(NamedTuple):
     """`data`, `teacher`, `student`, `training`, `pretraining` and `method`, the study's values included; what the
     file makes nothing of is missing."""
     space: dict[str, Swept]
+    written: str = ""
+    """Name in the file, if `pairs` makes several arms of it."""
+
+    @property
+    def path(self) -> str:
+        """Where the file describes it."""
+        return join("arms", self.written or self.name)
 
     @property
     def whole(self) -> bool:
@@ -59,12 +67,13 @@ class Draft(NamedTuple):
 
 
 def read_arm(
-    name: str, node: Node, study: dict[str, Section | None], shared: Node | None, problems: Problems
+    name: str, member: Member, study: dict[str, Section | None], shared: Node | None, problems: Problems
 ) -> Draft | None:
     """One arm, or None (with the reasons among `problems`) if its method is not known."""
-    path = join("arms", name)
+    written, node = member
+    path = join("arms", written)
     entries = entries_of(node, path, problems)
-    method = read_method(name, node, path, problems)
+    method = read_method(written, node, path, problems)
     if method is None:
         return None
     sections: dict[str, Section] = {"method": method}
@@ -75,7 +84,7 @@ def read_arm(
         merged = base.changed_by(changed) if base else changed
         if merged:
             sections[part] = merged
-    draft = Draft(name, node.place, sections, {})
+    draft = Draft(name, node.place, sections, {}, written if written != name else "")
     fixed = set(own_values(draft, entries))
     if "space" in entries:
         read_space(draft, entries["space"], join(path, "space"), fixed, problems)

@@ -15,7 +15,7 @@ from study.config import Arm, StudyConfig
 from trainables.config import CHOICES
 
 ABSENT = "nothing"
-FREE = ("resources", "tracking", "report")
+FREE = ("resources", "tracking", "report", "criterion")
 
 
 class Differences(NamedTuple):
@@ -128,10 +128,11 @@ def spaces(arm: Arm) -> JsonValue:
 
 def free_parts(study: StudyConfig) -> dict[str, JsonValue]:
     """Search (but for the objectives), resources, tracking and report."""
-    return study.model_dump(
+    parts = study.model_dump(
         mode="json",
         include={"search": set(type(study.search).model_fields) - {"objectives"}} | {name: True for name in FREE},
     )
+    return {name: {} if values is None else values for name, values in parts.items()}
 
 
 def text(value: JsonValue) -> str:

@@ -10,8 +10,11 @@ from search_spaces.domains import Choice
 from search_spaces.explain import nearest
 from study.arms import Draft
 from study.config import ResourcesConfig, SearchConfig
+from study.criterion_config import CriterionConfig
 from study.problems import Place, Problems
+from trainables.criterion import has_classes
 from trainables.methods import METHODS
+from trainables.mi import ESTIMATORS
 from trainables.tasks import TASKS, Task, epoch_keys, metric_direction
 
 LARGEST_GRID = 100_000
@@ -115,12 +118,34 @@ def check_grids(drafts: list[Draft], problems: Problems) -> None:
                 problems.add(swept.node.place, swept.path, message)
         if count > LARGEST_GRID:
             message = f"its grid would have {count} configurations, more than {LARGEST_GRID}; list fewer values"
-            problems.add(draft.place, f"arms.{draft.name}.space", message)
+            problems.add(draft.place, f"{draft.path}.space", message)
 
 
 def ranges(draft: Draft) -> int:
     """How many of the arm's hyperparameters are swept over a range."""
     return sum(not isinstance(swept.domain, Choice) for swept in draft.space.values())
+
+
+def check_criterion(criterion: CriterionConfig, places: Places, drafts: list[Draft], problems: Problems) -> None:
+    """The gate may not look at the test pairs, and every estimator must be able to do both terms."""
+    path = "criterion.split"
+    if criterion.action == "gate" and criterion.split == "test":
+        message = "a gate chooses what is run, so it may not look at the test pairs, but got 'test'; write val"
+        problems.add(places(path), path, message)
+    tasks = {str(getattr(draft.sections["data"].config, "task")) for draft in drafts if "data" in draft.sections}  # noqa: B009
+    for task in sorted(tasks):
+        path = "criterion.estimator"
+        try:
+            target = "discrete" if has_classes(task) else "continuous"
+        except ValueError as error:
+            problems.add(places("criterion"), "criterion", f"{error}; leave `criterion` out")
+            continue
+        for config in (criterion.estimator, *criterion.compare):
+            if target not in ESTIMATORS[config.name].targets:
+                able = [name for name, entry in ESTIMATORS.items() if {"continuous", target} <= set(entry.targets)]
+                message = f"{config.name!r} cannot estimate I(H2;Y) of {task}; use {' or '.join(able)}"
+                problems.add(places(path), path, message)
+                path = "criterion.compare"
 
 
 def check_resources(resources: ResourcesConfig, places: Places, problems: Problems) -> None:

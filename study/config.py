@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from search_spaces.domains import Domain, Value
 from search_spaces.space import domain_from_json, domain_to_json
+from study.criterion_config import CriterionConfig
 from study.spectrum_rule import BOTTLENECK, SpectrumRule, configurations
 from trainables.config import TrainingConfig, TrialConfig
 from trainables.types import Frozen
@@ -128,6 +129,8 @@ class Arm(Frozen):
     """Swept hyperparameters by canonical name: the shared space and the arm's own, which wins."""
     spectrum: SpectrumRule | None = None
     """How H is chosen among its domain before the search, if the file leaves it to the spectrum."""
+    written: str = ""
+    """Name in the file, if `pairs` makes several arms of it."""
 
     def trial(self, params: Params, seed: int) -> TrialConfig:
         """The trial with `params` in place of the base's values.
@@ -174,6 +177,8 @@ class StudyConfig(Frozen):
     """Folder that holds this study's directory, the shared stages and (by default) the MLflow database."""
     source: str
     """The YAML text that this was made from."""
+    criterion: CriterionConfig | None = None
+    """How it is estimated beforehand whether distillation pays; None: not at all."""
 
     @property
     def directory(self) -> Path:
@@ -193,3 +198,19 @@ class StudyConfig(Frozen):
     def arm(self, name: str) -> Arm:
         """The arm called `name`."""
         return next(arm for arm in self.arms if arm.name == name)
+
+    def baseline_of(self, arm: Arm) -> str:
+        """Name of the arm that `arm` is compared with, its own if it is one to compare with.
+
+        Of the arms that `pairs` makes of the baseline, the one on the same data, those of the teacher aside where the
+        baseline has none.
+        """
+        first = self.arm(self.report.baseline)
+        if not first.written:
+            return first.name
+        data = arm.base.data.model_dump(mode="json")
+        for other in self.arms:
+            values = other.base.canonical()["data"]
+            if other.written == first.written and isinstance(values, dict) and values.items() <= data.items():
+                return other.name
+        return first.name

@@ -4,6 +4,7 @@ from pydantic import BaseModel, JsonValue
 
 from search_spaces.space import names_of
 from study.config import FileName, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
+from study.criterion_config import CriterionConfig
 from trainables.config import CHOICES, TrainingConfig
 from trainables.data.base import DataConfig
 from trainables.methods import METHODS
@@ -53,6 +54,13 @@ class StudyForm(Frozen):
     arms: dict[str, ArmForm]
     """The arms by name, all with the same budget. If none has the method `none` and `report.baseline` names no
     other arm, an arm `none` (no distillation) is added in front."""
+    pairs: dict[str, tuple[JsonValue, ...]]
+    """Fields of `data`, each with a list of values: every arm is made once for each combination, as `kd-pix-fou`. A
+    combination whose `teacher` is its `student` is left out. An arm without a teacher is made once for each student;
+    each arm is compared with the baseline that has its student."""
+    criterion: CriterionConfig
+    """Estimates beforehand whether distillation will pay, and may skip what it holds for hopeless. Default: neither;
+    `criterion: {}` reports with every default."""
     search: SearchConfig = SearchConfig()
     """How hyperparameters are proposed and judged."""
     resources: ResourcesConfig = ResourcesConfig()
@@ -77,6 +85,7 @@ FIXED_SECTIONS: dict[str, type[BaseModel]] = {
     "resources": ResourcesConfig,
     "tracking": TrackingConfig,
     "report": ReportConfig,
+    "criterion": CriterionConfig,
 }
 """Sections whose keys do not depend on a choice within them."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from search_spaces.explain import nearest, shown
 from study.arm_checks import anchor, check_arm, check_divisible
 from study.arms import Draft, check_shared_names, read_arm, read_part, target
-from study.checks import check_objectives, check_resources, check_search
+from study.checks import check_criterion, check_objectives, check_resources, check_search
 from study.config import (
     Arm,
     Objective,
@@ -21,7 +21,9 @@ from study.config import (
     StudyConfig,
     TrackingConfig,
 )
+from study.criterion_config import CriterionConfig
 from study.form import ARM_SECTIONS, OBJECTIVE_KEYS, RESERVED_STUDY_NAMES, StudyForm
+from study.pairs import Member, expand, read_pairs
 from study.problems import Place, Problems, StudyFileError
 from study.published_tables import published_fault
 from study.sections import Given, Section, build, entries_of, read_fields, read_value, unknown_key
@@ -66,10 +68,15 @@ class Loader:
         studies = self._studies()
         search = self._search()
         resources = self._built("resources", ResourcesConfig)
+        criterion: CriterionConfig | None = (
+            self._built("criterion", CriterionConfig) if "criterion" in (self.root.mapping or {}) else None
+        )
         drafts = self._arms(search)
         tracking = self._tracking(name, studies)
         report = self._report(drafts)
         self._check_together(search, resources, drafts)
+        if criterion:
+            check_criterion(criterion, self.place, drafts, self.problems)
         if self.problems.found:
             raise StudyFileError(self.path, self.problems.found)
         arms = tuple(resolved(draft) for draft in drafts)
@@ -82,6 +89,7 @@ class Loader:
             report=report,
             studies=studies,
             source=self.text,
+            criterion=criterion,
         )
 
     def place(self, path: str) -> Place:
@@ -202,12 +210,23 @@ class Loader:
         study["pretraining"] = training.changed_by(pretraining)
         shared = (self.root.mapping or {}).get("space")
         drafts: list[Draft] = []
-        for name, node in self._arm_nodes().items():
-            draft = read_arm(name, node, study, shared, self.problems)
+        members = self._members(study["data"])
+        for name, member in members.items():
+            draft = read_arm(name, member, study, shared, self.problems)
             drafts += [self._with_places_of_files(draft)] if draft else []
-        if shared is not None and len(drafts) == len(self._arm_nodes()):
+        if shared is not None and len(drafts) == len(members):
             check_shared_names(shared, drafts, self.problems)
         return drafts
+
+    def _members(self, data: Section | None) -> dict[str, Member]:
+        """The arms, each as often as `pairs` says."""
+        arms, node = self._arm_nodes(), (self.root.mapping or {}).get("pairs")
+        config = data.config if data and issubclass(data.config, DataConfig) else None
+        pairs = read_pairs(node, config, self.problems) if node else {}
+        if config is None or not pairs:
+            return {name: Member(name, arm) for name, arm in arms.items()}
+        model = (self._node("student").mapping or {}).get("model")
+        return expand(arms, pairs, config, model.plain if model else None, self.problems)
 
     def _with_places_of_files(self, draft: Draft) -> Draft:
         """The draft with every relative place of raw files taken from the file's folder."""
@@ -254,6 +273,8 @@ class Loader:
         without = [draft.name for draft in drafts if draft.sections["method"].values["method"] == "none"]
         default = (without or arms or ["none"])[0]
         report: ReportConfig = self._built("report", ReportConfig, {"baseline": default})
+        first = next((draft.name for draft in drafts if draft.written == report.baseline), report.baseline)
+        report = report.model_copy(update={"baseline": first})
         known = [*arms, *(self._node("arms").mapping or {})]
         if known and report.baseline not in known:
             found = nearest(report.baseline, known)
@@ -286,4 +307,5 @@ def resolved(draft: Draft) -> Arm:
         values[part][key] = anchor(draft, name)
     space = {name: swept.domain for name, swept in draft.space.items()}
     spectrum = next((swept.rule for swept in draft.space.values() if swept.rule), None)
-    return Arm(name=draft.name, base=TrialConfig.model_validate(values), space=space, spectrum=spectrum)
+    base = TrialConfig.model_validate(values)
+    return Arm(name=draft.name, base=base, space=space, spectrum=spectrum, written=draft.written)

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from search_spaces.explain import shown
 from search_spaces.space import aliases, declared_domain, domain_words, json_schema
 from study.config import Objective, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
+from study.criterion_config import CriterionConfig
 from study.form import ArmForm, StudyForm
 from study.spectrum_rule import SpectrumRule
 from trainables.config import CHOICES, TrainingConfig
@@ -55,7 +56,11 @@ def reference_markdown() -> str:
         table(SearchConfig),
         "A single objective may stand in `search` itself; a metric's own direction is the default.",
         table(Objective),
-        *(part for config in (ResourcesConfig, TrackingConfig, ReportConfig) for part in section(config)),
+        *(
+            part
+            for config in (CriterionConfig, ResourcesConfig, TrackingConfig, ReportConfig)
+            for part in section(config)
+        ),
     ]
     return "\n\n".join(parts)
 

@@ -114,7 +114,9 @@ def arms_table(study: StudyConfig, store: StudyStore) -> Table:
     table.add_column("best hyperparameters", overflow="fold")
     for name in (metric_label(results.metric), metric_label(results.test_metric), "n"):
         table.add_column(name, justify="right")
-    table.add_column(f"p vs {results.baseline}\n(Welch, Holm)", justify="right")
+    table.add_column(
+        f"p vs {'its baseline' if results.baselines else results.baseline}\n(Welch, Holm)", justify="right"
+    )
     for row in results.arms:
         corrected = "baseline" if row.comparison is None else show_p(row.comparison.holm)
         params = show_params(row.best.params) if row.best else "no complete configuration"

@@ -34,12 +34,15 @@ def collapse_findings(study: StudyConfig, results: StudyResults, store: StudySto
 
 def spectrum_shifts(study: StudyConfig, results: StudyResults, store: StudyStore) -> list[Shift]:
     """Each distilling arm's best group against the baseline's, where both have the student see the same inputs."""
-    base = results.arm(results.baseline)
-    theirs = spectra_by_seed(base, store)
+    names = {results.baseline_of(row.arm) for row in results.arms}
+    theirs = {name: spectra_by_seed(results.arm(name), store) for name in names}
     found = []
     for row in results.arms:
+        base = results.arm(results.baseline_of(row.arm))
         same = study.arm(row.arm).base.student == study.arm(base.arm).base.student
-        shift = spectrum_shift(row.arm, spectra_by_seed(row, store), theirs) if row is not base and same else None
+        shift = (
+            spectrum_shift(row.arm, spectra_by_seed(row, store), theirs[base.arm]) if row is not base and same else None
+        )
         if shift and same_student_data(row, base):
             found.append(shift)
     return found
@@ -74,14 +77,14 @@ def kind_statement(kind: str, study: StudyConfig, results: StudyResults, shifts:
     if not own:
         return ""
     if min(shift.level.n for shift in own) < 2:
-        return f"Spectrum under {KINDS[kind]}: one seed in common with `{results.baseline}`, so no interval."
+        return f"Spectrum under {KINDS[kind]}: one seed in common with {results.versus}, so no interval."
     counts = [(WORDS[word], sum(direction(shift.level) == word for shift in own)) for word in WORDS]
     summary = ", ".join(f"{word} in {count}" for word, count in counts if count)
     arms = "; ".join(
         f"`{shift.arm}` {interval(shift.level)}, effective rank {interval(shift.rank, 1)}" for shift in own
     )
     return (
-        f"Spectrum of the student's training features under {KINDS[kind]} against `{results.baseline}`: {summary} of "
+        f"Spectrum of the student's training features under {KINDS[kind]} against {results.versus}: {summary} of "
         f"{len(own)} arms. Mean shift of ln σ, paired by seed, with its uncorrected 95 % interval: {arms}. A shift of "
         "ln σ also follows the features' scale; the effective rank does not."
     )

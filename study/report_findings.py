@@ -61,7 +61,7 @@ def tests(results: StudyResults) -> list[str]:
     if not different:
         least = min(compared, key=holm)
         statements.append(
-            f"No arm differs from `{results.baseline}` on {metric_name(results.test_metric)} at the {LEVEL_TEXT} level "
+            f"No arm differs from {results.versus} on {metric_name(results.test_metric)} at the {LEVEL_TEXT} level "
             f"after Holm's correction (smallest corrected p: {show_p(holm(least))}, `{least.arm}`)."
         )
     before = [row for row in compared if row not in different and (p_value(row) or 0) <= LEVEL]
@@ -77,7 +77,7 @@ def untested(results: StudyResults) -> list[str]:
     """Why nothing was tested."""
     reasons = Counter(row.comparison.reason for row in results.arms if row.comparison)
     why = "; ".join(sorted(reasons)) or "there is no other arm"
-    return [f"No arm could be tested against `{results.baseline}`: {why}."]
+    return [f"No arm could be tested against {results.versus}: {why}."]
 
 
 def significant(row: ArmResult, results: StudyResults) -> str:
@@ -87,7 +87,7 @@ def significant(row: ArmResult, results: StudyResults) -> str:
     word = "better" if results.better(comparison.difference) else "worse"
     size = show_difference(abs(comparison.difference), results.test_metric).removeprefix("+")
     return (
-        f"`{row.arm}` is {word} than `{results.baseline}` on {metric_name(results.test_metric)} by {size} "
+        f"`{row.arm}` is {word} than `{results.baseline_of(row.arm)}` on {metric_name(results.test_metric)} by {size} "
         f"(Welch {equals_p(comparison.p)}, Holm-corrected {show_p(comparison.holm)})."
     )
 
@@ -112,7 +112,7 @@ def paired(results: StudyResults) -> list[str]:
     if not clear:
         return []
     return [
-        f"Compared seed by seed, the uncorrected 95 % interval of the difference from `{results.baseline}` leaves out "
+        f"Compared seed by seed, the uncorrected 95 % interval of the difference from {results.versus} leaves out "
         f"0 for {', '.join(clear)}. This comparison is descriptive; the corrected Welch test above decides."
     ]
 

@@ -45,6 +45,7 @@ def introduction(study: StudyConfig, results: StudyResults) -> list[Block]:
     data = study.arms[0].base.data
     shape = DATASETS[tag(data, "dataset")].shape(data)
     objectives = ", ".join(f"{objective.direction} `{objective.metric}`" for objective in study.search.objectives)
+    baselines = ", ".join(f"`{name}`" for name in dict.fromkeys(results.baselines.values())) or f"`{results.baseline}`"
     first = " The comparison below uses the first objective." if len(study.search.objectives) > 1 else ""
     return [
         Text(
@@ -53,7 +54,8 @@ def introduction(study: StudyConfig, results: StudyResults) -> list[Block]:
             f"own search space and the same budget: up to {study.search.trials} configurations, proposed by "
             f"`{study.search.sampler}`, pruned by `{study.search.pruner}`, each run with "
             f"{seeds_text(len(study.search.seeds))} ({', '.join(map(str, study.search.seeds))}). Objective: "
-            f"{objectives}, mean over seeds.{first} Baseline: `{results.baseline}`."
+            f"{objectives}, mean over seeds.{first} Baseline: "
+            f"{baselines}."
         )
     ]
 

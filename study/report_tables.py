@@ -14,7 +14,7 @@ def arms_table_block(results: StudyResults) -> Table:
     caption = (
         f"Best configuration of each arm by {metric_name(results.metric)}: mean ± std over n seeds of "
         f"{metric_label(results.metric)} and {metric_label(results.test_metric)}. Δ, p, g and paired Δ compare the "
-        f"test values with those of `{results.baseline}`. `configs`: number of complete configurations among which it "
+        f"test values with those of {results.versus}. `configs`: number of complete configurations among which it "
         "was chosen. The best validation mean is in bold."
     )
     rows = tuple(arm_row(row, results) for row in results.arms)
@@ -39,6 +39,8 @@ def arm_row(row: ArmResult, results: StudyResults) -> tuple[str, ...]:
     )
     if row.comparison is None:
         return (*shown, "baseline", "", "", "", "", str(complete))
+    if results.baselines:
+        shown = (f"{shown[0]} vs `{results.baseline_of(row.arm)}`", *shown[1:])
     return (*shown, *comparison_cells(row.comparison, results.test_metric), str(complete))
 
 

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from search_spaces.space import aliases, declared_domain, domain_words, json_schema, kind_of, names_of
 from study.config import Objective, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
+from study.criterion_config import CriterionConfig
 from study.form import ARM_SECTIONS, ArmForm, StudyForm
 from study.spectrum_rule import BOTTLENECK, SpectrumRule, rule_schema
 from trainables.config import CHOICES, TrainingConfig
@@ -37,6 +38,8 @@ def study_schema() -> dict[str, JsonValue]:
     parts |= {"tracking": fields_schema(TrackingConfig), "report": fields_schema(ReportConfig)}
     parts["space"] = space_schema([entry.config for entry in METHODS.values()])
     parts["arms"] = {"type": "object", "minProperties": 1, "additionalProperties": arm_schema()}
+    parts["pairs"] = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
+    parts["criterion"] = fields_schema(CriterionConfig) | {"type": ["object", "null"]}
     parts["study"] = field_schema(fields["study"])
     parts["studies"] = field_schema(fields["studies"])
     schema = {

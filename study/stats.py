@@ -83,7 +83,19 @@ class StudyResults(NamedTuple):
     """Key of the same metric on the test split."""
     direction: Direction
     baseline: str
+    """The (first) arm that others are compared with."""
     arms: tuple[ArmResult, ...]
+    baselines: dict[str, str] = {}  # noqa: RUF012 - never changed
+    """By arm, the arm that it is compared with, where that is not the same for all."""
+
+    @property
+    def versus(self) -> str:
+        """The baseline in a sentence: its name, or what stands for several."""
+        return f"`{self.baseline}`" if not self.baselines else "its baseline"
+
+    def baseline_of(self, arm: str) -> str:
+        """The arm that `arm` is compared with."""
+        return self.baselines.get(arm, self.baseline)
 
     def arm(self, name: str) -> ArmResult:
         """The row called `name`."""
@@ -98,13 +110,12 @@ def study_results(study: StudyConfig, groups: list[Group]) -> StudyResults:
     """The arms of `study`, each with its best group and its comparison with the baseline arm's."""
     objective = study.search.objectives[0]
     test_metric = "test/" + objective.metric.partition("/")[2]
-    baseline = study.report.baseline
+    baselines = {arm.name: study.baseline_of(arm) for arm in study.arms}
     own = {arm.name: tuple(group for group in groups if group.arm == arm.name) for arm in study.arms}
     best = {name: best_group(list(found), objective.metric, objective.direction) for name, found in own.items()}
-    others = [name for name in own if name != baseline]
-    comparisons = dict(
-        zip(others, correct([compare(best[name], best.get(baseline), test_metric) for name in others]), strict=True)
-    )
+    others = [name for name in own if name != baselines[name]]
+    compared = [compare(best[name], best.get(baselines[name]), test_metric) for name in others]
+    comparisons = dict(zip(others, correct(compared), strict=True))
     rows = [
         ArmResult(
             name,
@@ -116,7 +127,9 @@ def study_results(study: StudyConfig, groups: list[Group]) -> StudyResults:
         )
         for name in own
     ]
-    return StudyResults(objective.metric, test_metric, objective.direction, baseline, tuple(rows))
+    several = baselines if len(set(baselines.values())) > 1 else {}
+    baseline = study.report.baseline
+    return StudyResults(objective.metric, test_metric, objective.direction, baseline, tuple(rows), several)
 
 
 def best_rows(study: StudyConfig, store: StudyStore) -> list[dict[str, Value | dict[str, Value] | None]]:
