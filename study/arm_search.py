@@ -10,6 +10,7 @@ from statistics import fmean
 import numpy as np
 
 from study.config import Arm, Params, SearchConfig
+from study.gate import Gate
 from study.groups import current_trials
 from study.pruners import ArmPruner
 from study.samplers import Observation, Sampler, State, grid_point
@@ -41,6 +42,8 @@ class Configuration:
     """By trial id, in the order of the study's seeds."""
     results: dict[str, TrialResult]
     """Of the finished trials, by trial id."""
+    skipped: str = ""
+    """Why its trials are not run; empty if they are."""
     epochs: dict[int, float] = field(default_factory=dict)
     """First objective after each epoch of the trial that was judged, once it is finished."""
 
@@ -57,6 +60,8 @@ class Configuration:
     @property
     def state(self) -> State:
         """A pruned or failed first seed ends it; otherwise every seed is run, and all must be complete."""
+        if self.skipped:
+            return "skipped"
         states = {result.status for result in self.results.values()}
         first = self.results.get(self.first)
         if "pruned" in states:
@@ -86,7 +91,7 @@ class Configuration:
 class ArmSearch:
     """The search of one arm."""
 
-    def __init__(self, arm: Arm, search: SearchConfig, store: StudyStore) -> None:
+    def __init__(self, arm: Arm, search: SearchConfig, store: StudyStore, gate: Gate | None = None) -> None:
         """Rebuild from the store: replay what is finished, reopen what is not, leave out what an older file asked for.
 
         Raises:
@@ -96,6 +101,7 @@ class ArmSearch:
         self.arm = arm
         self.search = search
         self.store = store
+        self.gate = gate
         self.metrics = [objective.metric for objective in search.objectives]
         self.size = arm.size()
         self.budget = search.trials if self.size is None else min(search.trials, self.size)
@@ -113,7 +119,10 @@ class ArmSearch:
         for proposal in proposals:
             trials = current_trials(arm, proposal, search.seeds)
             if trials:
-                self._enter(proposal, trials)
+                decided = self._gated(proposal, trials)
+                if decided != proposal:  # the file or its estimates have changed since
+                    store.propose(decided)
+                self._enter(decided, trials)
 
     @property
     def spent(self) -> bool:
@@ -136,6 +145,7 @@ class ArmSearch:
             trials = self._untried(params)
             if trials:
                 proposal = Proposal(self.arm.name, self.next_number, trials[0].group_id, params)
+                proposal = self._gated(proposal, trials)
                 self.store.propose(proposal)
                 self.next_number += 1
                 return self._enter(proposal, trials)
@@ -159,7 +169,7 @@ class ArmSearch:
         return [
             Observation(params, configuration.state, self._values(configuration), configuration.epochs)
             for configuration in self.configurations
-            if (params := self._place(configuration)) is not None
+            if configuration.state != "skipped" and (params := self._place(configuration)) is not None
         ]
 
     def _candidates(self, number: int) -> Iterator[Params]:
@@ -192,8 +202,11 @@ class ArmSearch:
     def _enter(self, proposal: Proposal, trials: list[TrialConfig]) -> Configuration:
         by_id = {trial.trial_id: trial for trial in trials}
         results = {trial_id: result for trial_id in by_id if (result := self.store.trial(trial_id).result())}
-        configuration = Configuration(proposal.number, proposal.group_id, proposal.params, by_id, results)
+        values = (proposal.number, proposal.group_id, proposal.params, by_id, results, proposal.skipped)
+        configuration = Configuration(*values)
         self.configurations.append(configuration)
+        if configuration.skipped:
+            return configuration
         self.open.append(configuration)
         self.pruner.begin(configuration.number)
         if configuration.first not in results:
@@ -201,6 +214,14 @@ class ArmSearch:
             self.pruner.observe(configuration.number, self._objective(answered))
         self._update(configuration)
         return configuration
+
+    def _gated(self, proposal: Proposal, trials: list[TrialConfig]) -> Proposal:
+        """The proposal with the gate's decision. What has begun is never skipped."""
+        begun = any((self.store.trial(trial.trial_id).path / "config.json").exists() for trial in trials)
+        reason = ""
+        if self.gate and not begun:
+            reason = self.gate.reason_to_skip(self.arm, proposal.params, proposal.group_id)
+        return proposal._replace(skipped=reason)
 
     def _update(self, configuration: Configuration) -> None:
         """Tell the pruner of a first seed that has finished, and close the configuration if that was all."""

@@ -49,6 +49,8 @@ class Conductor:
         for reused, result in self.search.take_reused():
             seed, trial_id = reused.trial.seed, reused.trial.trial_id
             self._emit(events.TrialReused(trial_id, reused.arm, reused.number, seed, reused.params, result))
+        for arm, left_out in self.search.take_skipped():
+            self._emit(events.ConfigurationSkipped(arm, left_out.number, left_out.params, left_out.skipped))
         if job is None:
             return Searcher.FINISHED if self.search.finished() else None
         self._jobs[tune_id] = job

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from study.config import StudyConfig
 from study.events import (
+    ConfigurationSkipped,
     Emit,
     Event,
     Interrupted,
@@ -149,6 +150,8 @@ def describe(event: Event, progress: Progress) -> str:
             ending = describe_result(event.result, progress.objective.metric)
             params = f"  {show_params(event.params)}" if event.params else ""
             return f"{count}  {name}  {ending}{params}"
+        case ConfigurationSkipped():
+            return f"{event.arm} #{event.number}  skipped, {event.reason}"
         case WorkersDied(trial_id=None):
             return f"the workers of slot {event.slot} died ({plural(event.deaths, 'time')}) and are started again"
         case WorkersDied():
@@ -194,6 +197,7 @@ def header(progress: Progress, note: str) -> RenderableType:
     times += "time to go unknown yet" if remaining is None else f"about {clock(remaining)} to go"
     counts = ", ".join(f"{progress.counts[status]} {status}" for status in ("complete", "pruned", "failed"))
     reused = f" ({progress.reused} from the store)" if progress.reused else ""
+    reused += f"; {plural(progress.skipped, 'configuration')} skipped" if progress.skipped else ""
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(ratio=1, no_wrap=True)
     grid.add_column(justify="right", no_wrap=True)

@@ -70,6 +70,16 @@ class TrialReused:
 
 
 @dataclass(frozen=True)
+class ConfigurationSkipped:
+    """The criterion's gate keeps a configuration from being run."""
+
+    arm: str
+    number: int
+    params: Params
+    reason: str
+
+
+@dataclass(frozen=True)
 class WorkersDied:
     """A slot's worker group died. Its trial, if it had one, is handed to the restarted group or failed."""
 
@@ -98,6 +108,7 @@ Event = (
     | EpochFinished
     | TrialFinished
     | TrialReused
+    | ConfigurationSkipped
     | WorkersDied
     | TrackingProblem
     | Interrupted

@@ -7,7 +7,7 @@ from study.config import Arm, Params, StudyConfig
 from study.store import Proposal, StudyStore, TrialRecord
 from trainables.config import TrialConfig
 
-GroupStatus = Literal["complete", "pruned", "failed", "unfinished"]
+GroupStatus = Literal["complete", "pruned", "failed", "unfinished", "skipped"]
 
 
 class Group(NamedTuple):
@@ -23,10 +23,14 @@ class Group(NamedTuple):
     """The trials that have begun, in the order of the study's seeds."""
     seeds: tuple[int, ...]
     """Every seed that the study asks for."""
+    skipped: str = ""
+    """Why it was never to be run (the criterion's gate); empty if it is."""
 
     @property
     def status(self) -> GroupStatus:
         """Pruned if its first seed was; failed if any trial failed; complete when every seed is."""
+        if self.skipped:
+            return "skipped"
         states = [trial.result.status for trial in self.trials if trial.result]
         if "pruned" in states:
             return "pruned"
@@ -64,7 +68,8 @@ def collect_arm(arm: Arm, study: StudyConfig, store: StudyStore) -> list[Group]:
             continue
         begun = [config.trial_id for config in configs if (store.trial(config.trial_id).path / "config.json").exists()]
         trials = tuple(store.record(trial_id) for trial_id in begun)
-        groups.append(Group(arm.name, proposal.number, proposal.group_id, proposal.params, trials, study.search.seeds))
+        found = Group(arm.name, proposal.number, proposal.group_id, proposal.params, trials, study.search.seeds)
+        groups.append(found._replace(skipped=proposal.skipped))
     return groups
 
 

@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from study.config import Params, StudyConfig
-from study.events import EpochFinished, Event, SlotReady, TrialFinished, TrialReused, TrialStarted
+from study.events import ConfigurationSkipped, EpochFinished, Event, SlotReady, TrialFinished, TrialReused, TrialStarted
 from study.stats import Summary, summarise
 
 ETA_WINDOW = 20
@@ -76,6 +76,8 @@ class Progress:
         """Finished trials by arm."""
         self.reused = 0
         """Trials that the store already held."""
+        self.skipped = 0
+        """Configurations that the criterion's gate has taken out."""
         self.running: dict[str, RunningTrial] = {}
         self.planned = planned_trials(study)
         """Trials to expect in all: where the first seed is pruned or fails, the other seeds are taken off."""
@@ -118,6 +120,9 @@ class Progress:
             case TrialReused():
                 self.reused += 1
                 self._count(event)
+            case ConfigurationSkipped():
+                self.skipped += 1
+                self.planned -= len(self.study.search.seeds)
             case _:
                 pass
 

@@ -24,7 +24,9 @@ def state_of_study(study: StudyConfig, results: StudyResults) -> str:
     if not counts["complete"]:
         return "No configuration is complete yet, so there is nothing to compare."
     parts = [
-        f"{counts[status]} {status}" for status in ("complete", "pruned", "failed", "unfinished") if counts[status]
+        f"{counts[status]} {status}"
+        for status in ("complete", "pruned", "failed", "skipped", "unfinished")
+        if counts[status]
     ]
     missing = [f"`{row.arm}`" for row in results.arms if row.best is None]
     without = f" No complete configuration yet: {', '.join(missing)}." if missing else ""

@@ -57,6 +57,11 @@ def run_study(path: Path, fresh: bool = False, json_file: Path | None = None) ->
             return INTERRUPTED
         changes = check_changes(study, path)
         record_study(study)
+        try:
+            estimate_beforehand(study)
+        except KeyboardInterrupt:
+            print(f"Estimates that are done are kept. To go on: {command('study.run', path)}")
+            return INTERRUPTED
         log = study.directory / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
         with captured_output(log) as console:
             run = Run(study, path, console)
@@ -66,6 +71,15 @@ def run_study(path: Path, fresh: bool = False, json_file: Path | None = None) ->
                 run.say(f"The file has changed: {change}")
             run.say(f"Study {study.study}; what Ray and MLflow say goes to {log}")
             return run.main(json_file)
+
+
+def estimate_beforehand(study: StudyConfig) -> None:
+    """The criterion of every pair of networks, where the file asks for it: before anything is distilled."""
+    if study.criterion is None:
+        return
+    from study.criterion import compute_criterion
+
+    compute_criterion(study, study.criterion, print)
 
 
 class Run:

@@ -21,14 +21,16 @@ from search_spaces.domains import Choice, Domain, FloatRange, IntRange, Value
 from study.config import Arm, Params, SearchConfig
 from trainables.distributed import derive_seed
 
-State = Literal["running", "complete", "pruned", "failed"]
-"""Where a configuration stands. Samplers learn from complete and pruned ones and keep away from running ones."""
+State = Literal["running", "complete", "pruned", "failed", "skipped"]
+"""Where a configuration stands. Samplers learn from complete and pruned ones and keep away from running ones;
+of skipped ones they are not told."""
 
 STATES: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
     "complete": TrialState.COMPLETE,
     "pruned": TrialState.PRUNED,
     "failed": TrialState.FAIL,
+    "skipped": TrialState.FAIL,
 }
 
 

@@ -13,6 +13,7 @@ import optuna
 
 from study.arm_search import ArmSearch, Configuration
 from study.config import Params, StudyConfig
+from study.gate import Gate
 from study.samplers import INDEPENDENT
 from study.store import StudyStore
 from trainables.config import TrialConfig
@@ -42,6 +43,8 @@ class Counts(NamedTuple):
     failed: int
     reused: int
     """Of the finished ones: those that stood in the store already (an earlier run, another arm, an older file)."""
+    skipped: int = 0
+    """Configurations (not trials) that the criterion's gate keeps from being run."""
 
 
 class Search:
@@ -51,11 +54,13 @@ class Search:
         """Rebuild from the store. Raises ValueError if the sampler cannot search one of the spaces."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.study = study
-        self.arms = [ArmSearch(arm, study.search, store) for arm in study.arms]
+        gate = Gate(study)
+        self.arms = [ArmSearch(arm, study.search, store, gate) for arm in study.arms]
         self._running: set[str] = set()
         self._owners: dict[str, list[tuple[ArmSearch, Configuration]]] = defaultdict(list)
         self._reused: list[tuple[Job, TrialResult]] = []
         self._num_reused = 0
+        self._skipped: list[tuple[ArmSearch, Configuration]] = []
         for arm in self.arms:
             for configuration in arm.configurations:
                 self._enter(arm, configuration)
@@ -118,6 +123,11 @@ class Search:
         taken, self._reused = self._reused, []
         return taken
 
+    def take_skipped(self) -> list[tuple[str, Configuration]]:
+        """The configurations that the gate has taken out since the last call, each with its arm's name."""
+        taken, self._skipped = self._skipped, []
+        return [(arm.arm.name, configuration) for arm, configuration in taken]
+
     @property
     def counts(self) -> Counts:
         """Trials as known now."""
@@ -129,7 +139,8 @@ class Search:
         ]
         planned = sum(arm.planned for arm in self.arms)
         by_state = (states.count("complete"), states.count("pruned"), states.count("failed"))
-        return Counts(planned, *by_state, self._num_reused)
+        skipped = sum(configuration.state == "skipped" for arm in self.arms for configuration in arm.configurations)
+        return Counts(planned, *by_state, self._num_reused, skipped)
 
     def _startable(self) -> Iterator[Job]:
         """Trials of open configurations that do not run yet: lowest proposal number first, arms in their order."""
@@ -140,6 +151,9 @@ class Search:
                     yield job_of(arm, configuration, trial_id)
 
     def _enter(self, arm: ArmSearch, configuration: Configuration) -> None:
+        if configuration.skipped:
+            self._skipped.append((arm, configuration))
+            return
         for trial_id in configuration.trials:
             self._owners[trial_id].append((arm, configuration))
         for trial_id in configuration.results:

@@ -122,7 +122,7 @@ def groups_to_come(arm: Arm, study: StudyConfig, groups: list[Group]) -> int:
 
 def trials_of(group: Group) -> int:
     """How many trials a proposed configuration will have had: a pruned or failed first seed ends it."""
-    if group.status == "pruned":
+    if group.status in ("pruned", "skipped"):
         return len(group.trials)
     first = next((trial for trial in group.trials if trial.config.seed == group.seeds[0]), None)
     ended = first is not None and first.result is not None and first.result.status == "failed"

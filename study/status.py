@@ -76,7 +76,8 @@ def arms_table(study: StudyConfig, groups: list[Group]) -> Table:
 
 def configurations(study: StudyConfig, arm: Arm, groups: list[Group]) -> str:
     """`5 of 12` proposed."""
-    return f"{len(groups)} of {planned_groups(study, arm.size())}"
+    skipped = sum(group.status == "skipped" for group in groups)
+    return f"{len(groups)} of {planned_groups(study, arm.size())}" + (f", {skipped} skipped" if skipped else "")
 
 
 def trial_counts(groups: list[Group]) -> str:
@@ -91,6 +92,8 @@ def unfinished(study: StudyConfig, groups: list[Group]) -> Iterator[str]:
     """The trials that began and have no result: running now, or to go on with the next run; and why others failed."""
     metric = study.search.objectives[0].metric
     for group in groups:
+        if group.skipped:
+            yield f"{group.arm} #{group.number}: skipped, {group.skipped}; {show_params(group.params)}"
         for trial in group.trials:
             name = trial_name(group.arm, group.number, trial.config.seed)
             if trial.result is None:

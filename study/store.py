@@ -38,6 +38,8 @@ class Proposal(NamedTuple):
     """Position in the arm's sequence of proposals, from 0."""
     group_id: str
     params: dict[str, Value]
+    skipped: str = ""
+    """Why its trials are not run; empty if they are."""
 
 
 class TrialRecord(NamedTuple):

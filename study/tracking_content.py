@@ -31,6 +31,7 @@ RUN_STATUS: dict[GroupStatus, str] = {
     "complete": "FINISHED",
     "pruned": "KILLED",
     "failed": "FAILED",
+    "skipped": "KILLED",
     "unfinished": "SCHEDULED",
 }
 """MLflow's word for each status. A group that waits for seeds is scheduled, not running, whoever looks and when."""
@@ -137,7 +138,8 @@ def study_content(study: StudyConfig, store: StudyStore, groups: list[Group]) ->
     """The run named `study`, which holds the report and the manifest. Its tag `files` changes with any of them."""
     spans = [trial_span(store, trial) for group in groups for trial in group.trials if trial.result]
     wanted = sum(min(study.search.trials, arm.size() or study.search.trials) for arm in study.arms)
-    finished = sum(is_settled(group) for group in groups) >= wanted
+    skipped = sum(bool(proposal.skipped) for arm in study.arms for proposal in store.proposals(arm.name))
+    finished = sum(is_settled(group) for group in groups) + skipped >= wanted
     files = [[str(path.relative_to(store.directory)), file_digest(path)] for path in artifact_files(store)]
     return RunContent(
         kind="study",
