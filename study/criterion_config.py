@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, JsonValue, SerializeAsAny, WithJson
 
 from search_spaces.explain import not_a_choice
 from trainables.criterion import CriterionSettings
-from trainables.mi import ESTIMATORS
+from trainables.mi import ESTIMATORS, IntervalConfig
 from trainables.mi.base import MIConfig
 from trainables.types import Frozen
 
@@ -86,9 +86,10 @@ class CriterionConfig(Frozen):
         return found
 
     def settings_with(self, estimator: MIConfig) -> CriterionSettings:
-        """The settings with one estimator, its `pca` filled in."""
+        """The settings with one estimator, its `pca` filled in; the gap has an interval of its own."""
+        changed = {"pca": estimator.pca or self.pca, "interval": IntervalConfig(subsamples=0)}
         return CriterionSettings(
-            mi=estimator.model_copy(update={"pca": estimator.pca or self.pca}),
+            mi=estimator.model_copy(update=changed),
             representation=self.representation,
             split=self.split,
             subsamples=self.subsamples,

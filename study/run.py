@@ -69,6 +69,20 @@ def suggest_h(file: StudyFile) -> None:
 
 
 @app.command()
+def criterion(
+    file: StudyFile,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the table as JSON.", show_default=False)
+    ] = None,
+) -> None:
+    """Which teachers are expected to be of use, by G = I(H1;H2) - I(H2;Y): trains unimodal networks, no distillation."""
+    with refusals():
+        from study.criterion_table import print_criterion
+
+        print_criterion(file, json_file)
+
+
+@app.command()
 def report(file: StudyFile) -> None:
     """Rebuild the report from the store."""
     with refusals():
