@@ -18,6 +18,7 @@ from study.config import StudyConfig
 from study.groups import collect_groups
 from study.notation import metric_label, metric_name, show_p, show_params, show_summary
 from study.report_collapse import collapse_findings, pairs_table
+from study.report_criterion import CRITERION_FIGURES, criterion_blocks
 from study.report_csv import csv_files
 from study.report_data import data_notes
 from study.report_diagnostics import DIAGNOSTIC_FIGURES
@@ -46,7 +47,9 @@ def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, flo
     Returns the path of `report.html`. Equal stores give equal tables and figures; only the last line has a date.
     """
     results = study_results(study, collect_groups(study, store))
-    figures = draw_figures(study, results, store, {**FIGURES, **SUGGESTED_H_FIGURES, **DIAGNOSTIC_FIGURES})
+    figures = draw_figures(
+        study, results, store, {**FIGURES, **CRITERION_FIGURES, **SUGGESTED_H_FIGURES, **DIAGNOSTIC_FIGURES}
+    )
     blocks = contents(study, results, store, figures, timing)
     title = f"Study {study.study}"
     end = f"Made from {store.directory.name}/ on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
@@ -78,6 +81,7 @@ def contents(
 ) -> list[Block]:
     """The blocks of the report, in order."""
     drawn = {figure.name: figure for figure in figures}
+    gains = [drawn.pop(name) for name in CRITERION_FIGURES if name in drawn]
     main = [drawn.pop(name) for name in MAIN_FIGURES if name in drawn]
     return [
         *introduction(study, results),
@@ -94,6 +98,8 @@ def contents(
         *pairs_table(study, results),
         best_table(results),
         *published_blocks(study, results),
+        *criterion_blocks(study, results, store),
+        *gains,
         *main,
         *reading(results),
         *settings(study),

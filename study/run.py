@@ -75,7 +75,7 @@ def criterion(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the table as JSON.", show_default=False)
     ] = None,
 ) -> None:
-    """Which teachers are expected to be of use, by G = I(H1;H2) - I(H2;Y): trains unimodal networks, no distillation."""
+    """Which teachers are expected to be of use, by G = I(H1;H2) - I(H2;Y): trains no student to imitate one."""
     with refusals():
         from study.criterion_table import print_criterion
 
