@@ -8,11 +8,23 @@ from rich.console import Console
 from rich.table import Table
 
 from study.config import StudyConfig
-from study.criterion import Assessment, Cell, Say, Term, assess, compute_criterion, distinct, show_term, study_cells
+from study.criterion import (
+    Assessment,
+    Cell,
+    Say,
+    Term,
+    assess,
+    compute_criterion,
+    distinct,
+    show_term,
+    study_cells,
+    wanted_stages,
+)
 from study.criterion_config import CriterionConfig
 from study.directory import StudyRefused
 from study.display import plural
 from study.load import load
+from study.progress import planned_groups
 from study.store import StudyStore
 from trainables.artifacts import StageStore
 from trainables.files import write_json
@@ -54,7 +66,11 @@ def criterion_rows(study: StudyConfig, criterion: CriterionConfig) -> list[Row]:
     for cell in cells:
         keys[cell.stages(criterion.settings)[0].key].append(cell.arm)
     rows = [
-        Row(cell, keys[cell.stages(criterion.settings)[0].key], assess(cell, criterion.settings, stages))
+        Row(
+            cell,
+            keys[cell.stages(criterion.settings)[0].key],
+            assess(cell, criterion.settings, stages, repeats=criterion.self_test),
+        )
         for cell in distinct(cells, criterion)
     ]
     students = list(dict.fromkeys(row.cell.student for row in rows))
@@ -83,8 +99,8 @@ def render(rows: list[Row], criterion: CriterionConfig, failed: dict[str, str]) 
 
 
 def show_with_error(term: Term) -> str:
-    """`1.78 [1.65, 1.90], self-test ± 0.10`."""
-    error = "" if term.self_test is None else f", self-test ± {term.self_test:.2f}"
+    """`1.78 [1.65, 1.90], self-test -0.21 ± 0.03`."""
+    error = "" if term.self_test is None else f", self-test {term.self_test[0]:+.2f} ± {term.self_test[1]:.2f}"
     return f"{term.mean:.2f} [{term.low:.2f}, {term.high:.2f}]{error}"
 
 
@@ -100,7 +116,18 @@ def notes(rows: list[Row], criterion: CriterionConfig) -> list[str]:
         f"{plural(found[0].seeds, 'seed')}, 95 % intervals.",
         "pays: the interval of G = I(H1;H2) - I(H2;Y) lies above 0; does not pay: below; undecided: it holds 0. A gap "
         "above 0 is sufficient in the Gaussian case, not necessary; the interval holds no bias of the estimator.",
+        *self_test_lines(found),
         *warning_lines(rows),
+    ]
+
+
+def self_test_lines(found: list[Assessment]) -> list[str]:
+    """What the self-test is, if there is one."""
+    if all(one.shared.self_test is None for one in found):
+        return []
+    return [
+        "self-test: bias and spread of the same estimator around this value on Gaussians of known information, with as "
+        "many rows and dimensions. Where the biases of both terms differ by as much as G, its sign is the estimator's."
     ]
 
 
@@ -140,3 +167,36 @@ def as_json(study: StudyConfig, criterion: CriterionConfig, rows: list[Row], fai
             for row in rows
         ],
     }
+
+
+def plan_lines(study: StudyConfig) -> list[str]:
+    """What `--dry-run` says of the criterion: how much is ready, and what a gate would skip as far as that is known."""
+    criterion = study.criterion
+    if criterion is None:
+        return []
+    stages, store = StageStore(study.stages_directory), StudyStore(study.directory)
+    cells = study_cells(study, store)
+    stages_wanted = {stage.key: stage for cell in cells for stage in wanted_stages(cell, criterion)}
+    ready = sum(map(stages.has, stages_wanted.values()))
+    lines = [
+        f"Criterion: {', '.join(criterion.every)} on {plural(len(distinct(cells, criterion)), 'pair')} of networks, "
+        f"{ready} of {plural(len(stages_wanted), 'estimate')} ready; the others, and the unimodal networks that they "
+        "need, come before the first trial and are not in the time below"
+    ]
+    if criterion.action == "gate":
+        lines.append(gate_line(study, criterion, cells, stages))
+    return lines
+
+
+def gate_line(study: StudyConfig, criterion: CriterionConfig, cells: list[Cell], stages: StageStore) -> str:
+    """How many configurations a gate would skip, by the estimates that are there."""
+    known = [(cell, found) for cell in cells if (found := assess(cell, criterion.settings, stages))]
+    hopeless = [cell for cell, found in known if found.verdict == "does not pay"]
+    arms = list(dict.fromkeys(cell.arm for cell in hopeless))
+    share = {arm: sum(c.arm == arm for c in hopeless) / sum(c.arm == arm for c in cells) for arm in arms}
+    skipped = sum(planned_groups(study, study.arm(arm).size()) * share[arm] for arm in arms) * (1 - criterion.explore)
+    return (
+        f'Gate: of {len(known)} estimated of {plural(len(cells), "pair")}, {len(hopeless)} "does not pay"; about '
+        f"{plural(round(skipped), 'configuration')} skipped, {criterion.explore:.0%} of such run all the same"
+        + (f" (arms {', '.join(arms)})" if arms else "")
+    )

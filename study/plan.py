@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from search_spaces.domains import Choice, Domain, FloatRange
+from study import criterion_table
 from study.chosen_h import plan_lines
 from study.config import Arm, StudyConfig
 from study.display import clock, plural
@@ -133,6 +134,7 @@ def show_plan(plan: Plan, console: Console) -> None:
         *headlines(plan),
         *spaces,
         *plan_lines(plan.study),
+        *criterion_table.plan_lines(plan.study),
         arms_table(plan),
         stages_table(plan),
         *estimate_lines(plan),

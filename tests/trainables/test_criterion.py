@@ -47,14 +47,14 @@ def test_the_gap_of_gaussians_is_the_closed_form(name: str, tau: float, sigma: f
 
 
 def test_the_gaps_error_is_its_own_and_that_of_repeated_draws() -> None:
-    """Terms that share h2 vary together: the error of their difference is what 60 fresh samples show, and less than
+    """Terms that share h2 vary together: the error of their difference is what 40 fresh samples show, and less than
     that of two independent terms.
     """
-    settings = SETTINGS["gaussian"].model_copy(update={"subsamples": 60})
-    draws = [measure(*scalars(300, 0.4, 0.4, 0.9, seed), False, settings, seed=seed) for seed in range(60)]
+    settings = SETTINGS["gaussian"].model_copy(update={"subsamples": 40})
+    draws = [measure(*scalars(300, 0.4, 0.4, 0.9, seed), False, settings, seed=seed) for seed in range(40)]
     spread = torch.tensor([one.gap for one in draws]).std().item()
     errors = torch.tensor([one.gap_error for one in draws]).mean().item()
-    assert errors == pytest.approx(spread, rel=0.25)
+    assert errors == pytest.approx(spread, rel=0.3)
     apart = torch.tensor([math.hypot(one.shared_error, one.labels_error) for one in draws]).mean().item()
     assert errors < 0.95 * apart
 
