@@ -146,7 +146,8 @@ def main() -> None:
     parser.add_argument("--measure", nargs=2, metavar=("TASK", "VARIANT"), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.measure:
-        return measure(*chosen.measure, chosen.rows[0])
+        task, variant = chosen.measure
+        return measure(task, variant, chosen.rows[0])
     print("| task | rows | variant | value, nats | CPU s | ratio to ours | MiB more |")
     print("| --- | ---: | --- | ---: | ---: | ---: | ---: |")
     for rows in chosen.rows:

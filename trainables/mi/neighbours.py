@@ -19,7 +19,7 @@ CPU_BLOCK = 2**19
 """Distances in one block on a CPU: 4 MiB, so that a block stays in the cache."""
 GPU_BLOCK = 2**26
 """Distances in one block on a GPU: 512 MiB."""
-FEW_ROWS = 1500
+FEW_ROWS = 500
 """Rows up to which all distances are computed on a CPU."""
 FEW_DIMS = 5
 """Dimensions up to which a tree finds neighbours fastest on a CPU."""
@@ -35,17 +35,19 @@ class Nearest(NamedTuple):
 
 def k_nearest(points: Float64[Tensor, "rows dim"], k: int) -> Nearest:
     """The k nearest other points of each."""
-    if points.device.type != "cpu" or len(points) <= FEW_ROWS:
+    if points.device.type != "cpu":
         return k_nearest_in_blocks(points, k)
     if points.shape[1] <= FEW_DIMS:
         return k_nearest_in_tree(points, k)
+    if len(points) <= FEW_ROWS:
+        return k_nearest_in_blocks(points, k)
     distances, indices = bitsets.nearest(points.numpy(), k)
     return Nearest(torch.from_numpy(distances), torch.from_numpy(indices))
 
 
 def counts_within(points: Float64[Tensor, "rows dim"], radius: Float64[Tensor, " rows"]) -> Int64[Tensor, " rows"]:
     """How many points are strictly closer to each than its radius, itself included if the radius is not 0."""
-    if points.device.type != "cpu" or len(points) <= FEW_ROWS:
+    if points.device.type != "cpu" or (len(points) <= FEW_ROWS and points.shape[1] > 1):
         return counts_in_blocks(points, radius)
     return torch.from_numpy(bitsets.counts_within(points.numpy(), radius.numpy()))
 
