@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.trainables.generated_cch import mnist_m, mosei_csd, mosei_mmsa, tcga_linkedomics, tcga_mogonet
 from tests.trainables.generated_nuscenes import write_contract_copy
 
 PLACE = "GENERATED_LAYOUTS"
@@ -185,4 +186,9 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "mmimdb_raw": mmimdb_raw,
     "vggsound": vggsound,
     "nuscenes": write_contract_copy,
+    "mnist_m": mnist_m,
+    "mosei_mmsa": mosei_mmsa,
+    "mosei_csd": mosei_csd,
+    "tcga_linkedomics": tcga_linkedomics,
+    "tcga_mogonet": tcga_mogonet,
 }

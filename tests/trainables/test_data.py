@@ -15,7 +15,20 @@ from pydantic import ValidationError
 from sklearn.datasets import load_digits
 
 from tests.trainables.generated import root
-from trainables.data import DATASETS, digits, mfeat, mfh, mmimdb, nuscenes, ravdess, separable, vggsound
+from trainables.data import (
+    DATASETS,
+    digits,
+    mfeat,
+    mfh,
+    mmimdb,
+    mnist_m,
+    mosei,
+    nuscenes,
+    ravdess,
+    separable,
+    tcga,
+    vggsound,
+)
 from trainables.data.prepare import balanced_split, standardise
 from trainables.inputs import COMPACT
 from trainables.tasks import TASKS
@@ -36,7 +49,17 @@ SMALL: dict[str, dict[str, Any]] = {
     },
 }
 NOISE = {"teacher_noise": 0.5, "noise_seed": 1}
+SMALL |= {"mnist_m": {"train": 30, "val": 20}, "cmu_mosei": {}, "tcga": {"features": 10}}
 OTHER: dict[str, dict[str, Any]] = {
+    "cmu_mosei": {"teacher": "vision", "student": "text", "target": "seven", **NOISE},
+    "tcga": {
+        **{"cohort": "KIPAN", "views": ("mRNA", "RPPA"), "teacher": "CNV", "student": "CNV", "features": 8},
+        **{"select": "variance", "test": 0.2, "val": 0.3, "split_seed": 1, **NOISE},
+    },
+    "mnist_m": {
+        **{"pairs": "classes", "teacher_channels": 1, "teacher_blur": 1.0, "train": 25, "val": 10, "split_seed": 1},
+        **{"pair_seed": 1, **NOISE},
+    },
     "mfeat": {
         **{"teacher": "fac", "student": "zer", "train": 110, "val": 60, "labels": 50, "split_seed": 1},
         **NOISE,
@@ -87,22 +110,26 @@ OWN_TESTS: dict[str, set[str]] = {
     "ravdess": {"layout", "channel", "skip_bad"},
     "mmimdb": {"layout", "ends", "features", "image_dim", "skip_bad"},
     "vggsound": {"skip_missing", "skip_bad"},
+    "cmu_mosei": {"layout", "version"},
+    "tcga": {"layout", "label_row", "split"},
 }
 """Fields that go together with others, or matter for wrong files only; each data set's own tests are about them."""
 
 CONTEXT: dict[tuple[str, str], dict[str, Any]] = {
-    **{(name, "noise_seed"): {"teacher_noise": 1.0} for name in ("mfeat", "digits")},
+    **{(name, "noise_seed"): {"teacher_noise": 1.0} for name in ("mfeat", "digits", "mnist_m", "cmu_mosei", "tcga")},
     ("nuscenes", "bev"): {"teacher": "bev"},
     ("nuscenes", "bev_cells"): {"teacher": "bev"},
 }
 """What must be set besides for a field of `OTHER` to matter."""
 
 ROOTS = {"ravdess": "ravdess_clips", "mmimdb": "mmimdb_raw", "vggsound": "vggsound", "nuscenes": "nuscenes"}
+ROOTS |= {"mnist_m": "mnist_m", "cmu_mosei": "mosei_mmsa", "tcga": "tcga_linkedomics"}
 """Generated layouts of the data sets that are read from files."""
 
 MODULES: dict[str, ModuleType] = {
     **{"mfeat": mfeat, "digits": digits, "mfh": mfh, "separable": separable},
     **{"ravdess": ravdess, "mmimdb": mmimdb, "vggsound": vggsound, "nuscenes": nuscenes},
+    **{"mnist_m": mnist_m, "cmu_mosei": mosei, "tcga": tcga},
 }
 
 each_dataset = pytest.mark.parametrize("name", DATASETS)

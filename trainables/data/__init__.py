@@ -5,9 +5,12 @@ from trainables.data.digits import DIGITS
 from trainables.data.mfeat import MFEAT
 from trainables.data.mfh import MFH
 from trainables.data.mmimdb import MMIMDB
+from trainables.data.mnist_m import MNIST_M
+from trainables.data.mosei import CMU_MOSEI
 from trainables.data.nuscenes import NUSCENES
 from trainables.data.ravdess import RAVDESS
 from trainables.data.separable import SEPARABLE
+from trainables.data.tcga import TCGA
 from trainables.data.vggsound import VGGSOUND
 
 DATASETS: dict[str, Dataset] = {
@@ -19,4 +22,7 @@ DATASETS: dict[str, Dataset] = {
     "mmimdb": MMIMDB,
     "vggsound": VGGSOUND,
     "nuscenes": NUSCENES,
+    "mnist_m": MNIST_M,
+    "cmu_mosei": CMU_MOSEI,
+    "tcga": TCGA,
 }
