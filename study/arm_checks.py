@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 import torch
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from search_spaces.domains import Choice, IntRange, Value
 from search_spaces.explain import words_for
@@ -21,6 +21,8 @@ from trainables.tasks import TASKS
 
 MAX_PAIRS = 2000
 """Pairs of endpoints that are tried together in one arm, so that a huge space is still checked quickly."""
+
+NETWORKS = ("teacher", "student")
 
 Point = dict[str, Value]
 
@@ -170,6 +172,31 @@ def model_fault(model: ModelConfig, inputs: InputShape, num_classes: int) -> str
             MODELS[name].build(model, inputs, num_classes)
     except ValueError as error:
         return str(error)
+    return None
+
+
+def check_equal_architectures(drafts: list[Draft], problems: Problems) -> None:
+    """Teacher and student must be the same network; a student that sees both modalities has no counterpart."""
+    for draft in drafts:
+        teacher, student = (draft.sections[part] for part in NETWORKS)
+        if getattr(student.config, "sees") == "both":  # noqa: B009
+            continue
+        alone = [swept for name, swept in draft.space.items() if target(draft, name).split(".")[0] in NETWORKS]
+        for swept in alone:
+            message = "equal_architectures: cannot be swept for one of the networks alone; make an arm for each value"
+            problems.add(swept.node.place, swept.path, message)
+        teacher, student = (part.config.model_validate(part.values) for part in (teacher, student))
+        if not alone and (fault := difference(teacher, student)):
+            problems.add(*where(draft, fault.path), fault.message)
+
+
+def difference(teacher: BaseModel, student: BaseModel) -> Incompatibility | None:
+    """The first field in which two networks differ."""
+    theirs, own = teacher.model_dump(mode="json"), student.model_dump(mode="json")
+    for name in sorted(own, key=lambda name: name != "model"):
+        if theirs.get(name) != own[name]:
+            given = f"must be the teacher's, {theirs.get(name)!r}, but got {own[name]!r}"
+            return faulty("student", (name,), f"equal_architectures: {given}; change one of the two networks")
     return None
 
 

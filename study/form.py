@@ -49,6 +49,9 @@ class StudyForm(Frozen):
     """How students are trained. `monitor` follows the first objective where that is a validation metric."""
     pretraining: TrainingConfig = TrainingConfig()
     """How the unimodal teacher and student of the shared stages are trained; a key left out is as in `training`."""
+    equal_architectures: bool = False
+    """Whether teacher and student must be the same network up to the size of their inputs, so that a gain is none of
+    a larger network. Students that see both modalities are excepted."""
     space: dict[str, JsonValue]
     """Swept by every arm that has the hyperparameter and does not set it itself."""
     arms: dict[str, ArmForm]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search_spaces.explain import nearest, shown
-from study.arm_checks import anchor, check_arm, check_divisible
+from study.arm_checks import anchor, check_arm, check_divisible, check_equal_architectures
 from study.arms import Draft, check_shared_names, read_arm, read_part, target
 from study.checks import check_criterion, check_objectives, check_resources, check_search
 from study.config import (
@@ -144,6 +144,12 @@ class Loader:
             said = f"must be a folder, or the name of a new one, but {shown(name)} is neither; choose another"
             self.problems.add(self.place("studies"), "studies", said)
         return folder
+
+    def _wants_equal_architectures(self) -> bool:
+        name = "equal_architectures"
+        node = (self.root.mapping or {}).get(name)
+        given = read_value(node, StudyForm.model_fields[name], name, self.problems) if node else None
+        return bool(given and given.value)
 
     def _built(self, name: str, config: type, given: dict[str, Any] | None = None) -> Any:
         """A section of fixed keys; its defaults where it is wrong, so that checking can go on."""
@@ -293,6 +299,8 @@ class Loader:
         whole = [draft for draft in built if draft.whole]
         for draft in whole:
             check_arm(draft, self.problems)
+        if self._wants_equal_architectures():
+            check_equal_architectures([draft for draft in whole if draft in built], self.problems)
         check_divisible(resources.workers, whole, self.problems)
         check_objectives(search, self.place, drafts, self.problems)
         check_search(search, self.place, drafts, self.problems)

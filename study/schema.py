@@ -42,6 +42,7 @@ def study_schema() -> dict[str, JsonValue]:
     parts["criterion"] = fields_schema(CriterionConfig) | {"type": ["object", "null"]}
     parts["study"] = field_schema(fields["study"])
     parts["studies"] = field_schema(fields["studies"])
+    parts["equal_architectures"] = field_schema(fields["equal_architectures"])
     schema = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": TITLE,

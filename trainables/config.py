@@ -137,10 +137,22 @@ def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
             Incompatibility(
                 path="method.method",
                 message=f"{name!r} takes data for {' or '.join(allowed)}, but {dataset!r} is for {config.data.task}; "
-                "use feature_kd or ciba",
+                f"use {any_of(methods_for(config.data.task))}",
             )
         )
     return found
+
+
+def methods_for(task: str) -> list[str]:
+    """The methods that can distil on data for `task`; those made for it first."""
+    distilling = {name: entry.config for name, entry in METHODS.items() if entry.config.teacher_source != "nothing"}
+    usable = [name for name, config in distilling.items() if not config.tasks or task in config.tasks]
+    return sorted(usable, key=lambda name: not distilling[name].tasks)
+
+
+def any_of(names: list[str]) -> str:
+    """`a, b or c`."""
+    return " or ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
 
 
 def region_fault(config: TrialConfig) -> Incompatibility | None:

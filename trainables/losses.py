@@ -47,6 +47,19 @@ def labelled_binary_cross_entropy(
     return torch.where(labelled, per_row, 0).sum() / labelled.sum().clamp(min=1)
 
 
+def labelled_squared_error(
+    outputs: Float[Tensor, "batch outputs"], labels: Float[Tensor, "batch outputs"], labelled: Bool[Tensor, " batch"]
+) -> Float[Tensor, ""]:
+    """Squared error of the outputs: (y - s)^2, the task loss of numbers.
+
+    Mean over outputs, then over the labelled rows; 0 with zero gradient when the batch has none. In [0, inf). The
+    labels of the other rows are never looked at.
+    """
+    targets = torch.where(labelled[:, None], labels, 0).to(outputs.dtype)
+    per_row = (outputs - targets).square().mean(dim=1)
+    return torch.where(labelled, per_row, 0).sum() / labelled.sum().clamp(min=1)
+
+
 def logit_kl(
     student: Float[Tensor, "batch classes"], teacher: Float[Tensor, "batch classes"], temperature: Scalar
 ) -> Float[Tensor, ""]:

@@ -1,4 +1,4 @@
-"""Metrics of single and of co-occurring classes, and which way each is better; `trainables.tasks` says which apply."""
+"""Metrics of classes, single or co-occurring, and of numbers; `trainables.tasks` says which apply."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -128,6 +128,17 @@ def binary_cross_entropy(
     return functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
 
 
+def mse(outputs: Float[Tensor, "batch outputs"], labels: Float[Tensor, "batch outputs"]) -> Float[Tensor, ""]:
+    """(y - s)^2, mean over rows and outputs."""
+    return (outputs - labels.to(outputs.dtype)).square().mean()
+
+
+def r2(outputs: Float[Tensor, "batch outputs"], labels: Float[Tensor, "batch outputs"]) -> Float[Tensor, ""]:
+    """Share of the variance that is explained: 1 - sum (y - s)^2 / sum (y - mean y)^2, over rows and outputs."""
+    centred = labels.to(outputs.dtype) - labels.to(outputs.dtype).mean(dim=0)
+    return 1 - (outputs - labels.to(outputs.dtype)).square().sum() / centred.square().sum()
+
+
 METRICS: dict[str, Metric] = {
     "accuracy": Metric("maximize", accuracy),
     "top5_accuracy": Metric("maximize", top5_accuracy),
@@ -146,3 +157,10 @@ MULTILABEL_METRICS: dict[str, Metric] = {
     "loss": Metric("minimize", binary_cross_entropy),
 }
 """Of the task `multilabel`."""
+
+REGRESSION_METRICS: dict[str, Metric] = {
+    "mse": Metric("minimize", mse),
+    "r2": Metric("maximize", r2),
+    "loss": Metric("minimize", mse),
+}
+"""Of the task `regression`."""

@@ -18,6 +18,7 @@ from tests.trainables.generated import root
 from trainables.data import (
     DATASETS,
     digits,
+    joint_gaussian,
     mfeat,
     mfh,
     mmimdb,
@@ -41,6 +42,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "digits": {"train": 100, "val": 50, "labels": 40, "size": 8, "teacher_blur": 0.5},
     "mfh": {"train": 40, "val": 30, "test": 20, "overlap": 4},
     "separable": {"train": 40, "val": 30, "test": 20, "dim": 10, "general_dim": 4},
+    "joint_gaussian": {"train": 40, "val": 30, "test": 20, "p": 5},
     "ravdess": {"layout": "clips", "image": (16, 32), "frames": 2},
     "mmimdb": {"layout": "raw", "text_dim": 50, "image_side": 4},
     "vggsound": {"image": (16, 16), "seconds": 1.2, "frames": 2, "skip_missing": True},
@@ -80,6 +82,10 @@ OTHER: dict[str, dict[str, Any]] = {
             "test": 21,
             "data_seed": 1,
         },
+    },
+    "joint_gaussian": {
+        **{"train": 41, "val": 31, "test": 21, "p": 6, "gamma": 0.2, "tau": 1.6, "sigma": 1.1, "data_seed": 1},
+        "expected_targets": True,
     },
     "ravdess": {
         **{"teacher": "image", "student": "audio", "image": (8, 32), "split": "actors", "val": 0.3, "test": 0.3},
@@ -128,6 +134,7 @@ ROOTS |= {"mnist_m": "mnist_m", "cmu_mosei": "mosei_mmsa", "tcga": "tcga_linkedo
 
 MODULES: dict[str, ModuleType] = {
     **{"mfeat": mfeat, "digits": digits, "mfh": mfh, "separable": separable},
+    "joint_gaussian": joint_gaussian,
     **{"ravdess": ravdess, "mmimdb": mmimdb, "vggsound": vggsound, "nuscenes": nuscenes},
     **{"mnist_m": mnist_m, "cmu_mosei": mosei, "tcga": tcga},
 }
@@ -176,6 +183,9 @@ def test_tensors_have_the_declared_shapes_and_types(name: str) -> None:
         assert batch.labelled.shape == batch.indices.shape == (rows,)
         assert all(tensor.is_contiguous() for tensor in batch)
         assert batch.teacher.isfinite().all() and batch.student.isfinite().all()
+        if small(name).task == "regression":
+            assert batch.labels.isfinite().all()
+            continue
         classes = batch.labels[:, :, 0] if batch.labels.ndim == 3 else batch.labels
         assert (0 if batch.labels.ndim < 3 else -1) <= classes.min() and classes.max() <= shape.num_classes
 
@@ -484,3 +494,28 @@ def test_mfh_axes_are_the_papers_gamma_and_alpha() -> None:
     gamma, alpha = mfh.MFHConfig.axes["overlap"][1], mfh.MFHConfig.axes["extra"][1]
     assert [round(gamma(overlap), 2) for overlap in (0, 2, 4, 6, 8, 10)] == [0, 0.11, 0.25, 0.43, 0.67, 1]
     assert [round(alpha(extra), 2) for extra in (0, 10, 40)] == [0, 0.5, 0.8]
+
+
+@pytest.mark.parametrize(("gamma", "tau", "sigma"), [(0.6, 0.4, 0.8), (0.0, 2.0, 0.0), (1.0, 0.0, 1.5)])
+def test_joint_gaussian_has_the_moments_of_its_design(gamma: float, tau: float, sigma: float) -> None:
+    """Over 40,000 rows: the views' covariances, the target's variance, and E[y | x2] with its error."""
+    config = joint_gaussian.JointGaussianConfig(p=3, gamma=gamma, tau=tau, sigma=sigma, train=40_000, val=500, test=2)
+    data = joint_gaussian.load(config)
+    x1, x2, y = data.train.teacher.double(), data.train.student.double(), data.train.labels[:, 0].double()
+    eye = torch.eye(3, dtype=torch.float64)
+    for covariance, expected in ((x2.T @ x2, 1.0), (x1.T @ x1, 1 + tau**2), (x1.T @ x2, gamma)):
+        torch.testing.assert_close(covariance / 40_000, expected * eye, rtol=0, atol=0.05 * (1 + tau**2))
+    assert y.var().item() == pytest.approx(1 + sigma**2, rel=0.03)
+    weights = torch.linalg.lstsq(x2, y[:, None]).solution
+    assert torch.linalg.vector_norm(weights).item() == pytest.approx(gamma, abs=0.03)
+    assert (y[:, None] - x2 @ weights).var().item() == pytest.approx(1 + sigma**2 - gamma**2, rel=0.03)
+    expected = joint_gaussian.load(config.model_copy(update={"expected_targets": True}))
+    assert torch.equal(expected.train.labels, data.train.labels)
+    torch.testing.assert_close(expected.val.labels.double(), data.val.student.double() @ weights, rtol=0, atol=0.15)
+
+
+def test_joint_gaussian_without_noise_gives_the_teacher_the_target() -> None:
+    batch = joint_gaussian.load(joint_gaussian.JointGaussianConfig(p=4, tau=0.0, sigma=0.0, train=50)).train
+    solution = torch.linalg.lstsq(batch.teacher, batch.labels)
+    assert torch.linalg.vector_norm(solution.solution).item() == pytest.approx(1, abs=1e-4)
+    torch.testing.assert_close(batch.teacher @ solution.solution, batch.labels, rtol=0, atol=1e-4)

@@ -48,6 +48,20 @@ def test_labelled_cross_entropy_without_a_labelled_row_is_0_with_zero_gradient()
     assert logits.grad is not None and logits.grad.eq(0).all()
 
 
+def test_labelled_squared_error_against_a_loop():
+    targets = normal(7, 5, seed=3)
+    rows = [
+        sum((STUDENT[i, k].item() - targets[i, k].item()) ** 2 for k in range(5)) / 5 for i in range(7) if LABELLED[i]
+    ]
+    value = losses.labelled_squared_error(STUDENT, targets, LABELLED)
+    assert value.item() == pytest.approx(sum(rows) / len(rows), rel=1e-12)
+    assert losses.labelled_squared_error(targets, targets, LABELLED) == 0
+    nothing = torch.zeros(7, dtype=torch.bool)
+    assert losses.labelled_squared_error(STUDENT, targets, nothing) == 0
+    others = torch.where(LABELLED[:, None], targets, torch.nan)
+    assert losses.labelled_squared_error(STUDENT, others, LABELLED) == value
+
+
 def test_labelled_binary_cross_entropy_against_a_loop():
     targets = torch.tensor([[1.0, 0, 1, 0, 0], [0, 0, 0, 1, 1]]).repeat(4, 1)[:7]
     rows = []

@@ -18,6 +18,7 @@ from trainables.methods.ciba import CIBAConfig
 from trainables.methods.feature_kd import FeatureKDConfig
 from trainables.methods.feature_loss import FEATURE_LOSSES, FeatureLossConfig
 from trainables.methods.kd import KDConfig
+from trainables.methods.regression_kd import RegressionKDConfig
 from trainables.models.mlp import MLPConfig, build_mlp
 from trainables.tasks import TASKS
 from trainables.types import Batch, LossTerm, ModelOutput
@@ -40,7 +41,11 @@ def cases() -> list[Any]:
 
 def build(config: MethodConfig, student_dim: int = STUDENT_DIM, teacher_dim: int = TEACHER_DIM) -> Method:
     torch.manual_seed(0)
-    return METHODS[name_of(config)].build(config, student_dim, teacher_dim, TASKS["classification"])
+    return METHODS[name_of(config)].build(config, student_dim, teacher_dim, TASKS[task_of(config)])
+
+
+def task_of(config: MethodConfig) -> str:
+    return config.tasks[0] if config.tasks else "classification"
 
 
 def name_of(config: MethodConfig) -> str:
@@ -61,6 +66,8 @@ def outputs(
     student = ModelOutput(normal(CLASSES), normal(STUDENT_DIM))
     teacher = ModelOutput(normal(CLASSES), normal(width[config.teacher_source]))
     labels = torch.randint(CLASSES, (ROWS,), generator=generator)
+    if task_of(config) == "regression":
+        labels = torch.randn(ROWS, CLASSES, generator=generator)
     labelled = torch.arange(ROWS) % 3 > 0
     batch = Batch(torch.zeros(ROWS, 1), torch.zeros(ROWS, 1), labels, labelled, torch.arange(ROWS))
     return student, None if config.teacher_source == "nothing" else teacher, batch
@@ -108,9 +115,10 @@ def test_a_distillation_term_teaches_from_unlabelled_rows(config: MethodConfig):
 @pytest.mark.parametrize("config", cases())
 def test_the_label_of_an_unlabelled_row_has_no_effect(config: MethodConfig):
     method, (student, teacher, batch) = build(config), outputs(config)
-    others = torch.where(batch.labelled, batch.labels, (batch.labels + 1) % CLASSES)
+    labelled = batch.labelled.view(-1, *[1] * (batch.labels.ndim - 1))
+    others = torch.where(labelled, batch.labels, (batch.labels + 1) % CLASSES)
     assert values(method(student, teacher, batch)) == values(method(student, teacher, batch._replace(labels=others)))
-    others = torch.where(batch.labelled, (batch.labels + 1) % CLASSES, batch.labels)
+    others = torch.where(labelled, (batch.labels + 1) % CLASSES, batch.labels)
     assert values(method(student, teacher, batch)) != values(method(student, teacher, batch._replace(labels=others)))
 
 
@@ -235,6 +243,7 @@ def test_search_ranges_hold_only_values_that_the_field_accepts(name: str, field:
     [
         ("kd", "lambda_kd", 1.1),
         ("kd", "temperature", 0.0),
+        ("regression_kd", "lambda_kd", -0.1),
         ("feature_kd", "lambda_kd", -0.1),
         ("feature_kd", "margin", 1.5),
         ("feature_kd", "loss", "mae"),
@@ -255,6 +264,24 @@ def test_kd_weighs_task_and_distillation_as_a_mixture():
     assert (terms["task"].weight, terms["kd"].weight) == pytest.approx((0.7, 0.3))
     assert teacher is not None
     assert terms["kd"].value == losses.logit_kl(student_out.logits, teacher.logits, 3.0)
+
+
+def test_regression_kd_is_the_weighted_sum_of_both_squared_errors():
+    """Against the loop over rows of sum (y - s)^2 + lambda sum (s - t)^2, each sum divided by its terms."""
+    config = RegressionKDConfig(lambda_kd=3.0)
+    student_out, teacher, batch = outputs(config, torch.float64)
+    assert teacher is not None
+    task = kd = 0.0
+    for row in range(ROWS):
+        for s, t, y in zip(
+            *(part[row].tolist() for part in (student_out.logits, teacher.logits, batch.labels)), strict=True
+        ):
+            task += (y - s) ** 2 / (int(batch.labelled.sum()) * CLASSES) if batch.labelled[row] else 0.0
+            kd += (s - t) ** 2 / (ROWS * CLASSES)
+    terms = build(config)(student_out, teacher, batch)
+    assert (terms["task"].weight, terms["kd"].weight) == (1.0, 3.0)
+    assert values(terms) == pytest.approx({"task": task, "kd": kd})
+    assert build(config)(student_out, student_out, batch)["kd"].value == 0
 
 
 def test_feature_kd_has_an_adapter_only_between_different_dimensions():

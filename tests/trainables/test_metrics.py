@@ -40,6 +40,20 @@ def test_against_scikit_learn() -> None:
     assert 0.2 < expected["macro_f1"] < 0.9 and expected["macro_f1"] != pytest.approx(expected["weighted_f1"])
 
 
+def test_numbers_against_scikit_learn() -> None:
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randn(50, 3, generator=generator) * torch.tensor([1.0, 2.0, 3.0])
+    outputs = labels.double() + torch.randn(50, 3, generator=generator, dtype=torch.float64)
+    measured = evaluate(TASKS["regression"], outputs, labels)
+    assert measured["mse"] == pytest.approx(reference.mean_squared_error(labels, outputs), rel=1e-6)
+    assert measured["loss"] == measured["mse"]
+    alone = evaluate(TASKS["regression"], outputs[:, 1:2], labels[:, 1:2])
+    assert alone["r2"] == pytest.approx(reference.r2_score(labels[:, 1:2], outputs[:, 1:2]), rel=1e-6)
+    weighted = reference.r2_score(labels, outputs, multioutput="variance_weighted")
+    assert measured["r2"] == pytest.approx(weighted, rel=1e-6)
+    assert (metric_direction("val/mse"), metric_direction("test/r2")) == ("minimize", "maximize")
+
+
 def test_ece_against_a_loop() -> None:
     logits, labels = example()
     probabilities = logits.softmax(dim=1).numpy()

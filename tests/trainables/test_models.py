@@ -17,12 +17,14 @@ from trainables.models.mlp import MLPConfig, build_mlp
 CLASSES = 5
 SHAPES: dict[str, Any] = {
     **{"mlp": (7,), "cnn": (3, 12, 8), "ravdess_image": (3, 16, 20), "ravdess_audio": (1, 24, 26), "maxout": (7,)},
+    "linear": (7,),
     **{"resnet": (2, 3, 40, 40), "resnet3d": (4, 3, 40, 40), "fusion": ((7,), (1, 8, 8))},
     **{"bev_lidar": (4, 8, 8), "bev_camera": (2, 3, 9, 12), "bev_features": (4, 4, 6)},
 }
 """Of one input; of a fusion's two."""
 SMALL: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": (9, 8), "feature_dim": 6},
+    "linear": {"feature_dim": CLASSES},
     "cnn": {"widths": (4, 5), "pooled": 2, "feature_dim": 6},
     "ravdess_image": {"widths": (4, 5, 6), "pooled": (2, 3), "hidden": 7, "feature_dim": 6},
     "ravdess_audio": {"widths": (4, 5, 6), "pooled": (2, 3), "hidden": 7, "feature_dim": 6},
@@ -45,6 +47,7 @@ OTHER_RAVDESS = {
 }
 OTHER: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": (9,), "feature_dim": 4, "activation": "none", "tap": "after_relu", "dropout": 0.5},
+    "linear": {},
     "cnn": {"widths": (4,), "pooled": 1, "feature_dim": 4, "tap": "after_relu", "dropout": 0.5},
     "ravdess_image": OTHER_RAVDESS,
     "ravdess_audio": OTHER_RAVDESS,
@@ -71,7 +74,11 @@ OTHER: dict[str, dict[str, Any]] = {
 }
 """For each field another value than in `SMALL`."""
 
-OWN_TESTS: dict[str, set[str]] = {"fusion": {"combine"}, "bev_features": {"cells", "feature_dim"}}
+OWN_TESTS: dict[str, set[str]] = {
+    "fusion": {"combine"},
+    "bev_features": {"cells", "feature_dim"},
+    "linear": {"feature_dim"},
+}
 """Fields that go together with others, or must say what the inputs are; each model's own tests are about them."""
 
 CELLS: dict[str, tuple[int, ...]] = {name: (4, 4) for name in ("bev_lidar", "bev_camera", "bev_features")}
@@ -99,7 +106,7 @@ def with_field(field: str) -> pytest.MarkDecorator:
 @each_model
 def test_outputs_have_the_declared_shapes(name: str) -> None:
     cells = CELLS.get(name, ())
-    for feature_dim in (6,) if "feature_dim" in OWN_TESTS.get(name, ()) else (1, 6):
+    for feature_dim in (SMALL[name]["feature_dim"],) if "feature_dim" in OWN_TESTS.get(name, ()) else (1, 6):
         output = make(name, feature_dim=feature_dim)(*inputs_for(name))
         assert output.logits.shape == (4, *cells, channels(CLASSES) if cells else CLASSES)
         assert output.features.shape == (4, *cells, feature_dim)
@@ -220,6 +227,16 @@ def test_mlp_without_activation_is_linear() -> None:
     bias = model.head.weight @ model.tap.bias + model.head.bias
     assert torch.allclose(model(x).logits, x @ weight.T + bias, atol=1e-6)
     assert torch.linalg.matrix_rank(weight) == 3
+
+
+def test_linear_is_one_matrix_and_its_features_are_its_predictions() -> None:
+    model, (x,) = make("linear"), inputs_for("linear")
+    assert count_parameters(model) == 7 * 5 + 5
+    output = model(x)
+    assert torch.equal(output.features, output.logits)
+    assert torch.allclose(output.logits, x @ model.state_dict()["tap.weight"].T + model.state_dict()["tap.bias"])
+    with pytest.raises(ValueError, match="its 1 outputs, but feature_dim is 5; write `feature_dim: 1`"):
+        MODELS["linear"].build(MODELS["linear"].config(feature_dim=5), (7,), 1)
 
 
 def test_mlp_against_a_loop() -> None:

@@ -2,6 +2,7 @@
 
 from trainables.data.base import Dataset
 from trainables.data.digits import DIGITS
+from trainables.data.joint_gaussian import JOINT_GAUSSIAN
 from trainables.data.mfeat import MFEAT
 from trainables.data.mfh import MFH
 from trainables.data.mmimdb import MMIMDB
@@ -18,6 +19,7 @@ DATASETS: dict[str, Dataset] = {
     "digits": DIGITS,
     "mfh": MFH,
     "separable": SEPARABLE,
+    "joint_gaussian": JOINT_GAUSSIAN,
     "ravdess": RAVDESS,
     "mmimdb": MMIMDB,
     "vggsound": VGGSOUND,

@@ -9,6 +9,7 @@ from trainables.methods.feature_kd import FeatureKD, FeatureKDConfig
 from trainables.methods.kd import KD, KDConfig
 from trainables.methods.none import NoDistillation, NoneConfig
 from trainables.methods.nullified_kd import NullifiedKD, NullifiedKDConfig
+from trainables.methods.regression_kd import RegressionKD, RegressionKDConfig
 
 
 class MethodEntry(NamedTuple):
@@ -22,6 +23,7 @@ class MethodEntry(NamedTuple):
 METHODS: dict[str, MethodEntry] = {
     "none": MethodEntry(NoneConfig, NoDistillation),
     "kd": MethodEntry(KDConfig, KD),
+    "regression_kd": MethodEntry(RegressionKDConfig, RegressionKD),
     "feature_kd": MethodEntry(FeatureKDConfig, FeatureKD),
     "ciba": MethodEntry(CIBAConfig, CIBA),
     "nullified_kd": MethodEntry(NullifiedKDConfig, NullifiedKD),

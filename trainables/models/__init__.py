@@ -6,6 +6,7 @@ from trainables.models.bev_features import BEVFeaturesConfig, build_bev_features
 from trainables.models.bev_lidar import BEVLidarConfig, build_bev_lidar
 from trainables.models.cnn import CNNConfig, build_cnn
 from trainables.models.fusion import FusionConfig, build_fusion
+from trainables.models.linear import LinearConfig, build_linear
 from trainables.models.maxout import MaxoutConfig, build_maxout
 from trainables.models.mlp import MLPConfig, build_mlp
 from trainables.models.ravdess import RavdessAudioConfig, RavdessImageConfig, build_ravdess
@@ -13,6 +14,7 @@ from trainables.models.resnet import ResNet3DConfig, ResNetConfig, build_resnet,
 
 MODELS: dict[str, ModelEntry] = {
     "mlp": ModelEntry(MLPConfig, build_mlp),
+    "linear": ModelEntry(LinearConfig, build_linear),
     "cnn": ModelEntry(CNNConfig, build_cnn),
     "ravdess_image": ModelEntry(RavdessImageConfig, build_ravdess),
     "ravdess_audio": ModelEntry(RavdessAudioConfig, build_ravdess),
