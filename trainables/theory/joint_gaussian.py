@@ -8,9 +8,9 @@ Our design (the study's covariance is not published), with a unit vector beta an
     t  = scale beta'x1                    what the teacher says
 
 The student minimises sum (y - w'x2)^2 + lambda sum (t - w'x2)^2 over n training pairs, which is least squares on
-(y + lambda t) / (1 + lambda). The teacher is fixed independently of these pairs: with a teacher fitted to the same
-labels the closed form is only approximate. x2 is white, which loses nothing: least squares and its risk do not change
-under an invertible linear map of x2.
+(y + lambda t) / (1 + lambda). The teacher is fixed independently of these pairs: one that is fitted to the same labels
+hands its overfitting on, a share of the risk (about gamma^2 of what it distils) that does not vanish with n. x2 is
+white, which loses nothing: least squares and its risk do not change under an invertible linear map of x2.
 """
 
 from collections.abc import Sequence
