@@ -8,6 +8,8 @@ from math import atanh, sqrt, tanh
 from statistics import NormalDist, fmean
 from typing import NamedTuple
 
+import numpy as np
+
 from study.criterion import Assessment, Verdict
 from study.stats import LEVEL, PairedDifference
 
@@ -110,11 +112,11 @@ def verdicts(judged: list[Judged]) -> dict[Verdict, Share]:
     """For each verdict that was given, the share of its pairs that gained."""
     order: tuple[Verdict, ...] = ("pays", "undecided", "does not pay")
     by_verdict = {verdict: [one for one in judged if one.expected.verdict == verdict] for verdict in order}
-    return {
-        verdict: share(sum(one.gain.mean > 0 for one in found), len(found))
-        for verdict, found in by_verdict.items()
-        if found
-    }
+    shares: dict[Verdict, Share] = {}
+    for verdict, found in by_verdict.items():
+        if found:
+            shares[verdict] = share(sum(one.gain.mean > 0 for one in found), len(found))
+    return shares
 
 
 def spearman(xs: list[float], ys: list[float]) -> Correlation | None:
@@ -124,9 +126,9 @@ def spearman(xs: list[float], ys: list[float]) -> Correlation | None:
     """
     if len(xs) < 3 or len(set(xs)) < 2 or len(set(ys)) < 2:
         return None
-    from scipy.stats import spearmanr
+    from scipy.stats import rankdata
 
-    rho, n = float(spearmanr(xs, ys)[0]), len(xs)
+    rho, n = float(np.corrcoef(rankdata(xs), rankdata(ys))[0, 1]), len(xs)
     if n < LEAST_FOR_CORRELATION or abs(rho) >= 1 - 1e-12:
         return Correlation(rho, None, None, n)
     half = NormalDist().inv_cdf(1 - LEVEL / 2) * sqrt((1 + rho * rho / 2) / (n - 3))

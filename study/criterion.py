@@ -18,9 +18,10 @@ from study.notation import show_param
 from study.rehearsal import trial_threads
 from study.stage_plan import MAX_COMBINATIONS, example_params, fitting
 from study.store import StudyStore
-from trainables.artifacts import StageStore
+from trainables.artifacts import Artifact, StageStore
 from trainables.config import TrialConfig
 from trainables.criterion import LEVEL, TERMS, Criterion, CriterionSettings, criterion_stage
+from trainables.estimator_test import EstimatorTest, estimator_test, read_test
 from trainables.loop import NonFiniteLossError
 
 Verdict = Literal["pays", "does not pay", "undecided"]
@@ -140,9 +141,12 @@ def labels_of(arm: Arm, trial: TrialConfig, params: Params) -> tuple[str, str]:
 
 
 def assess(
-    cell: Cell, settings: CriterionSettings, stages: StageStore, device: torch.device | None = None
+    cell: Cell, settings: CriterionSettings, stages: StageStore, device: torch.device | None = None, repeats: int = 0
 ) -> Assessment | None:
-    """What the criterion says of a cell; None if an estimate is missing and there is no `device` to compute it on."""
+    """What the criterion says of a cell; None if an estimate is missing and there is no `device` to compute it on.
+
+    With `repeats`, the terms carry the estimator's own error, if its test is there or can be computed.
+    """
     wanted = cell.stages(settings)
     if device is None and not all(map(stages.has, wanted)):
         return None
@@ -153,8 +157,35 @@ def assess(
         combine([row[index] for row in values], [row[index] for row in errors], settings.subsamples)
         for index in range(len(TERMS))
     )
+    if repeats:
+        shared, labels = (
+            term._replace(self_test=own_error(test, term, stages, device))
+            for term, test in zip((shared, labels), tests_of(found[0], settings, repeats), strict=True)
+        )
     warnings = {str(text): None for artifact in found for text in as_list(artifact.notes["warnings"])}
     return Assessment(shared, labels, gap, len(found), int(str(found[0].notes["rows"])), tuple(warnings))
+
+
+def tests_of(estimated: Artifact, settings: CriterionSettings, repeats: int) -> tuple[EstimatorTest, EstimatorTest]:
+    """The estimator's tests for both terms of an estimate."""
+    widths = [int(str(width)) for width in as_list(estimated.notes["widths"])]
+    rows, classes = (int(str(estimated.notes[name])) for name in ("rows", "classes"))
+    return (
+        estimator_test(settings.mi, rows, (widths[0], widths[1]), 0, repeats),
+        estimator_test(settings.mi, rows, (widths[1], 1), classes, repeats),
+    )
+
+
+def own_error(
+    test: EstimatorTest, term: Term, stages: StageStore, device: torch.device | None
+) -> tuple[float, float] | None:
+    """Bias and spread of the estimator around a term; None if its test is missing or has failed."""
+    if device is None and not stages.has(test):
+        return None
+    try:
+        return read_test(stages.get(test, device or torch.device("cpu"))).at(term.mean)
+    except UNUSABLE:
+        return None
 
 
 def as_list(value: object) -> list[object]:
@@ -204,7 +235,10 @@ def compute_criterion(study: StudyConfig, criterion: CriterionConfig, say: Say) 
             assessment = assess(cell, criterion.settings, stages)
             assert assessment is not None
             say(f"  {cell.name}: G = {show_term(assessment.gap)} nats, {assessment.verdict}")
-
+        for cell in cells if criterion.self_test else ():
+            if cell.name not in failed:
+                for settings in criterion.every.values():
+                    assess(cell, settings, stages, device, criterion.self_test)
     return failed
 
 

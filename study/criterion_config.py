@@ -68,6 +68,9 @@ class CriterionConfig(Frozen):
     """Random parts of the pairs that the intervals are computed from."""
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of the pairs in each part."""
+    self_test: Annotated[int, Field(ge=0)] = 2
+    """Times that the estimator is tried on Gaussians of each of four known values, with as many rows and dimensions:
+    its own error, shown beside every estimate; 0: not at all."""
     compare: tuple[Estimator, ...] = ()
     """Further estimators to report beside the one that decides."""
 

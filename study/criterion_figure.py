@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -44,7 +45,7 @@ def draw_points(ax: Axes, panels: CriterionPanels) -> None:
     """One point a pair; the quadrants in which the signs agree are shaded."""
     for agrees, colour, marker in ((True, AGREES, "o"), (False, FAILS, "D")):
         found = [one for one in panels.judged if one.agrees == agrees]
-        label = "signs of gap and gain agree" if agrees else "signs differ"
+        label = "gap and gain agree" if agrees else "gap and gain differ"
         for clear in (True, False):
             part = [one for one in found if one.clear == clear]
             look = {"color": colour, "marker": marker, "markersize": 4.5, "linestyle": "none"}
@@ -57,16 +58,30 @@ def draw_points(ax: Axes, panels: CriterionPanels) -> None:
                     yerr=list(zip(*(gain_sides(one, panels.scale) for one in part), strict=True)),
                     elinewidth=0.5,
                     ecolor=colour + "70",
-                    label=label if clear else f"{label}, an interval holds 0",
+                    label=label if clear else f"{label}, one holds 0",
                     **look,
                 )
     ax.axhline(0, color="#444444", linewidth=0.8)
     ax.axvline(0, color="#444444", linewidth=0.8)
     shade(ax)
-    for one in panels.named:
+    for one in apart(panels.named, ax, panels.scale):
         place = (one.expected.gap.mean, one.gain.mean * panels.scale)
         ax.annotate(one.name, place, xytext=(4, 4), textcoords="offset points", fontsize=6, color=FAILS)
     ax.set(xlabel="gap G = I(H1;H2) - I(H2;Y), nats", ylabel=panels.label)
+
+
+def apart(named: list[Judged], ax: Axes, scale: float) -> list[Judged]:
+    """The points whose names do not run into that of an earlier one, by their places in the axes."""
+    width, height = np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())
+    kept: list[Judged] = []
+    for one in named:
+        near = (
+            abs(one.expected.gap.mean - other.expected.gap.mean) < 0.2 * width
+            and abs(one.gain.mean - other.gain.mean) * scale < 0.04 * height
+            for other in kept
+        )
+        kept += [] if any(near) else [one]
+    return kept
 
 
 def sides(mean: float, low: float, high: float) -> tuple[float, float]:

@@ -69,7 +69,7 @@ def criterion_rows(study: StudyConfig, criterion: CriterionConfig) -> list[Row]:
         Row(
             cell,
             keys[cell.stages(criterion.settings)[0].key],
-            assess(cell, criterion.settings, stages),
+            assess(cell, criterion.settings, stages, repeats=criterion.self_test),
         )
         for cell in distinct(cells, criterion)
     ]

@@ -10,6 +10,7 @@ from torch import Tensor
 from trainables.artifacts import StageStore
 from trainables.config import TrialConfig
 from trainables.criterion import Criterion, CriterionSettings, criterion_stage, has_classes, measure
+from trainables.estimator_test import estimator_test, read_test
 from trainables.mi import ESTIMATORS
 from trainables.mi.base import IntervalConfig
 
@@ -110,3 +111,16 @@ def test_an_estimate_is_computed_once_from_the_held_out_rows(tmp_path: Path) -> 
 
     expected = measure(*features, labels, True, SETTINGS["ksg"], derive_seed(0, "criterion"))
     assert first.arrays["values"].tolist() == [expected.shared, expected.labels, expected.gap]
+
+
+def test_the_estimators_own_error_is_a_stage_of_rows_and_widths(tmp_path: Path) -> None:
+    """A neighbour estimate in 6 + 6 dimensions is far too low for 2 nats, and right for independent columns."""
+    mi = SETTINGS["ksg"].mi.model_copy(update={"pca": 6})
+    test = estimator_test(mi, 200, (128, 6), 0, 2)
+    assert (test.dim_x, test.dim_y, test.classes) == (6, 6, 0)
+    assert test.key == estimator_test(mi.model_copy(update={"interval": IntervalConfig()}), 200, (6, 64), 0, 2).key
+    assert test.key != estimator_test(mi, 200, (128, 1), 10, 2).key
+    found = read_test(StageStore(tmp_path).get(test))
+    assert [row.true for row in found.rows] == [0.0, 0.5, 1.0, 2.0] and {row.repeats for row in found.rows} == {2}
+    assert abs(found.rows[0].bias) < 0.15 and found.rows[-1].bias < -0.4
+    assert found.at(found.rows[-1].mean)[0] == pytest.approx(found.rows[-1].bias)
