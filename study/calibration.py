@@ -111,9 +111,9 @@ def two_by_two(judged: list[Judged]) -> dict[tuple[bool, bool], int]:
 def verdicts(judged: list[Judged]) -> dict[Verdict, Share]:
     """For each verdict that was given, the share of its pairs that gained."""
     order: tuple[Verdict, ...] = ("pays", "undecided", "does not pay")
-    by_verdict = {verdict: [one for one in judged if one.expected.verdict == verdict] for verdict in order}
     shares: dict[Verdict, Share] = {}
-    for verdict, found in by_verdict.items():
+    for verdict in order:
+        found = [one for one in judged if one.expected.verdict == verdict]
         if found:
             shares[verdict] = share(sum(one.gain.mean > 0 for one in found), len(found))
     return shares

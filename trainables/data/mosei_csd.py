@@ -93,11 +93,13 @@ def index_of(root: Path, stamps: tuple[tuple[int, int], ...]) -> CSDIndex:
             spans = {video: np.asarray(videos[video]["intervals"], dtype=np.float64) for video in own}
             labels = [np.asarray(videos[video]["features"], dtype=np.float64)[:, 0] for video in own]
             sentiment[split] = np.concatenate(labels)
-            segments[split] = [(video, *map(float, span)) for video, each in spans.items() for span in each]
+            segments[split] = [
+                (video, float(start), float(end)) for video, each in spans.items() for start, end in each
+            ]
     widths = {}
     for kind in ("text", "audio", "vision"):
         with csd_videos(root, kind) as videos:
-            first = next((video["features"].shape for video in videos.values()), ())
+            first = next((np.shape(np.asarray(video["features"])) for video in videos.values()), ())
             if len(first) != 2:
                 raise ValueError(f"cmu_mosei: {CSD_FILES[kind]} must hold tables of features, but has {first}")
             widths[kind] = int(first[1])

@@ -196,9 +196,10 @@ def fingerprint(config: TCGAConfig) -> str:
 def shape(config: TCGAConfig) -> DataShape:
     """Sizes from labels, headings and the first lines. Raises ValueError or FileNotFoundError (what to put where)."""
     source = source_of(config)
-    sizes = [len(rows) for rows in split_samples(config, *source.labels()).values()]
-    widths = [(source.width(view, config.features),) for view in (config.teacher, config.student)]
-    return DataShape(*widths, source.classes, *sizes)
+    split = split_samples(config, *source.labels())
+    train, val, test = (len(split[name]) for name in ("train", "val", "test"))
+    teacher, student = ((source.width(view, config.features),) for view in (config.teacher, config.student))
+    return DataShape(teacher, student, source.classes, train, val, test)
 
 
 def not_comparable(config: TCGAConfig) -> str | None:
