@@ -14,6 +14,7 @@ from trainables.detection.loss import detection_loss, object_weights
 from trainables.detection.task import DETECTION_METRICS, detection_evaluation, example_boxes
 from trainables.losses import labelled_binary_cross_entropy, labelled_cross_entropy, labelled_squared_error
 from trainables.metrics import METRICS, MULTILABEL_METRICS, REGRESSION_METRICS, Direction, Metric
+from trainables.metrics_sentiment import SENTIMENT_METRICS
 
 
 class Task(NamedTuple):
@@ -53,12 +54,14 @@ TASKS: dict[str, Task] = {
     "classification": Task(labelled_cross_entropy, METRICS, example_classes),
     "multilabel": Task(labelled_binary_cross_entropy, MULTILABEL_METRICS, example_multilabel),
     "regression": Task(labelled_squared_error, REGRESSION_METRICS, example_numbers),
+    "sentiment": Task(labelled_squared_error, SENTIMENT_METRICS, example_numbers),
     "detection": Task(
         detection_loss, DETECTION_METRICS, example_boxes, measure=detection_evaluation, regions=object_weights
     ),
 }
 """`labels` are int64 (batch,) for classification, float32 0/1 (batch, classes) for multilabel, float32 (batch, outputs)
-for regression, where outputs stand in the place of classes, and float32 (batch, boxes, fields) for detection."""
+for regression and sentiment, where outputs stand in the place of classes, and float32 (batch, boxes, fields) for
+detection."""
 
 
 @torch.no_grad()

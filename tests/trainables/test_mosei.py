@@ -14,8 +14,11 @@ import torch
 
 from tests.trainables.generated import root
 from tests.trainables.generated_cch import mosei_tables
+from trainables.config import TrialConfig
 from trainables.data import mosei
 from trainables.data.mosei_mmsa import mean_over_time
+from trainables.fit import fit
+from trainables.metrics_sentiment import SENTIMENT_METRICS
 from trainables.types import PairedData
 
 
@@ -50,6 +53,33 @@ def test_rows_are_means_over_the_steps_that_are_no_padding(version: str) -> None
     assert_standardised(audio, data, "student")
     assert [len(split.labels) for split in (data.train, data.val, data.test)] == [20, 8, 10]
     assert load(version=version, student="vision").test.student.isfinite().all()
+
+
+def test_the_sentiment_itself_can_be_the_target() -> None:
+    data = load(target="regression")
+    raw = np.asarray(mosei_tables()["test"]["regression_labels"])
+    assert data.num_classes == 1 and data.test.labels.dtype == torch.float32
+    assert np.allclose(data.test.labels.numpy(), raw[:, None])
+    tasks = {target: config_of("mmsa", target=target).task for target in ("three", "regression")}
+    assert tasks == {"three": "classification", "regression": "sentiment"}
+
+
+def test_a_student_of_sentiments_learns_from_a_teacher_and_is_judged_as_mosei_is() -> None:
+    network = {"model": "mlp", "hidden": [8], "feature_dim": 8}
+    trial = TrialConfig.model_validate(
+        {
+            "data": config_of("mmsa", target="regression").model_dump(),
+            "teacher": network,
+            "student": network,
+            "method": {"method": "regression_kd"},
+            "training": {"epochs": 2, "batch_size": 10, "monitor": "val/mae"},
+            "pretraining": {"epochs": 1, "batch_size": 10, "monitor": "val/mae"},
+            "seed": 0,
+        }
+    )
+    metrics = fit(trial).result.metrics
+    assert {f"test/{name}" for name in SENTIMENT_METRICS} <= metrics.keys()
+    assert metrics["test/mse"] > 0 and -1 <= metrics["test/pearson"] <= 1
 
 
 def test_mean_over_time_by_hand() -> None:

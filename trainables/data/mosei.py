@@ -52,12 +52,17 @@ class MOSEIConfig(DataConfig):
     """What the teacher sees."""
     student: Modality = "audio"
     """What the student sees. The teacher's own modality is allowed."""
-    target: Literal["three", "binary", "seven"] = "three"
-    """Classes: negative, neutral, positive; negative and positive without the neutral rows; -3 ... 3 rounded."""
+    target: Literal["three", "binary", "seven", "regression"] = "three"
+    """Classes: negative, neutral, positive; negative and positive without the neutral rows; -3 ... 3 rounded.
+    Regression: the number itself, judged by MOSEI's own metrics (mae, pearson, acc7, acc5, acc2, f1)."""
     teacher_noise: NoiseLevel = 0.0
     """Standard deviation of Gaussian noise added to the teacher's inputs, in units of each feature's own; 0: none."""
     noise_seed: NoiseSeed = 0
     """Seed of the teacher's noise; null: the trial's seed."""
+
+    @property
+    def task(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  (here the target decides)
+        return "sentiment" if self.target == "regression" else "classification"
 
     def for_student(self) -> DataConfig:
         return self.model_copy(update={"teacher": self.student, **UNSPOILT})
@@ -81,6 +86,11 @@ def rows_of(config: MOSEIConfig) -> dict[str, Rows]:
         kept = np.flatnonzero(sentiment) if config.target == "binary" else np.arange(len(sentiment))
         found[name] = Rows(sentiment, kept)
     return found
+
+
+def labels_of(sentiment: Float[ndarray, " rows"], target: str) -> ndarray:
+    """Classes as int64 (rows,), or for regression the numbers as float32 (rows, 1)."""
+    return sentiment.astype(np.float32)[:, None] if target == "regression" else classes_of(sentiment, target)
 
 
 def classes_of(sentiment: Float[ndarray, " rows"], target: str) -> Int64[ndarray, " rows"]:
@@ -117,7 +127,7 @@ def load(config: MOSEIConfig) -> PairedData:
         means = means_of(config, view)
         views.append(standardise(np.concatenate([means[name] for name in SPLITS.values()])[index], train))
     views[0] = add_noise(views[0], config.teacher_noise, config.noise_seed, train)
-    labels, marked = classes_of(sentiment, config.target), np.ones(len(index), dtype=bool)
+    labels, marked = labels_of(sentiment, config.target), np.ones(len(index), dtype=bool)
     batches = [
         to_batch(*(part[start:end] for part in (*views, labels, marked, index)))
         for start, end in zip((0, *ends[:-1]), ends, strict=True)

@@ -16,7 +16,7 @@ class RegressionKDConfig(MethodConfig):
 
     teacher_source: ClassVar[TeacherSource] = "teacher"
     terms: ClassVar[tuple[str, ...]] = ("task", "kd")
-    tasks: ClassVar[tuple[str, ...]] = ("regression",)
+    tasks: ClassVar[tuple[str, ...]] = ("regression", "sentiment")
     method: Literal["regression_kd"] = "regression_kd"
     """Distil the predicted numbers."""
     lambda_kd: Annotated[float, Field(ge=0), FloatRange(0.1, 10.0, log=True), Aliases("lambda")] = 0.5
