@@ -104,21 +104,24 @@ def criterion_stage(config: TrialConfig, settings: CriterionSettings) -> Criteri
 
 
 def has_classes(task: str) -> bool:
-    """Whether the labels of a task are classes, one a row.
+    """Whether the labels of a task are classes; if not, they are numbers.
 
     Raises:
-        ValueError: if they are neither classes nor numbers, so that I(H2;Y) has no estimator.
+        ValueError: if they are neither, so that I(H2;Y) has no estimator.
+
     """
-    example = TASKS[task].example(4, 2)
-    if example.ndim > 1:
-        raise ValueError(f"I(H2;Y) needs a class or a number for each pair, but the labels of {task} are several")
-    return not example.is_floating_point()
+    target = TASKS[task].target
+    if target == "several":
+        raise ValueError(
+            f"I(H2;Y) needs a class or numbers for each pair, but the labels of {task} are several answers"
+        )
+    return target == "class"
 
 
 def measure(
     h1: Float[Tensor, "rows teacher"],
     h2: Float[Tensor, "rows student"],
-    labels: Shaped[Tensor, " rows"],
+    labels: Shaped[Tensor, " rows *outputs"],
     discrete: bool,
     settings: CriterionSettings,
     seed: int,

@@ -4,7 +4,7 @@ A data set names its task (`DataConfig.task`); methods and the training loop tak
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,8 @@ class Task(NamedTuple):
     """By name; logged as `val/<name>` and `test/<name>`."""
     example: Callable[[int, int], Tensor]
     """`example(rows, num_classes)`: labels as a data set of this task has them, for rehearsals and tests."""
+    target: Literal["class", "numbers", "several"]
+    """What a row's label is: one class, real numbers, or several answers at once."""
     measure: Callable[[Tensor, Tensor], dict[str, Tensor]] | None = None
     """All metrics at once, `measure(logits, labels)`, where they share work; without it each is computed alone."""
     regions: Callable[[Tensor, Tensor, int], Tensor] | None = None
@@ -51,12 +53,12 @@ def example_numbers(rows: int, num_classes: int) -> Tensor:
 
 
 TASKS: dict[str, Task] = {
-    "classification": Task(labelled_cross_entropy, METRICS, example_classes),
-    "multilabel": Task(labelled_binary_cross_entropy, MULTILABEL_METRICS, example_multilabel),
-    "regression": Task(labelled_squared_error, REGRESSION_METRICS, example_numbers),
-    "sentiment": Task(labelled_squared_error, SENTIMENT_METRICS, example_numbers),
+    "classification": Task(labelled_cross_entropy, METRICS, example_classes, "class"),
+    "multilabel": Task(labelled_binary_cross_entropy, MULTILABEL_METRICS, example_multilabel, "several"),
+    "regression": Task(labelled_squared_error, REGRESSION_METRICS, example_numbers, "numbers"),
+    "sentiment": Task(labelled_squared_error, SENTIMENT_METRICS, example_numbers, "numbers"),
     "detection": Task(
-        detection_loss, DETECTION_METRICS, example_boxes, measure=detection_evaluation, regions=object_weights
+        detection_loss, DETECTION_METRICS, example_boxes, "several", detection_evaluation, regions=object_weights
     ),
 }
 """`labels` are int64 (batch,) for classification, float32 0/1 (batch, classes) for multilabel, float32 (batch, outputs)

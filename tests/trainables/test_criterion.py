@@ -61,9 +61,27 @@ def test_the_gaps_error_is_its_own_and_that_of_repeated_draws() -> None:
 
 
 def test_classes_are_told_by_the_task() -> None:
-    assert has_classes("classification")
-    with pytest.raises(ValueError, match=r"I\(H2;Y\) needs a class or a number for each pair, but the labels of multi"):
+    assert has_classes("classification") and not has_classes("regression") and not has_classes("sentiment")
+    with pytest.raises(ValueError, match=r"I\(H2;Y\) needs a class or numbers for each pair, but the labels of multi"):
         has_classes("multilabel")
+
+
+@pytest.mark.parametrize("tau", [0.0, 1.6])
+def test_numbers_have_the_closed_form_of_the_joint_gaussian_model(tmp_path: Path, tau: float) -> None:
+    """I = -1/2 ln(1 - rho^2) of two predictions, and of a prediction and y; the gap is positive where tau < sigma."""
+    from trainables.theory.joint_gaussian import criterion
+
+    training = {"epochs": 150, "optimizer": "adam", "lr": 0.03, "weight_decay": 0, "batch_size": 2000}
+    training |= {"select": "last", "monitor": "val/mse"}
+    data = {"dataset": "joint_gaussian", "p": 3, "gamma": 0.9, "tau": tau, "train": 2000, "val": 4000, "test": 10}
+    linear = {"model": "linear"}
+    networks = {"teacher": linear, "student": linear, "training": training, "pretraining": training}
+    config = TrialConfig.model_validate({"data": data, "method": {"method": "regression_kd"}, "seed": 0, **networks})
+    settings = SETTINGS["gaussian"].model_copy(update={"subsamples": 2})
+    found = StageStore(tmp_path).get(criterion_stage(config, settings)).arrays["values"]
+    exact = criterion(*(torch.tensor(value, dtype=torch.float64) for value in (0.9, tau, 0.8)))
+    assert found.tolist() == pytest.approx([float(exact[0]), float(exact[1]), float(exact[0] - exact[1])], abs=0.06)
+    assert (found[2] > 0) == (tau < 0.8)
 
 
 def trial(seed: int = 0, **changes: object) -> TrialConfig:
