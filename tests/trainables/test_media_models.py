@@ -191,8 +191,8 @@ def test_a_fusion_config_survives_json() -> None:
 
 
 BAD_CONFIGS: list[tuple[dict[str, Any], str]] = [
-    ({"teacher_encoder": {"model": "fusion"}}, "model must be one of mlp, cnn"),
-    ({"teacher_encoder": {"hidden": [4]}}, "model must be one of mlp, cnn"),
+    ({"teacher_encoder": {"model": "fusion"}}, "model must be one of mlp, linear, cnn"),
+    ({"teacher_encoder": {"hidden": [4]}}, "model must be one of mlp, linear, cnn"),
     ({"teacher_encoder": {"model": "mlp", "hiden": [4]}}, "hiden"),
     ({"teacher_encoder": {"model": "mlp", "dropout": 2}}, "dropout: "),
 ]
