@@ -271,7 +271,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(file: Path) -> None:
     complete = json.loads(summary.read_text())
     assert complete["status"] == "complete"
     reused = interrupted["trials"]["complete"]
-    assert complete["trials"] == {"planned": 6, "complete": 6, "pruned": 0, "failed": 0, "reused": reused}
+    assert complete["trials"] == {"planned": 6, "complete": 6, "pruned": 0, "failed": 0, "reused": reused, "skipped": 0}
     assert complete["seconds"]["training"] > 0
     assert complete["mlflow"]["run_id"] == interrupted["mlflow"]["run_id"]
     trials = StudyStore(file.parent / "studies/tiny").records()
