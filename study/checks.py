@@ -13,6 +13,7 @@ from study.config import ResourcesConfig, SearchConfig
 from study.criterion_config import CriterionConfig
 from study.problems import Place, Problems
 from trainables.criterion import has_classes
+from trainables.data.base import DataConfig
 from trainables.methods import METHODS
 from trainables.mi import ESTIMATORS
 from trainables.tasks import TASKS, Task, epoch_keys, metric_direction
@@ -65,8 +66,15 @@ def reported(draft: Draft) -> set[str]:
 
 def task_of(draft: Draft) -> Task:
     """The task of an arm's data; classification where the file makes nothing of them."""
+    return TASKS[task_name(draft) or "classification"]
+
+
+def task_name(draft: Draft) -> str | None:
+    """The name of the task of an arm's data; None where the file makes nothing of them."""
     data = draft.sections.get("data")
-    return TASKS[getattr(data.config, "task") if data else "classification"]  # noqa: B009
+    if data is None or not issubclass(data.config, DataConfig):
+        return None
+    return data.config.task_of({name: given.value for name, given in data.given.items()})
 
 
 def usual_metric(drafts: list[Draft]) -> str:
@@ -132,8 +140,7 @@ def check_criterion(criterion: CriterionConfig, places: Places, drafts: list[Dra
     if criterion.action == "gate" and criterion.split == "test":
         message = "a gate chooses what is run, so it may not look at the test pairs, but got 'test'; write val"
         problems.add(places(path), path, message)
-    tasks = {str(getattr(draft.sections["data"].config, "task")) for draft in drafts if "data" in draft.sections}  # noqa: B009
-    for task in sorted(tasks):
+    for task in sorted({task for draft in drafts if (task := task_name(draft))}):
         path = "criterion.estimator"
         try:
             target = "discrete" if has_classes(task) else "continuous"

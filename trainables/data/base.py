@@ -1,6 +1,6 @@
 """What a data set is: a config, a fingerprint, a shape and a loader."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -39,6 +39,11 @@ class DataConfig(Frozen):
     """Fields that only say where raw files lie: part of no identity, so that data may be moved."""
     axes: ClassVar[dict[str, tuple[str, Callable[[float], float]]]] = {}
     """How the papers plot a swept field: the axis label, and their value of ours."""
+
+    @classmethod
+    def task_of(cls, values: Mapping[str, object]) -> str:
+        """The task of a config with these fields, the others at their defaults: for files that are not checked yet."""
+        return cls.task
 
     def for_seed(self, seed: int) -> "DataConfig":
         """The data of the trial with this seed: every field called `..._seed` that is null becomes the trial's seed."""

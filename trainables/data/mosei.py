@@ -8,6 +8,7 @@ One row of MMSA's `aligned_50.pkl`: id = "-3g5yACwYnA$_$3", text = 50 x 768 (BER
 ({"train": [videos], "valid": [videos], "test": [videos]}).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
@@ -62,7 +63,11 @@ class MOSEIConfig(DataConfig):
 
     @property
     def task(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  (here the target decides)
-        return "sentiment" if self.target == "regression" else "classification"
+        return self.task_of({"target": self.target})
+
+    @classmethod
+    def task_of(cls, values: Mapping[str, object]) -> str:
+        return "sentiment" if values.get("target") == "regression" else "classification"
 
     def for_student(self) -> DataConfig:
         return self.model_copy(update={"teacher": self.student, **UNSPOILT})
