@@ -9,12 +9,14 @@ matrix is cut into chunks; ranks do not.
 Exact, and in chunks: the matrix of all similarities (5,000 x 25,000 for COCO) is never formed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from trainables.metrics import Metric
 
 RECALL_AT = (1, 5, 10)
 
@@ -79,12 +81,13 @@ def rank_metrics(ranks: Ranks) -> dict[str, Float[Tensor, ""]]:
 def retrieval_metrics(
     logits: Float[Tensor, "rows outputs dim"], labels: Bool[Tensor, "rows captions"]
 ) -> dict[str, Float[Tensor, ""]]:
-    """Every metric of the task `retrieval`, of outputs whose products are scaled similarities: image, then captions.
+    """Every metric of the task `retrieval`, of outputs whose products are scaled similarities.
 
-    `labels` says which captions exist.
+    A row's image stands first, its captions last; `labels` says which of these exist.
     """
-    ranks = retrieval_ranks(logits[:, 0], logits[:, 1:], labels)
-    return rank_metrics(ranks) | {"loss": split_contrastive_loss(logits[:, 0], logits[:, 1])}
+    images, captions = logits[:, 0], logits[:, -labels.shape[1] :]
+    loss = split_contrastive_loss(images, captions[:, 0])
+    return rank_metrics(retrieval_ranks(images, captions, labels)) | {"loss": loss}
 
 
 def fold_metrics(
@@ -99,7 +102,7 @@ def fold_metrics(
     if len(starts) < 2:
         return {}
     parts = [(logits[start : start + fold], labels[start : start + fold]) for start in starts]
-    folds = [rank_metrics(retrieval_ranks(part[:, 0], part[:, 1:], known)) for part, known in parts]
+    folds = [rank_metrics(retrieval_ranks(part[:, 0], part[:, -known.shape[1] :], known)) for part, known in parts]
     return {name: torch.stack([each[name] for each in folds]).mean() for name in folds[0]}
 
 
@@ -115,3 +118,22 @@ def split_contrastive_loss(images: Float[Tensor, "rows dim"], captions: Float[Te
         rows.append(similarities.logsumexp(dim=1))
         columns = torch.logaddexp(columns, similarities.logsumexp(dim=0))
     return ((torch.cat(rows) + columns) / 2 - (images * captions).sum(dim=1)).mean()
+
+
+def example_captions(rows: int, num_captions: int) -> Bool[Tensor, "rows captions"]:
+    """Labels: every row has its first caption, every second row all of them."""
+    exists = torch.zeros(rows, num_captions, dtype=torch.bool)
+    exists[:, 0] = exists[::2] = True
+    return exists
+
+
+def alone(name: str) -> Callable[[Tensor, Tensor], Float[Tensor, ""]]:
+    """One metric by itself."""
+    return lambda logits, labels: retrieval_metrics(logits, labels)[name]
+
+
+RETRIEVAL_METRICS: dict[str, Metric] = {
+    **{f"{way}_r{most}": Metric("maximize", alone(f"{way}_r{most}")) for way in ("i2t", "t2i") for most in RECALL_AT},
+    **{name: Metric("minimize", alone(name)) for name in ("i2t_median_rank", "t2i_median_rank", "loss")},
+}
+"""Of the task `retrieval`: images to texts (i2t) and texts to images (t2i)."""

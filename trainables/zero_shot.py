@@ -3,11 +3,14 @@
 Ranks follow the rule of `trainables.retrieval`: a wrong class that is as similar as the right one counts against.
 """
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from trainables.metrics import Metric
 from trainables.retrieval import TIE
 
 
@@ -45,6 +48,19 @@ def zero_shot_metrics(
     present, own = labels.unique(return_inverse=True)
     first = torch.full_like(present, len(labels))
     first = first.scatter_reduce(0, own, torch.arange(len(labels), device=labels.device).to(first), "amin")
-    images, classes = logits[:, 0], logits[first.long(), 1]
+    images, classes = logits[:, 0], logits[first.long(), -1]
     loss = functional.cross_entropy(images @ classes.T, own)
     return top_accuracies(images, classes, own) | {"loss": loss}
+
+
+def alone(name: str) -> Callable[[Tensor, Tensor], Float[Tensor, ""]]:
+    """One metric by itself."""
+    return lambda logits, labels: zero_shot_metrics(logits, labels)[name]
+
+
+ZERO_SHOT_METRICS: dict[str, Metric] = {
+    "top1": Metric("maximize", alone("top1")),
+    "top5": Metric("maximize", alone("top5")),
+    "loss": Metric("minimize", alone("loss")),
+}
+"""Of the task `zero_shot`."""
