@@ -63,7 +63,7 @@ class Row(NamedTuple):
     per_trial: float
     """(wall - training) / trials: everything that is not training, start-up included."""
     steady: float
-    """The same between the first trial's start and the last trial's end."""
+    """The same between the first trial's end and the last one's, for each trial but the first, which warms up."""
     peak_mib: float
 
 
@@ -119,9 +119,9 @@ def measure(variant: str, folder: Path, trials: int) -> Row:
     if len(spans) != trials:
         raise RuntimeError(f"{variant} was to run {trials} trials, but ran {len(spans)}")
     training = sum(span.training for span in spans)
-    first, last = min(span.began for span in spans), max(span.ended for span in spans)
-    steady = (last - first - training) / trials
-    return Row(variant, trials, wall, training, first - started, (wall - training) / trials, steady, peak / 2**20)
+    first, *others = sorted(spans)
+    steady = (others[-1].ended - first.ended - sum(span.training for span in others)) / len(others)
+    return Row(variant, trials, wall, training, first.began - started, (wall - training) / trials, steady, peak / 2**20)
 
 
 def watch(process: subprocess.Popen[Any]) -> int:

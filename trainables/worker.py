@@ -31,6 +31,13 @@ from trainables.trial_directory import TrialDirectory
 REPORT_SECONDS = 0.1
 """Epochs that end within this time of each other are reported together: a report costs the driver milliseconds."""
 
+WATCHED_SECONDS = 0.5
+"""The same for a trial that cannot be pruned: only the person at the terminal waits for its epochs."""
+
+PATIENCE = 0.05
+"""Share of the time since the last report that training waits for the driver's answer. Short epochs run on meanwhile
+(an answer takes milliseconds, and what is stored is what was decided); long ones are not begun in vain."""
+
 
 class DriverLostError(RuntimeError):
     """The mailbox does not answer any more: the driver, its Ray or its node died. Says nothing about the trial."""
@@ -69,25 +76,35 @@ class CheckpointFile:
 class Reporter:
     """Rank 0's line to the driver for one trial: history to the store, epochs to the mailbox, its answers back."""
 
-    def __init__(self, mailbox: Any, slot: int, trial: TrialDirectory, checkpoint: CheckpointFile) -> None:
+    def __init__(
+        self, mailbox: Any, slot: int, trial: TrialDirectory, checkpoint: CheckpointFile, prunable: bool
+    ) -> None:
         self.mailbox, self.slot, self.trial, self.checkpoint = mailbox, slot, trial, checkpoint
+        self.pause = REPORT_SECONDS if prunable else WATCHED_SECONDS
         self.interrupted = False
         self._stored = {report.epoch for report in trial.history()}
         self._buffer: list[EpochReport] = []
-        self._sent = 0.0
+        self._sent = time.monotonic()
+        self._answer: Any = None
+        """The driver's answer to the last report, on its way."""
 
     def __call__(self, report: EpochReport) -> bool:
         """Take one epoch; whether the training is to stop."""
         if report.epoch not in self._stored:
             self.trial.append(report)
         self._buffer.append(report)
-        if time.monotonic() - self._sent < REPORT_SECONDS:
+        since = time.monotonic() - self._sent
+        if self._answer is None and since >= self.pause:
+            self._answer = self.mailbox.report.remote(self.slot, self.trial.path.name, self.take())
+            self._sent = time.monotonic()
+        return self.told_to_stop(PATIENCE * since)
+
+    def told_to_stop(self, patience: float) -> bool:
+        """Whether the answer, if it is here within `patience` seconds, ends the training."""
+        if self._answer is None or not ray.wait([self._answer], timeout=patience)[0]:
             return False
-        try:
-            answer = ray.get(self.mailbox.report.remote(self.slot, self.trial.path.name, self.take()))
-        except Exception as error:
-            raise DriverLostError(f"the driver did not take epoch {report.epoch}: {error}") from error
-        self._sent = time.monotonic()
+        answered, self._answer = self._answer, None
+        answer = answer_of(answered, "take the last epochs")
         if answer == "interrupt":
             self.checkpoint.flush()
             self.interrupted = True
@@ -97,6 +114,14 @@ class Reporter:
         """The epochs not sent yet."""
         sent, self._buffer = self._buffer, []
         return sent
+
+
+def answer_of(asked: Any, question: str) -> Any:
+    """What the mailbox answers to a call. Raises DriverLostError if it is gone."""
+    try:
+        return ray.get(asked)
+    except Exception as error:
+        raise DriverLostError(f"the driver did not {question}: {error}") from error
 
 
 def run_slot(settings: dict[str, Any]) -> None:
@@ -136,7 +161,7 @@ def run_assignment(
         adopt_shorter(config, trial, checkpoint.path, assignment.shorter)
     workers.broadcast(None)  # nobody reads the checkpoint before it is there
     state = checkpoint.load()
-    reporter = Reporter(mailbox, slot.slot, trial, checkpoint)
+    reporter = Reporter(mailbox, slot.slot, trial, checkpoint, assignment.prunable)
     if workers.rank == 0:
         begun = state["progress"]["epoch"] if state else 0
         trial.begin(config, from_epoch=begun)
@@ -193,7 +218,7 @@ def conclude(
     verdict = Verdict(None, False)
     if assignment.prunable:
         asked = mailbox.verdict.remote(slot.slot, assignment.trial_id, reporter.take())
-        verdict = Verdict(*ray.get(asked))
+        verdict = Verdict(*answer_of(asked, "say whether the trial is pruned"))
     if verdict.interrupted:
         return
     if verdict.pruned_at is not None:
@@ -203,7 +228,7 @@ def conclude(
     elif fitted is not None:
         trial.write_diagnostics({name: np.asarray(value) for name, value in fitted.diagnostics.items()})
     trial.finish(result)
-    ray.get(mailbox.done.remote(slot.slot, assignment.trial_id, reporter.take(), result))
+    answer_of(mailbox.done.remote(slot.slot, assignment.trial_id, reporter.take(), result), "take the result")
 
 
 def abandon(assignment: Assignment, slot: SlotConfig, mailbox: Any) -> None:

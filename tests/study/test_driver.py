@@ -249,12 +249,12 @@ def test_a_driver_that_is_gone_is_no_failure_of_the_trial(ray_cluster: None, tmp
     trial = store.trial(job.trial.trial_id)
     mailbox = start_mailbox("lost")
     ray.kill(mailbox)
-    assignment = Assignment("train", trial.path.name, job.trial.model_dump(mode="json"), str(trial.path))
+    assignment = Assignment("train", trial.path.name, job.trial.model_dump(mode="json"), str(trial.path), prunable=True)
     stages = StageStore(study.stages_directory)
     slot = SlotConfig(0, "lost", "tests", stages=str(stages.root), threads=1, checkpoint_seconds=1.0)
-    with pytest.raises(DriverLostError, match="did not take epoch 1"):
+    with pytest.raises(DriverLostError, match="the driver did not"):
         run_assignment(assignment, slot, mailbox, stages, Workers())
-    assert trial.result() is None and len(trial.history()) == 1, "the next driver goes on with it"
+    assert trial.result() is None and trial.history(), "the next driver goes on with it"
 
 
 def test_a_slot_that_cannot_start_ends_the_run_instead_of_waiting_for_ever(
