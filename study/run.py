@@ -133,6 +133,20 @@ def cch_theory(
 
 
 @app.command()
+def te_theory(
+    steps: Annotated[int, typer.Option(help="Rows of a batch.")] = 256,
+    dim: Annotated[int, typer.Option(help="Dimensions of an embedding.")] = 64,
+    repeats: Annotated[int, typer.Option(help="Batches at each point.")] = 20,
+    folder: Annotated[Path, typer.Option(help="Where figure and table go.")] = Path("te_theory"),
+) -> None:
+    """The TE proxies (TE1, TE2) beside the exact transfer entropy of coupled Gaussian series."""
+    with refusals():
+        from study.te_theory import print_te_theory
+
+        print_te_theory(steps, dim, repeats, folder)
+
+
+@app.command()
 def presets() -> None:
     """The shipped studies: file, subject, and the data that each needs."""
     from study.presets import list_presets
