@@ -22,6 +22,7 @@ from study.calibration import (
 )
 from study.config import Params, StudyConfig
 from study.criterion import Assessment, Cell, assess, network_params, show_term, study_cells
+from study.criterion_cost import criterion_seconds
 from study.criterion_figure import MOST_NAMES, CriterionPanels, criterion_figure
 from study.criterion_table import criterion_rows, notes, show_with_error
 from study.display import clock, plural
@@ -163,20 +164,27 @@ def saved_line(study: StudyConfig, results: StudyResults, judged: list[Judged]) 
         if found.lost
         else "lost no gain"
     )
+    cost = criterion_seconds(study)
     skipped = [group for row in results.arms for group in row.groups if group.status == "skipped"]
     if study.criterion and study.criterion.action == "gate":
         each = found.of_seconds / max(1, sum(one.trainings for one in judged))
         trainings = len(skipped) * len(study.search.seeds)
         return (
             f"The gate skipped {plural(len(skipped), 'configuration')}, {plural(trainings, 'training')}, about "
-            f"{clock(trainings * each)} of training at {each:.2g} s each. Judged by the share that was explored, it "
-            f"{lost}."
+            f"{clock(trainings * each)} of training at {each:.2g} s each; {net_of(cost, trainings * each)}. Judged by "
+            f"the share that was explored, it {lost}."
         )
     return (
         f'Skipping the {plural(found.cells, "pair")} with the verdict "does not pay" would have saved '
         f"{plural(found.trainings, 'training')}, {clock(found.seconds)} of {clock(found.of_seconds)}, and would have "
-        f"{lost}."
+        f"{lost}; {net_of(cost, found.seconds)}."
     )
+
+
+def net_of(cost: float, saved: float) -> str:
+    """What remains of a saving."""
+    spent = f"the criterion itself (its estimates, and students trained for them alone) cost {clock(cost)}"
+    return f"{spent}, so {clock(saved - cost)} net" if saved >= cost else f"{spent}, more than that"
 
 
 def show_share(found: Share) -> str:

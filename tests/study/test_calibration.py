@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from criterion_studies import TEXT, study_in, write_estimates
+from criterion_studies import TEXT, cells, study_in, write_estimates
 from example_store import write_result
 
 from study.calibration import (
@@ -20,11 +20,14 @@ from study.calibration import (
 )
 from study.config import StudyConfig
 from study.criterion import Assessment, Term, combine
+from study.criterion_cost import criterion_seconds
 from study.groups import collect_groups
 from study.report import write_report
-from study.report_criterion import judge
+from study.report_criterion import judge, net_of
 from study.stats import PairedDifference, study_results
 from study.store import StudyStore
+from trainables.artifacts import StageStore
+from trainables.files import write_json
 
 
 def judged(gap: float, gain: float, half: float = 0.1, seconds: float = 2.0) -> Judged:
@@ -139,8 +142,23 @@ def test_a_report_of_a_gate_says_what_it_skipped(tmp_path: Path) -> None:
         (store.trial(study.arm("kd-pix-mor").trial(proposal.params, 0).trial_id).path / "result.json").unlink()
         store.propose(proposal._replace(skipped="the criterion says that it does not pay"))
     page = write_report(study, store).with_name("report.md").read_text()
-    assert "The gate skipped 1 configuration, 3 trainings, about 0:00:03 of training at 1 s each." in page
+    assert "The gate skipped 1 configuration, 3 trainings, about 0:00:03 of training at 1 s each; " in page
+    assert "the criterion itself (its estimates, and students trained for them alone) cost 0:00:18, more than" in page
     assert "1 skipped" in page
+
+
+def test_the_criterions_cost_leaves_out_what_distillation_needs_anyway(tmp_path: Path) -> None:
+    study = measured(tmp_path, TEXT)
+    stages = StageStore(study.stages_directory)
+    assert criterion_seconds(study) == 3 * 3 * 2.0, "three pairs, three seeds, two seconds each"
+    estimate = cells(study)["kd-pix-fou"].stages(study.criterion.settings)[0]
+    for network, seconds in ((estimate.teacher, 100.0), (estimate.student, 7.0)):
+        path = stages.path(network)
+        path.mkdir(parents=True)
+        write_json(path / "stage.json", {"seconds": seconds})
+    assert criterion_seconds(study) == 18.0 + 7.0, "the teacher is trained whether or not there is a criterion"
+    assert criterion_seconds(study.model_copy(update={"criterion": None})) == 0.0
+    assert net_of(60.0, 3600.0).endswith("cost 0:01:00, so 0:59:00 net")
 
 
 def test_a_study_without_a_criterion_has_no_such_section(tmp_path: Path) -> None:
