@@ -9,6 +9,7 @@ import torch
 
 from study.config import Arm, Params, StudyConfig
 from study.criterion import UNUSABLE, Assessment, assess, distils, make_cell, network_params, show_term
+from study.display import plural
 from study.rehearsal import trial_threads
 from trainables.artifacts import StageStore
 from trainables.distributed import derive_seed
@@ -34,7 +35,7 @@ class Gate:
             return ""
         return (
             f"the criterion says that it does not pay: G = {show_term(found.gap)} nats ({criterion.estimator.name}, "
-            f"{found.seeds} seeds); not among the {criterion.explore:.0%} that are run all the same"
+            f"{plural(found.seeds, 'seed')}); not among the {criterion.explore:.0%} that are run all the same"
         )
 
     def _assessment(self, arm: Arm, params: Params) -> Assessment | None:
