@@ -135,8 +135,16 @@ def proxies_of(
     states = simulate_process(model.transition, model.noise, steps, repeats * MODALITIES * dim, generator)
     rows = torch.from_numpy(states).view(steps, repeats, MODALITIES, dim, 2).permute(1, 4, 2, 0, 3)
     rows = unit_rows(rows.reshape(-1, dim)).view(repeats, 2, MODALITIES, steps, dim)
+    mixed = shuffle(rows, generator)
+    return {name: measure(proxy, mixed if proxy.shuffled else rows) for name, proxy in PROXIES.items()}
+
+
+def shuffle(rows: Tensor, generator: np.random.Generator) -> Tensor:
+    """Batches of independent rows: moments in random order, each of another repeat than the one before."""
+    repeats, steps = len(rows), rows.shape[-2]
     order = torch.from_numpy(generator.permutation(steps))
-    return {name: measure(proxy, rows[..., order, :] if proxy.shuffled else rows) for name, proxy in PROXIES.items()}
+    whose = (torch.arange(repeats)[:, None] + torch.arange(steps)) % repeats
+    return rows.movedim(-2, 1)[whose, order].movedim(1, -2)
 
 
 def measure(proxy: Proxy, rows: Tensor) -> list[float]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from study.directory import StudyRefused
@@ -22,6 +23,7 @@ from study.te_theory import (
     findings,
     print_te_theory,
     rank,
+    shuffle,
     table,
     write_te_theory,
 )
@@ -55,6 +57,15 @@ def test_the_lag_is_that_of_the_coupling_and_shuffling_hides_time(theory: Theory
     (point,) = (point for point in theory.of((0.0, 0.4), False) if point.model.c == 1)
     means = {name: float(np.mean(values)) for name, values in point.proxies.items()}
     assert means["TE1, lag 1"] > 0.6 and means["TE1"] < -0.3 and abs(means["TE1, shuffled"]) < 0.05
+
+
+def test_shuffled_rows_keep_their_pairs_and_come_from_elsewhere() -> None:
+    rows = torch.arange(3 * 5).view(3, 1, 1, 5, 1) + torch.tensor([0, 100]).view(1, 2, 1, 1, 1)
+    mixed = shuffle(rows, np.random.default_rng(0))
+    assert mixed.shape == rows.shape and torch.equal(mixed[:, 1], mixed[:, 0] + 100)
+    teacher = mixed[:, 0, 0, :, 0]
+    assert all(set((teacher[r] % 5).tolist()) == set(range(5)) for r in range(3))
+    assert (teacher[:, 1:] // 5 != teacher[:, :-1] // 5).all()
 
 
 def test_ranks(theory: TheoryOfTE) -> None:
