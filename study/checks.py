@@ -60,8 +60,8 @@ def check_objectives(search: SearchConfig, places: Places, drafts: list[Draft], 
 
 def reported(draft: Draft) -> set[str]:
     """Metrics that an arm reports after every epoch."""
-    method = str(draft.sections["method"].given["method"].value)
-    return epoch_keys(task_of(draft), METHODS[method].config.terms)
+    values = draft.sections["method"].values
+    return epoch_keys(task_of(draft), METHODS[str(values["method"])].config.terms_of(values))
 
 
 def task_of(draft: Draft) -> Task:

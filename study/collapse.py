@@ -136,7 +136,7 @@ def counterpart(arm: Arm, study: StudyConfig) -> Arm | None:
     """The first arm with the same loss, data and networks that distils whole features."""
     for other in study.arms:
         alike = all(getattr(arm.base, part) == getattr(other.base, part) for part in ("data", "teacher", "student"))
-        whole = other.base.method.teacher_source == "teacher" and "fd" in other.base.method.terms
+        whole = other.base.method.teacher_source == "teacher" and "fd" in other.base.method.active_terms
         if alike and whole and loss_of(arm) == loss_of(other):
             return other
     return None

@@ -72,7 +72,8 @@ def kind_statement(kind: str, study: StudyConfig, results: StudyResults, shifts:
     own = [
         shift
         for shift in shifts
-        if study.arm(shift.arm).base.method.teacher_source == kind and "fd" in study.arm(shift.arm).base.method.terms
+        if study.arm(shift.arm).base.method.teacher_source == kind
+        and "fd" in study.arm(shift.arm).base.method.active_terms
     ]
     if not own:
         return ""

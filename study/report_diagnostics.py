@@ -200,7 +200,7 @@ def paper_arms(material: Material) -> Iterator[ArmResult]:
             if (
                 row is not base
                 and arm.method.teacher_source == source
-                and "fd" in arm.method.terms
+                and "fd" in arm.method.active_terms
                 and arm.data == data
             ):
                 yield row

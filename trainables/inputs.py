@@ -5,6 +5,8 @@ float16, half of it: they stay where they are (memory-mapped, on the CPU) and ar
 so that a split need not fit into memory.
 """
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -26,23 +28,39 @@ def to_device(data: PairedData, device: torch.device, dtype: torch.dtype) -> Pai
     """All splits on `device`, inputs in the number format `dtype`; compact inputs stay as they are."""
 
     def place(inputs: Tensor) -> Tensor:
-        return inputs if inputs.dtype in COMPACT else inputs.to(device, dtype)
+        if inputs.dtype in COMPACT:
+            return inputs
+        return inputs.to(device, dtype) if inputs.is_floating_point() else inputs.to(device)
 
     def move(split: Batch) -> Batch:
         return Batch(place(split.teacher), place(split.student), *(part.to(device) for part in split[2:]))
 
-    return PairedData(move(data.train), move(data.val), move(data.test), data.num_classes, data.notes)
+    return replace(data, train=move(data.train), val=move(data.val), test=move(data.test))
 
 
-def take(inputs: Tensor, rows: Int[Tensor, " batch"], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Rows of stored inputs as a network takes them: on `device` in `dtype`, pictures as numbers in [0, 1]."""
-    return as_numbers(inputs[rows.to(inputs.device)], device, dtype)
+def take(
+    inputs: Tensor,
+    rows: Int[Tensor, " batch"],
+    device: torch.device,
+    dtype: torch.dtype,
+    places: Int[Tensor, " batch"] | None = None,
+) -> Tensor:
+    """Rows of stored inputs as a network takes them: on `device` in `dtype`, pictures as numbers in [0, 1].
+
+    With `places` a row holds several inputs, of which it gives the one at its place: (batch, several, ...) becomes
+    (batch, 1, ...).
+    """
+    rows = rows.to(inputs.device)
+    taken = inputs[rows] if places is None else inputs[rows, places.to(inputs.device)][:, None]
+    return as_numbers(taken, device, dtype)
 
 
 def as_numbers(inputs: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Stored inputs on `device` in `dtype`; uint8 is divided by 255."""
+    """Stored inputs on `device` in `dtype`; uint8 is divided by 255, other whole numbers (tokens) stay as they are."""
     moved = inputs.to(device)
-    return moved.to(dtype) / 255 if moved.dtype == torch.uint8 else moved.to(dtype)
+    if moved.dtype == torch.uint8:
+        return moved.to(dtype) / 255
+    return moved.to(dtype) if moved.is_floating_point() else moved
 
 
 def seen_by(model: ModelConfig, role: str, split: Batch) -> Batch:

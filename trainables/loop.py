@@ -20,9 +20,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from trainables.config import TrainingConfig
 from trainables.distributed import ALONE, Workers, derive_seed
-from trainables.inputs import as_numbers, chunk_rows, inputs_of, take
+from trainables.draws import Draw
+from trainables.inputs import as_numbers, chunk_rows, inputs_of
 from trainables.methods.base import Method
 from trainables.models.base import Model
+from trainables.steps import make_step
 from trainables.tasks import Task, evaluate, metric_direction
 from trainables.types import Batch, EpochReport, LossTerm, ModelOutput
 
@@ -66,8 +68,8 @@ class Problem(NamedTuple):
     train: Batch
     """Training rows, as `trainables.inputs.seen_by` gives them to the student."""
     val: Batch
-    targets: ModelOutput | None
-    """The teacher's outputs for the rows of `train`, in the same order."""
+    targets: ModelOutput | Model | None
+    """The teacher's outputs for the rows of `train`, in the same order; or the frozen teacher itself."""
     task: Task
     """By whose metrics the validation split is judged."""
     probe: Callable[[Model], dict[str, float]] | None = None
@@ -157,38 +159,35 @@ class Session:
         generator = torch.Generator(self.workers.device).manual_seed(derive_seed(self.seed, "method", epoch))
         shuffle = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
         order = torch.randperm(len(self.problem.train.labels), generator=shuffle).to(self.workers.device)
+        drawn = torch.Generator().manual_seed(derive_seed(self.seed, "draw", epoch))
         self.problem.student.train()
         totals: list[dict[str, LossTerm]] = []
-        lr = self.config.lr
+        lr, task = self.config.lr, self.problem.task
         for step in range(self.steps):
             lr = self.set_lr((epoch - 1) * self.steps + step)
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            totals.append(self.run_step(rows, generator))
+            draw = task.draw(self.problem.train, rows, drawn) if task.draw else None
+            totals.append(self.run_step(rows, draw, generator))
         self.workers.share_buffers(self.problem.student)
         metrics = self.summarise(totals, epoch) | {"train/lr": lr}
         values = evaluate_split(self.problem, self.problem.val, self.workers, self.autocast())
         probed = self.problem.probe(self.problem.student) if self.problem.probe else {}
         return metrics | probed | {f"val/{name}": value for name, value in values.items()}
 
-    def run_step(self, rows: Int[Tensor, " batch"], generator: torch.Generator) -> dict[str, LossTerm]:
+    def run_step(
+        self, rows: Int[Tensor, " batch"], draw: Draw | None, generator: torch.Generator
+    ) -> dict[str, LossTerm]:
         """One optimisation step on the global batch `rows`; the loss terms, detached, still on the device."""
-        train, targets = self.problem.train, self.problem.targets
-        inputs = tuple(self.take(part, self.workers.shard(rows)) for part in inputs_of(train))
+        problem, dtype = self.problem, DTYPES[self.config.precision]
         with self.autocast():
-            own = self.student(*inputs)
-            student_out = own.map(self.workers.gather)
-            teacher_out = None if targets is None else targets.map(lambda part: part[rows])
-            batch = Batch(*(part[rows.to(part.device)] for part in train))
-            terms = self.problem.method(student_out, teacher_out, batch, generator)
+            step = make_step(problem.train, problem.targets, rows, draw, self.workers, dtype)
+            own = self.student(*step.inputs)
+            terms = problem.method(own.map(self.workers.gather), step.teacher_out, step.batch, generator)
         loss = torch.stack([term.value * term.weight for term in terms.values()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         return {name: LossTerm(term.value.detach(), term.weight) for name, term in terms.items()}
-
-    def take(self, inputs: Tensor, rows: Int[Tensor, " batch"]) -> Tensor:
-        """Inputs of some rows, as the student takes them."""
-        return take(inputs, rows, self.workers.device, DTYPES[self.config.precision])
 
     def summarise(self, steps: list[dict[str, LossTerm]], epoch: int) -> dict[str, float]:
         """Mean loss terms of an epoch, from one copy to the host. Raises NonFiniteLossError."""

@@ -7,7 +7,7 @@ detached here: who calls decides what is a constant.
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional
 
@@ -58,6 +58,24 @@ def labelled_squared_error(
     targets = torch.where(labelled[:, None], labels, 0).to(outputs.dtype)
     per_row = (outputs - targets).square().mean(dim=1)
     return torch.where(labelled, per_row, 0).sum() / labelled.sum().clamp(min=1)
+
+
+def labelled_contrastive(
+    logits: Float[Tensor, "batch several dim"],
+    labels: Shaped[Tensor, " batch *target"],
+    labelled: Bool[Tensor, " batch"],
+) -> Float[Tensor, ""]:
+    """CLIP's loss: ½[CE(S, diag) + CE(Sᵀ, diag)], S_ij = v_i · t_j (Radford et al. 2021, figure 3), the task loss.
+
+    Of each row the first vector is its image v, the last its text t; they are scaled already (see
+    `ModelOutput.logits`). The labelled rows are each other's only candidates; mean over them, 0 with zero gradient when
+    the batch has none. In [0, inf). The pairing is the label, so `labels` is not looked at.
+    """
+    similarity = logits[:, 0] @ logits[:, -1].T
+    known = similarity.masked_fill(~(labelled[:, None] & labelled), torch.finfo(similarity.dtype).min)
+    rows = functional.log_softmax(known, dim=1).diagonal()
+    columns = functional.log_softmax(known, dim=0).diagonal()
+    return -torch.where(labelled, rows + columns, 0).sum() / (2 * labelled.sum().clamp(min=1))
 
 
 def logit_kl(

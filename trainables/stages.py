@@ -49,6 +49,8 @@ class PreparedData(Stage):
             for name in SPLITS
             for field, tensor in zip(Batch._fields, paired.split(name), strict=True)
         }
+        if paired.prompts is not None:
+            arrays["prompts"] = paired.prompts
         return Artifact(arrays, {"num_classes": paired.num_classes, "notes": paired.notes})
 
 
@@ -215,7 +217,7 @@ def read_paired(stages: StageStore, prepared: PreparedData) -> PairedData:
     splits = {name: Batch(*(arrays[f"{name}/{field}"] for field in Batch._fields)) for name in SPLITS}
     noted = notes["notes"]
     assert isinstance(noted, dict)
-    return PairedData(**splits, num_classes=int(str(notes["num_classes"])), notes=noted)
+    return PairedData(**splits, num_classes=int(str(notes["num_classes"])), notes=noted, prompts=arrays.get("prompts"))
 
 
 def read_targets(stages: StageStore, config: TrialConfig, device: torch.device) -> ModelOutput | None:

@@ -12,9 +12,18 @@ from torch import Tensor
 
 from trainables.detection.loss import detection_loss, object_weights
 from trainables.detection.task import DETECTION_METRICS, detection_evaluation, example_boxes
-from trainables.losses import labelled_binary_cross_entropy, labelled_cross_entropy, labelled_squared_error
+from trainables.draws import Draw, draw_pairs
+from trainables.losses import (
+    labelled_binary_cross_entropy,
+    labelled_contrastive,
+    labelled_cross_entropy,
+    labelled_squared_error,
+)
 from trainables.metrics import METRICS, MULTILABEL_METRICS, REGRESSION_METRICS, Direction, Metric
 from trainables.metrics_sentiment import SENTIMENT_METRICS
+from trainables.retrieval import RETRIEVAL_METRICS, example_captions, retrieval_metrics
+from trainables.types import Batch
+from trainables.zero_shot import ZERO_SHOT_METRICS, zero_shot_metrics
 
 
 class Task(NamedTuple):
@@ -33,6 +42,8 @@ class Task(NamedTuple):
     regions: Callable[[Tensor, Tensor, int], Tensor] | None = None
     """`regions(labels, labelled, cells)`: a weight for each of cells x cells places, high where a label says that
     something is (`region: boxes` of the feature losses); None: labels say nothing about places."""
+    draw: Callable[[Batch, Tensor, torch.Generator], Draw] | None = None
+    """`draw(train, rows, generator)`: which of their views and captions a step sees; None: rows have one input each."""
 
 
 def example_classes(rows: int, num_classes: int) -> Tensor:
@@ -60,10 +71,17 @@ TASKS: dict[str, Task] = {
     "detection": Task(
         detection_loss, DETECTION_METRICS, example_boxes, "several", detection_evaluation, regions=object_weights
     ),
+    "retrieval": Task(
+        labelled_contrastive, RETRIEVAL_METRICS, example_captions, "several", retrieval_metrics, draw=draw_pairs
+    ),
+    "zero_shot": Task(
+        labelled_contrastive, ZERO_SHOT_METRICS, example_classes, "class", zero_shot_metrics, draw=draw_pairs
+    ),
 }
 """`labels` are int64 (batch,) for classification, float32 0/1 (batch, classes) for multilabel, float32 (batch, outputs)
-for regression and sentiment, where outputs stand in the place of classes, and float32 (batch, boxes, fields) for
-detection."""
+for regression and sentiment, where outputs stand in the place of classes, float32 (batch, boxes, fields) for
+detection, bool (batch, captions) for retrieval (which captions a row has; captions stand in the place of classes) and
+int64 (batch,) for zero_shot, whose rows have one caption, the single prompt of their class."""
 
 
 @torch.no_grad()

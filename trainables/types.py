@@ -23,9 +23,10 @@ class Batch(NamedTuple):
     """One paired mini-batch, or a whole split. Row i of every field belongs to the same example."""
 
     teacher: Tensor
-    """Teacher inputs, (batch, ...): float32, or uint8 for pictures that are turned into [0, 1] batch by batch."""
+    """Teacher inputs, (batch, ...): float32, or uint8 for pictures that are turned into [0, 1] batch by batch. Of
+    captioned images uint8 (batch, views, 3, height, width): a fixed view, and stored augmentations of it."""
     student: Tensor
-    """Student inputs, (batch, ...), alike."""
+    """Student inputs, (batch, ...), alike; or int32 token numbers. Of captioned images (batch, captions, length)."""
     labels: Shaped[Tensor, " batch *target"]
     """What the data set's task asks for: a class, 0/1 for each of several, boxes (see `trainables.tasks`). Also known
     where `labelled` is False, but then no loss may look at it."""
@@ -39,12 +40,13 @@ class ModelOutput(NamedTuple):
     """What every teacher and student returns."""
 
     logits: Float[Tensor, " batch *outputs"]
-    """Unnormalised scores, as the task's loss takes them: one a class, or maps of them."""
+    """Unnormalised scores, as the task's loss takes them: one a class, or maps of them. Of a contrastive model its
+    embeddings times the root of its scale, so that inner products are scaled similarities."""
     features: Float[Tensor, "batch *cells features"]
     """The declared tap: what feature distillation compares. A network that describes places (the cells of a bird's-eye
     view) has a vector for each; every vector counts as a row of its own."""
-    embeddings: Float[Tensor, "batch embed"] | None = None
-    """Joint-space embeddings, for contrastive models only."""
+    embeddings: Float[Tensor, "batch several embed"] | None = None
+    """Unit vectors in the joint space, of contrastive models only: those of the images first, of the captions last."""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "ModelOutput":
         """The same outputs, each changed by `change` (moved, indexed, gathered)."""
@@ -71,6 +73,8 @@ class PairedData:
     num_classes: int
     notes: dict[str, JsonValue] = field(default_factory=dict)
     """Facts about the preparation that a reader of the report should know, such as clips left out."""
+    prompts: Int[Tensor, "classes templates length"] | None = None
+    """Every class in words, as token numbers, in several templates of which the first is the single prompt."""
 
     def split(self, name: Literal["train", "val", "test"]) -> Batch:
         """The split called `name`."""

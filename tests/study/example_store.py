@@ -76,7 +76,7 @@ def write_trial(store: StudyStore, config: TrialConfig, status: str, level: floa
     for epoch in range(1, epochs + 1):
         metrics = {"train/loss": 2 / epoch, "val/loss": 2.2 / epoch}
         metrics["val/accuracy"] = level * epoch / 4 + rng.normal(0, 0.01)
-        metrics |= {f"train/loss_{term}": 1 / epoch for term in config.method.terms}
+        metrics |= {f"train/loss_{term}": 1 / epoch for term in config.method.active_terms}
         trial.append(EpochReport(epoch, metrics))
     last = trial.history()[-1].metrics
     error = TrialError("NonFiniteLossError", "loss is nan", 2, 17, "Traceback ...") if status == "failed" else None

@@ -241,3 +241,18 @@ def test_a_hyperparameter_may_be_stacked_too(loss: Callable[..., Tensor]):
     stacked = vmap(loss, in_dims=(0, None, 0))(students, TEACHER, values)
     alone = [loss(student, TEACHER, value) for student, value in zip(students, values.tolist(), strict=True)]
     torch.testing.assert_close(stacked, torch.stack(alone))
+
+
+def test_contrastive_against_a_naive_loop_over_the_labelled_rows() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(7, 3, 4, generator=generator, dtype=torch.float64)
+    labelled = torch.tensor([1, 1, 0, 1, 0, 1, 1]).bool()
+    kept = [i for i in range(7) if labelled[i]]
+    expected = 0.0
+    for i in kept:
+        right = float(logits[i, 0] @ logits[i, 2])
+        rows = math.log(sum(math.exp(float(logits[i, 0] @ logits[j, 2])) for j in kept))
+        columns = math.log(sum(math.exp(float(logits[j, 0] @ logits[i, 2])) for j in kept))
+        expected += (rows - right + columns - right) / 2 / len(kept)
+    found = losses.labelled_contrastive(logits, torch.zeros(7, 0), labelled)
+    assert found.item() == pytest.approx(expected, rel=1e-12)

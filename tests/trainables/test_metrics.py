@@ -165,7 +165,7 @@ def test_multilabel_against_scikit_learn() -> None:
     assert 0.3 < expected["f1_macro"] < expected["f1_micro"] < 0.95
 
 
-OUTPUTS = {"detection": (5, 5, channels(4))}
+OUTPUTS = {"detection": (5, 5, channels(4)), "retrieval": (1 + 4, 3), "zero_shot": (2, 3)}
 """Shape of one row's logits, where a task takes others than one for each of four classes."""
 
 

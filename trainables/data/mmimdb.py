@@ -13,6 +13,7 @@ and VGG features cannot be had from it. They are read from `features/text/<id>.n
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -99,7 +100,7 @@ def load_in(config: MMIMDBConfig, folder: Path) -> PairedData:
         split: data.split(split)._replace(teacher=views["teacher"][split], student=views["student"][split])
         for split in ("train", "val", "test")
     }
-    return PairedData(**splits, num_classes=data.num_classes, notes=data.notes)
+    return replace(data, train=splits["train"], val=splits["val"], test=splits["test"])
 
 
 def load(config: MMIMDBConfig) -> PairedData:

@@ -148,7 +148,8 @@ def load(config: TCGAConfig) -> PairedData:
     views[0] = add_noise(views[0], config.teacher_noise, config.noise_seed, train)
     arrays = (*views, labels, np.ones(len(labels), dtype=bool), np.arange(len(labels)))
     batches = {name: to_batch(*(array[rows] for array in arrays)) for name, rows in splits.items()}
-    return PairedData(**batches, num_classes=source.classes, notes=dict(source.notes()))
+    splits_in_order = (batches[name] for name in ("train", "val", "test"))
+    return PairedData(*splits_in_order, num_classes=source.classes, notes=dict(source.notes()))
 
 
 def fill_in(table: Float[ndarray, "rows features"], train: Int64[ndarray, " train"]) -> Float[ndarray, "rows features"]:

@@ -1,6 +1,7 @@
 """What a distillation method is."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar, Generic, Literal, TypeVar
 
 import torch
@@ -19,9 +20,39 @@ class MethodConfig(Frozen):
 
     teacher_source: ClassVar[TeacherSource]
     terms: ClassVar[tuple[str, ...]]
-    """Names of the loss terms that `forward` returns, logged as `train/loss_<term>`."""
+    """Names of all its loss terms, logged as `train/loss_<term>`."""
     tasks: ClassVar[tuple[str, ...]] = ()
     """Tasks that the method can be used for; empty: all."""
+
+    @classmethod
+    def terms_of(cls, values: Mapping[str, object]) -> tuple[str, ...]:
+        """Terms of a config with these fields, the others at their defaults: for files that are not checked yet."""
+        return cls.terms
+
+    @property
+    def active_terms(self) -> tuple[str, ...]:
+        """Names of the loss terms that `forward` returns."""
+        return self.terms_of({name: getattr(self, name) for name in type(self).model_fields})
+
+    @property
+    def masked_fraction(self) -> float:
+        """Share of each image that is hidden in a second view, which the student then sees too; 0: no such view."""
+        return 0.0
+
+    @property
+    def mask_patch(self) -> int:
+        """Side of the squares that are hidden, in pixels."""
+        return 16
+
+    @property
+    def live_teacher(self) -> bool:
+        """Whether the teacher looks at what the student sees in every step, instead of having its outputs stored."""
+        return False
+
+    @property
+    def learns_scale(self) -> bool:
+        """Whether the loss trains a contrastive student's scale; if not, it stays as it was."""
+        return True
 
 
 ConfigT = TypeVar("ConfigT", bound=MethodConfig)
@@ -57,12 +88,12 @@ class Method(nn.Module, Generic[ConfigT]):
         batch: Batch,
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
-        """The terms named in `config.terms` for one global batch; distributed outputs were gathered before.
+        """The terms named in `config.active_terms` for one global batch; distributed outputs were gathered before.
 
         Args:
             student_out: the student's outputs, with gradients.
             teacher_out: the frozen targets for the same rows (None if `teacher_source` is "nothing").
-            batch: the same rows; its labels count only where `batch.labelled`.
+            batch: the same rows, without their inputs; its labels count only where `batch.labelled`.
             generator: source of any randomness.
         """
 

@@ -1,0 +1,72 @@
+"""What one optimisation step works on: the student's inputs, the teacher's outputs and the labels of its rows."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from trainables.distributed import Workers
+from trainables.draws import Draw
+from trainables.inputs import inputs_of, take
+from trainables.models.base import Model
+from trainables.types import Batch, ModelOutput
+
+
+class Step(NamedTuple):
+    """The rows of one step."""
+
+    inputs: tuple[Tensor, ...]
+    """This rank's, as a network takes them."""
+    teacher_out: ModelOutput | None
+    """For the global batch; None without a teacher."""
+    batch: Batch
+    """Labels of the global batch; its inputs are left out (no columns)."""
+
+
+def make_step(
+    train: Batch,
+    teacher: ModelOutput | Model | None,
+    rows: Int[Tensor, " batch"],
+    draw: Draw | None,
+    workers: Workers,
+    dtype: torch.dtype,
+) -> Step:
+    """The step on `rows` of the training split.
+
+    Args:
+        train: training rows as `trainables.inputs.seen_by` gives them to the student.
+        teacher: outputs for all of them, in the same order; or a frozen network, which is given what the student sees.
+        rows: the global batch.
+        draw: what each row shows, where it has several pictures and captions.
+        workers: this process's place among those that share the batch.
+        dtype: number format of the inputs.
+
+    """
+    stored = inputs_of(train)
+    places = draw or (None,) * len(stored)
+    inputs = tuple(
+        take(part, workers.shard(rows), workers.device, dtype, None if place is None else workers.shard(place))
+        for part, place in zip(stored, places, strict=True)
+    )
+    nothing = train.labels.new_empty(len(rows), 0)
+    batch = Batch(nothing, nothing, *(part[rows.to(part.device)] for part in train[2:]))
+    return Step(inputs, teacher_outputs(train, teacher, inputs, rows, draw, workers), batch)
+
+
+def teacher_outputs(
+    train: Batch,
+    teacher: ModelOutput | Model | None,
+    inputs: tuple[Tensor, ...],
+    rows: Int[Tensor, " batch"],
+    draw: Draw | None,
+    workers: Workers,
+) -> ModelOutput | None:
+    """What the student imitates: the stored outputs, picked as its inputs were, or the teacher's on those inputs."""
+    if isinstance(teacher, Model):
+        with torch.no_grad():
+            return teacher(*inputs).map(workers.gather)
+    if teacher is None:
+        return None
+    chosen = teacher.map(lambda part: part[rows])
+    return chosen if draw is None else draw.of_outputs(chosen, train.teacher.shape[1])
