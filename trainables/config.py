@@ -129,7 +129,7 @@ def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
                 f"choose H <= {config.student.feature_dim} or a wider student.feature_dim",
             )
         )
-    found += [fault for fault in (region_fault(config), cells_fault(config)) if fault]
+    found += [fault for fault in (region_fault(config), cells_fault(config), weights_fault(config)) if fault]
     allowed = config.method.tasks
     if allowed and config.data.task not in allowed:
         name, dataset = getattr(config.method, "method"), getattr(config.data, "dataset")  # noqa: B009
@@ -162,6 +162,17 @@ def region_fault(config: TrialConfig) -> Incompatibility | None:
         return None
     message = f"{region!r} needs labels that say where things are, but those of {config.data.task} do not; write all"
     return Incompatibility(path="method.region", message=message)
+
+
+def weights_fault(config: TrialConfig) -> Incompatibility | None:
+    """Some term must be left to train by."""
+    if config.method.active_terms:
+        return None
+    terms = ", ".join(config.method.terms)
+    message = (
+        f"needs a term with a weight above 0, but all of {terms} are 0; write for example {config.method.terms[0]}: 1"
+    )
+    return Incompatibility(path=f"method.{config.method.terms[0]}", message=message)
 
 
 def cells_fault(config: TrialConfig) -> Incompatibility | None:

@@ -15,6 +15,7 @@ from trainables import losses
 from trainables.methods import METHODS
 from trainables.methods.base import Method, MethodConfig
 from trainables.methods.ciba import CIBAConfig
+from trainables.methods.clip_kd import ClipKDConfig
 from trainables.methods.feature_kd import FeatureKDConfig
 from trainables.methods.feature_loss import FEATURE_LOSSES, FeatureLossConfig
 from trainables.methods.kd import KDConfig
@@ -26,16 +27,22 @@ from trainables.types import Batch, LossTerm, ModelOutput
 ROWS, CLASSES, STUDENT_DIM, TEACHER_DIM = 10, 4, 12, 12
 CONTEXT = {"reduction": {"loss": "mse"}, "fd_temperature": {"loss": "clip"}, "margin": {"loss": "margin"}}
 """Fields that only one feature loss reads, and that loss."""
+CONTEXT |= {"te_lag": {"te1": 1.0}, "te_pairs": {"te1": 1.0}}
+VARIANTS: dict[str, list[dict[str, Any]]] = {
+    "clip_kd": [{}, {"learn_temperature": True}, *({"cl": 0.0, term: 1.0} for term in ClipKDConfig.terms[1:])]
+}
+"""Configs of a method that the whole contract is tested for, besides its feature losses."""
+OF_THE_LOOP = ("region", "mask_ratio", "patch_size", "teacher_outputs")
+"""Fields that change what the loss is given, not what it does with it."""
 
 
 def cases() -> list[Any]:
     """Every method, with every feature loss that it can use."""
     found = []
     for name, entry in METHODS.items():
-        options = FEATURE_LOSSES if "loss" in entry.config.model_fields else [None]
-        for loss in options:
-            fields = {"loss": loss} if loss else {}
-            found.append(pytest.param(entry.config(**fields), id=" ".join([name, *fields.values()])))
+        losses = [{"loss": loss} for loss in FEATURE_LOSSES] if "loss" in entry.config.model_fields else [{}]
+        for fields in VARIANTS.get(name, losses):
+            found.append(pytest.param(entry.config(**fields), id=" ".join([name, *map(str, fields.values())])))
     return found
 
 
@@ -63,14 +70,32 @@ def outputs(
 
     width = {"nothing": 0, "teacher": teacher_dim, "nullified": teacher_dim}
     width["bottleneck"] = getattr(config, "bottleneck_dim", 0)
-    student = ModelOutput(normal(CLASSES), normal(STUDENT_DIM))
-    teacher = ModelOutput(normal(CLASSES), normal(width[config.teacher_source]))
+    if task_of(config) == "retrieval":
+        student, teacher = contrastive(normal(3 * STUDENT_DIM), 3), contrastive(normal(2 * teacher_dim), 2)
+    else:
+        student = ModelOutput(normal(CLASSES), normal(STUDENT_DIM))
+        teacher = ModelOutput(normal(CLASSES), normal(width[config.teacher_source]))
     labels = torch.randint(CLASSES, (ROWS,), generator=generator)
+    if task_of(config) == "retrieval":
+        labels = TASKS["retrieval"].example(ROWS, 2)
     if task_of(config) == "regression":
         labels = torch.randn(ROWS, CLASSES, generator=generator)
     labelled = torch.arange(ROWS) % 3 > 0
     batch = Batch(torch.zeros(ROWS, 1), torch.zeros(ROWS, 1), labels, labelled, torch.arange(ROWS))
     return student, None if config.teacher_source == "nothing" else teacher, batch
+
+
+def contrastive(vectors: Tensor, several: int) -> ModelOutput:
+    """Unit vectors that are leaves, and logits of a scale of 9: an image, a masked one (of a student), a text."""
+    embeddings = nn.functional.normalize(vectors.detach().view(len(vectors), several, -1), dim=2)
+    return ModelOutput((3 * embeddings).requires_grad_(), embeddings[:, 0].clone(), embeddings.requires_grad_())
+
+
+def taught(config: MethodConfig, student: ModelOutput) -> list[Tensor]:
+    """The outputs that the loss must give a gradient."""
+    if student.embeddings is not None:
+        return [student.logits if config.learns_scale else student.embeddings]
+    return [student.logits, student.features] if "fd" in config.active_terms else [student.logits]
 
 
 def objective(terms: dict[str, LossTerm]) -> Tensor:
@@ -93,10 +118,8 @@ def test_returns_the_terms_it_names_each_a_finite_scalar(config: MethodConfig):
 def test_gradients_reach_the_student_and_the_adapters_but_not_the_teacher(config: MethodConfig):
     method, (student, teacher, batch) = build(config, teacher_dim=9), outputs(config, teacher_dim=9)
     objective(method(student, teacher, batch)).backward()
-    gradients = [student.logits.grad, *(parameter.grad for parameter in method.parameters())]
-    if {"fd"} & set(config.active_terms):
-        gradients.append(student.features.grad)
-    for gradient in gradients:
+    for tensor in [*taught(config, student), *method.parameters()]:
+        gradient = tensor.grad
         assert gradient is not None and gradient.isfinite().all() and gradient.ne(0).any()
     if teacher is not None:
         assert teacher.logits.grad is None and teacher.features.grad is None
@@ -109,7 +132,8 @@ def test_a_distillation_term_teaches_from_unlabelled_rows(config: MethodConfig):
     objective(build(config)(student, teacher, batch)).backward()
     learnt = [tensor.grad for tensor in student if tensor is not None and tensor.grad is not None]
     assert all(gradient.isfinite().all() for gradient in learnt)
-    assert any(gradient.ne(0).any() for gradient in learnt) == (config.teacher_source != "nothing")
+    distils = config.teacher_source != "nothing" and config.active_terms != ("cl",)
+    assert any(gradient.ne(0).any() for gradient in learnt) == distils
 
 
 @pytest.mark.parametrize("config", cases())
@@ -119,7 +143,10 @@ def test_the_label_of_an_unlabelled_row_has_no_effect(config: MethodConfig):
     others = torch.where(labelled, batch.labels, (batch.labels + 1) % CLASSES)
     assert values(method(student, teacher, batch)) == values(method(student, teacher, batch._replace(labels=others)))
     others = torch.where(labelled, (batch.labels + 1) % CLASSES, batch.labels)
-    assert values(method(student, teacher, batch)) != values(method(student, teacher, batch._replace(labels=others)))
+    if task_of(config) != "retrieval":  # there the pairing is the label
+        assert values(method(student, teacher, batch)) != values(
+            method(student, teacher, batch._replace(labels=others))
+        )
 
 
 @pytest.mark.parametrize("config", cases())
@@ -148,7 +175,9 @@ def test_stacked_trials_give_what_each_gives_alone(config: MethodConfig):
     """vmap over the parameters of several students and their adapters, gradients included."""
     _, teacher, batch = outputs(config, teacher_dim=9)
     inputs = torch.randn(ROWS, 5, generator=torch.Generator().manual_seed(1))
-    trials = [nn.ModuleDict({"student": student(seed), "method": build(config, teacher_dim=9)}) for seed in range(3)]
+    trials = [
+        nn.ModuleDict({"student": student(seed, config), "method": build(config, teacher_dim=9)}) for seed in range(3)
+    ]
     stacked, _ = stack_module_state(list(trials))
 
     def loss(parameters: dict[str, Tensor]) -> Tensor:
@@ -166,8 +195,23 @@ def test_stacked_trials_give_what_each_gives_alone(config: MethodConfig):
             torch.testing.assert_close(together[name][number], gradient, rtol=1e-4, atol=1e-5)
 
 
-def student(seed: int) -> nn.Module:
+class Contrastive(nn.Module):
+    """The least that has embeddings and a scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(5, 3 * STUDENT_DIM)
+        self.log_scale = nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, inputs: Tensor) -> ModelOutput:
+        embeddings = nn.functional.normalize(self.linear(inputs).view(len(inputs), 3, STUDENT_DIM), dim=2)
+        return ModelOutput(embeddings * (self.log_scale / 2).exp(), embeddings[:, 0], embeddings)
+
+
+def student(seed: int, config: MethodConfig) -> nn.Module:
     torch.manual_seed(seed)
+    if task_of(config) == "retrieval":
+        return Contrastive()
     return build_mlp(MLPConfig(hidden=(6,), feature_dim=STUDENT_DIM), (5,), CLASSES)
 
 
@@ -177,7 +221,7 @@ def own_fields(*, stage: bool) -> list[Any]:
         pytest.param(name, field, id=f"{name}.{field}")
         for name, entry in METHODS.items()
         for field in entry.config.model_fields
-        if field not in ("method", "region") and is_stage_field(field) == stage  # region: see test_bev.py
+        if field not in ("method", *OF_THE_LOOP) and is_stage_field(field) == stage
     ]
 
 
@@ -187,7 +231,9 @@ def is_stage_field(field: str) -> bool:
 
 def other_values(field: FieldInfo) -> list[Any]:
     """Valid values of a field besides its default."""
-    if get_origin(field.annotation) is Literal:
+    if field.annotation is bool:
+        found = [True, False]
+    elif get_origin(field.annotation) is Literal:
         found = list(get_args(field.annotation))
     else:
         found = [value for domain in domains(field) for value in endpoints(domain)] or [field.default / 2]
@@ -225,7 +271,7 @@ def test_the_config_names_its_entry_and_documents_every_field(name: str):
     config = METHODS[name].config()
     assert name_of(config) == name
     assert config.__doc__ and METHODS[name].build.__doc__
-    assert len(set(config.active_terms)) == len(config.terms) > 0
+    assert len(set(config.terms)) == len(config.terms) > 0 and set(config.active_terms) <= set(config.terms)
     undocumented = [key for key, field in type(config).model_fields.items() if not field.description]
     assert undocumented == []
 
@@ -249,6 +295,9 @@ def test_search_ranges_hold_only_values_that_the_field_accepts(name: str, field:
         ("feature_kd", "loss", "mae"),
         ("ciba", "bottleneck_dim", 0),
         ("ciba", "lambda_ib", float("nan")),
+        ("clip_kd", "te1", -0.1),
+        ("clip_kd", "temperature", 0.0),
+        ("clip_kd", "mask_ratio", 1.0),
         ("none", "lambda_kd", 0.5),
     ],
 )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from trainables.methods.base import Method, MethodConfig
 from trainables.methods.ciba import CIBA, CIBAConfig
+from trainables.methods.clip_kd import ClipKD, ClipKDConfig
 from trainables.methods.feature_kd import FeatureKD, FeatureKDConfig
 from trainables.methods.kd import KD, KDConfig
 from trainables.methods.none import NoDistillation, NoneConfig
@@ -27,4 +28,5 @@ METHODS: dict[str, MethodEntry] = {
     "feature_kd": MethodEntry(FeatureKDConfig, FeatureKD),
     "ciba": MethodEntry(CIBAConfig, CIBA),
     "nullified_kd": MethodEntry(NullifiedKDConfig, NullifiedKD),
+    "clip_kd": MethodEntry(ClipKDConfig, ClipKD),
 }

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import ClassVar, Generic, Literal, TypeVar
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from trainables.tasks import Task
 from trainables.types import Batch, Frozen, LossTerm, ModelOutput
@@ -96,6 +97,13 @@ class Method(nn.Module, Generic[ConfigT]):
             batch: the same rows, without their inputs; its labels count only where `batch.labelled`.
             generator: source of any randomness.
         """
+
+    def project(self, embeddings: Float[Tensor, "batch two dim"]) -> Float[Tensor, "batch two wide"] | None:
+        """A contrastive student's embeddings, image and text, in the teacher's dimension, for who compares them.
+
+        None where the loss has no map between them. Not normalised again.
+        """
+        return None
 
 
 def frozen(teacher_out: ModelOutput | None) -> ModelOutput:
