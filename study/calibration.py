@@ -29,6 +29,10 @@ class Judged(NamedTuple):
     seconds: float = 0.0
     """Training seconds of every configuration that was run."""
     trainings: int = 0
+    method: str = ""
+    """The arm as the file calls it, where it stands for several pairs."""
+    teacher: str = ""
+    student: str = ""
 
     @property
     def agrees(self) -> bool:

@@ -30,6 +30,7 @@ from study.groups import Group, best_group
 from study.notation import metric_label, metric_name, scale, show_difference, show_params, show_value
 from study.report_document import Block, Heading, Items, Table, Text
 from study.report_figures import Figures, Material
+from study.report_teacher_choice import teacher_choice
 from study.stats import PairedDifference, StudyResults, by_seed, paired_difference
 from study.store import StudyStore
 from trainables.artifacts import StageStore
@@ -71,6 +72,7 @@ def criterion_blocks(study: StudyConfig, results: StudyResults, store: StudyStor
     if not judged:
         return [*blocks, Text("No arm with a teacher is complete beside its baseline yet, so there is no gain to set.")]
     blocks += [Items(tuple(statements(study, results, judged))), table_of_signs(judged, results)]
+    blocks += teacher_choice(judged, results)
     tables = (by_configuration(study, results), by_estimator(study, results), table_of_failures(judged, results))
     return [*blocks, *(table for table in tables if table)]
 
@@ -89,7 +91,9 @@ def judge(
         if expected and gain:
             trials = [trial.result for group in groups for trial in group.trials if trial.result]
             seconds = sum(result.seconds for result in trials)
-            found.append(Judged(judged_name(cell, study), cell.arm, expected, gain, seconds, len(trials)))
+            method = study.arm(cell.arm).written or cell.arm
+            whose = (method, cell.teacher, cell.student)
+            found.append(Judged(judged_name(cell, study), cell.arm, expected, gain, seconds, len(trials), *whose))
     return found
 
 

@@ -1,10 +1,12 @@
 """Calibration of the criterion against values that are known, and the report's section on a store without training."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from criterion_studies import TEXT, cells, study_in, write_estimates
 from example_store import write_result
+from scipy.stats import t
 
 from study.calibration import (
     Judged,
@@ -24,6 +26,8 @@ from study.criterion_cost import criterion_seconds
 from study.groups import collect_groups
 from study.report import write_report
 from study.report_criterion import judge, net_of
+from study.report_document import Table
+from study.report_teacher_choice import by_student, mean_rank, teacher_choice
 from study.stats import PairedDifference, study_results
 from study.store import StudyStore
 from trainables.artifacts import StageStore
@@ -135,6 +139,28 @@ def test_the_report_says_what_was_foretold_and_where_it_failed(tmp_path: Path) -
     assert "| ksg 2 |" in page and "figures/criterion.png" in page
 
 
+def test_within_a_student_the_gap_chooses_its_teacher() -> None:
+    pairs = [(0.5, 0.02, "pix", "fou"), (0.2, 0.05, "fac", "fou"), (-0.3, 0.01, "mor", "fou"),
+             (0.9, 0.03, "pix", "zer"), (0.4, 0.02, "fac", "zer"), (0.1, -0.01, "mor", "zer"),
+             (0.7, 0.03, "pix", "kar"), (0.6, 0.01, "fac", "kar")]  # fmt: skip
+    found = [
+        judged(gap, gain)._replace(method="kd", teacher=teacher, student=student)
+        for gap, gain, teacher, student in pairs
+    ]
+    assert set(by_student(found)) == {("kd", "fou"), ("kd", "zer")}, "two teachers are no ranking"
+    ranks = (0.5, 1.0)
+    half = float(t.ppf(0.975, 1)) * 0.5 / 2  # stdev(ranks) / sqrt(2) = 0.25
+    assert mean_rank(found) == f"+0.75 [{max(-1, 0.75 - half):+.2f}, +1.00] on average over 2 students"
+    assert sum(ranks) / 2 == 0.75
+    results = SimpleNamespace(test_metric="test/accuracy")
+    [line, table] = teacher_choice(found, results)  # pyright: ignore[reportArgumentType]
+    assert isinstance(table, Table)
+    assert "the best one for 1 of 2 students." in str(line)
+    assert ("fou", "3", "+0.50", "pix (+2.00)", "fac (+5.00)", "3.00") in table.rows
+    assert ("zer", "3", "+1.00", "pix (+3.00)", "pix (+3.00)", "0.00") in table.rows
+    assert teacher_choice(found[:2], results) == []  # pyright: ignore[reportArgumentType]
+
+
 def test_a_report_of_a_gate_says_what_it_skipped(tmp_path: Path) -> None:
     study = measured(tmp_path, TEXT)
     store = StudyStore(study.directory)
@@ -149,9 +175,10 @@ def test_a_report_of_a_gate_says_what_it_skipped(tmp_path: Path) -> None:
 
 def test_the_criterions_cost_leaves_out_what_distillation_needs_anyway(tmp_path: Path) -> None:
     study = measured(tmp_path, TEXT)
-    stages = StageStore(study.stages_directory)
+    stages, criterion = StageStore(study.stages_directory), study.criterion
+    assert criterion is not None
     assert criterion_seconds(study) == 3 * 3 * 2.0, "three pairs, three seeds, two seconds each"
-    estimate = cells(study)["kd-pix-fou"].stages(study.criterion.settings)[0]
+    estimate = cells(study)["kd-pix-fou"].stages(criterion.settings)[0]
     for network, seconds in ((estimate.teacher, 100.0), (estimate.student, 7.0)):
         path = stages.path(network)
         path.mkdir(parents=True)
