@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Annotated, Literal, Union
 
 from pydantic import Field, JsonValue, SerializeAsAny, model_validator
@@ -129,7 +130,11 @@ def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
                 f"choose H <= {config.student.feature_dim} or a wider student.feature_dim",
             )
         )
-    found += [fault for fault in (region_fault(config), cells_fault(config), weights_fault(config)) if fault]
+    found += [
+        fault
+        for fault in (region_fault(config), cells_fault(config), weights_fault(config), *model_faults(config))
+        if fault
+    ]
     allowed = config.method.tasks
     if allowed and config.data.task not in allowed:
         name, dataset = getattr(config.method, "method"), getattr(config.data, "dataset")  # noqa: B009
@@ -182,6 +187,23 @@ def cells_fault(config: TrialConfig) -> Incompatibility | None:
         return None
     message = f"features are compared cell by cell, but the teacher has cells = {teacher}, the student {student}"
     return Incompatibility(path="student.cells" if student else "teacher.cells", message=message)
+
+
+def model_faults(config: TrialConfig) -> Iterator[Incompatibility]:
+    """Captioned images need contrastive models, and these need captioned images; a teacher may have to be trained."""
+    task, source = config.data.task, config.method.teacher_source
+    used = {"student": config.student} | ({} if source == "nothing" else {"teacher": config.teacher})
+    for part, model in used.items():
+        if task in model.tasks or not (model.tasks or TASKS[task].draw):
+            continue
+        fitting = [name for name, entry in MODELS.items() if bool(entry.config.tasks) == bool(TASKS[task].draw)]
+        name = getattr(model, "model")  # noqa: B009
+        message = f"{name!r} cannot learn from data for {task}; use {any_of(fitting)}"
+        yield Incompatibility(path=f"{part}.model", message=message)
+    if config.teacher.comes_trained and source not in ("nothing", "teacher"):
+        method = getattr(config.method, "method")  # noqa: B009
+        message = f"{method!r} needs a teacher that the study trains, but this one comes trained; use clip_kd"
+        yield Incompatibility(path="method.method", message=message)
 
 
 def canonical_json(value: object) -> str:

@@ -27,6 +27,7 @@ from trainables.loop import DTYPES, Checkpoint, Problem, Progress, Report, evalu
 from trainables.methods import METHODS
 from trainables.methods.base import Method
 from trainables.models.base import Model
+from trainables.models.contrastive import ContrastiveModel
 from trainables.stages import SPLITS, build_model, prepared_stage, read_paired, read_targets, required_stages
 from trainables.tasks import TASKS
 from trainables.types import EpochReport, ModelOutput, PairedData, TrialResult
@@ -110,14 +111,24 @@ def load_inputs(config: TrialConfig, stages: StageStore, device: torch.device) -
     return data, targets
 
 
-def build_problem(config: TrialConfig, data: PairedData, targets: ModelOutput | None, workers: Workers) -> Problem:
+def build_problem(
+    config: TrialConfig, data: PairedData, targets: ModelOutput | Model | None, workers: Workers
+) -> Problem:
     """The untrained student (initialised from the seed, whatever the method) and its method's loss."""
     dtype = DTYPES[config.training.precision]
     student = build_model(config.student, data.train, data.num_classes, config.seed)
-    teacher_dim = 0 if targets is None else targets.features.shape[-1]
-    method = build_method(config, teacher_dim)
+    if isinstance(student, ContrastiveModel):
+        student.log_scale.requires_grad_(config.method.learns_scale)
+    method = build_method(config, target_dim(config, targets))
     networks = student.to(workers.device, dtype), method.to(workers.device, dtype)
     return Problem(*networks, data.train, data.val, targets, TASKS[config.data.task])
+
+
+def target_dim(config: TrialConfig, targets: ModelOutput | Model | None) -> int:
+    """Width of the features that the student imitates; 0 without any."""
+    if isinstance(targets, Model):
+        return config.teacher.feature_dim
+    return 0 if targets is None else targets.features.shape[-1]
 
 
 def build_method(config: TrialConfig, teacher_dim: int) -> Method:

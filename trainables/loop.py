@@ -24,7 +24,7 @@ from trainables.draws import Draw
 from trainables.inputs import as_numbers, chunk_rows, inputs_of
 from trainables.methods.base import Method
 from trainables.models.base import Model
-from trainables.steps import make_step
+from trainables.steps import make_step, with_masked_view
 from trainables.tasks import Task, evaluate, metric_direction
 from trainables.types import Batch, EpochReport, LossTerm, ModelOutput
 
@@ -181,7 +181,8 @@ class Session:
         problem, dtype = self.problem, DTYPES[self.config.precision]
         with self.autocast():
             step = make_step(problem.train, problem.targets, rows, draw, self.workers, dtype)
-            own = self.student(*step.inputs)
+            inputs = with_masked_view(step.inputs, problem.method.config, len(rows), self.workers, generator)
+            own = self.student(*inputs)
             terms = problem.method(own.map(self.workers.gather), step.teacher_out, step.batch, generator)
         loss = torch.stack([term.value * term.weight for term in terms.values()]).sum()
         self.optimizer.zero_grad(set_to_none=True)

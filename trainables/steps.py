@@ -9,6 +9,8 @@ from torch import Tensor
 from trainables.distributed import Workers
 from trainables.draws import Draw
 from trainables.inputs import inputs_of, take
+from trainables.masking import draw_hidden, mask_patches
+from trainables.methods.base import MethodConfig
 from trainables.models.base import Model
 from trainables.types import Batch, ModelOutput
 
@@ -70,3 +72,19 @@ def teacher_outputs(
         return None
     chosen = teacher.map(lambda part: part[rows])
     return chosen if draw is None else draw.of_outputs(chosen, train.teacher.shape[1])
+
+
+def with_masked_view(
+    inputs: tuple[Tensor, ...], method: MethodConfig, rows: int, workers: Workers, generator: torch.Generator
+) -> tuple[Tensor, ...]:
+    """The inputs, with a second, partly hidden view of each image where the method wants one.
+
+    What is hidden is drawn for the `rows` of the global batch, on every rank alike.
+    """
+    if method.masked_fraction == 0:
+        return inputs
+    images, captions = inputs
+    size, patch = (images.shape[-2], images.shape[-1]), method.mask_patch
+    hidden = workers.shard(draw_hidden(rows, size, method.masked_fraction, patch, generator))
+    masked = mask_patches(images[:, 0], hidden, patch)
+    return torch.stack([images[:, 0], masked], dim=1), captions

@@ -19,6 +19,10 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
+IDENTITY = {"for": "identity"}
+"""Serialisation context in which a config gives only what identifies it (see `trainables.data.base.identity_of`)."""
+
+
 class Batch(NamedTuple):
     """One paired mini-batch, or a whole split. Row i of every field belongs to the same example."""
 

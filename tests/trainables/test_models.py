@@ -8,9 +8,11 @@ from pydantic import ValidationError
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from tests.trainables.tiny_clip import TINY
 from trainables.detection.boxes import channels
 from trainables.models import MODELS
 from trainables.models.base import Model, count_parameters
+from trainables.models.clip import VOCABULARY
 from trainables.models.cnn import CNNConfig, build_cnn
 from trainables.models.mlp import MLPConfig, build_mlp
 
@@ -20,6 +22,7 @@ SHAPES: dict[str, Any] = {
     "linear": (7,),
     **{"resnet": (2, 3, 40, 40), "resnet3d": (4, 3, 40, 40), "fusion": ((7,), (1, 8, 8))},
     **{"bev_lidar": (4, 8, 8), "bev_camera": (2, 3, 9, 12), "bev_features": (4, 4, 6)},
+    **dict.fromkeys(("clip", "open_clip"), ((2, 3, 16, 16), (3, 8))),
 }
 """Of one input; of a fusion's two."""
 SMALL: dict[str, dict[str, Any]] = {
@@ -41,6 +44,8 @@ SMALL: dict[str, dict[str, Any]] = {
         **{"cells": 4, "widths": (4,), "heights": (0.5,), "bev_width": 4, "bev_blocks": 1, "feature_dim": 6},
     },
     "bev_features": {"cells": 4, "feature_dim": 6},
+    "clip": {"channels": (4, 8), "text_width": 8, "text_heads": 2, "feature_dim": 6},
+    "open_clip": {"model_name": TINY, "feature_dim": 6},
 }
 OTHER_RAVDESS = {
     **{"widths": (4, 5, 7), "kernels": (5, 3, 3), "pooled": (1, 3), "hidden": 6, "feature_dim": 4, "tap": "after_relu"},
@@ -71,6 +76,11 @@ OTHER: dict[str, dict[str, Any]] = {
         **{"tap": "after_relu", "dropout": 0.5},
     },
     "bev_features": {},
+    "clip": {
+        **{"image": "resnet10t", "channels": (4, 6), "text": "transformer", "text_width": 12, "feature_dim": 4},
+        "initial_temperature": 0.1,
+    },
+    "open_clip": {},
 }
 """For each field another value than in `SMALL`."""
 
@@ -78,11 +88,16 @@ OWN_TESTS: dict[str, set[str]] = {
     "fusion": {"combine"},
     "bev_features": {"cells", "feature_dim"},
     "linear": {"feature_dim"},
+    "clip": {"norm", "text_depth", "text_heads", "attention"},
+    "open_clip": {"model_name", "feature_dim", "pretrained", "precision"},
 }
 """Fields that go together with others, or must say what the inputs are; each model's own tests are about them."""
 
 CELLS: dict[str, tuple[int, ...]] = {name: (4, 4) for name in ("bev_lidar", "bev_camera", "bev_features")}
 """Places that a network in bird's-eye view describes, each by features and by a box."""
+
+EMBEDDINGS: dict[str, tuple[int, ...]] = {name: (2 + 3, 6) for name in ("clip", "open_clip")}
+"""Of the two views and the three captions of a row, with the feature dimension of `SMALL`."""
 
 each_model = pytest.mark.parametrize("name", MODELS)
 
@@ -96,7 +111,14 @@ def make(name: str, **changes: Any) -> Model:
 def inputs_for(name: str, rows: int = 4) -> tuple[torch.Tensor, ...]:
     shapes = SHAPES[name] if MODELS[name].config.sees == "both" else (SHAPES[name],)
     generator = torch.Generator().manual_seed(1)
+    if name in EMBEDDINGS:
+        images, captions = ((rows, *shape) for shape in shapes)
+        return torch.rand(images, generator=generator), torch.randint(1, VOCABULARY, captions, generator=generator)
     return tuple(torch.randn(rows, *shape, generator=generator) for shape in shapes)
+
+
+def doubled(inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return tuple(part.double() if part.is_floating_point() else part for part in inputs)
 
 
 def with_field(field: str) -> pytest.MarkDecorator:
@@ -108,7 +130,11 @@ def test_outputs_have_the_declared_shapes(name: str) -> None:
     cells = CELLS.get(name, ())
     for feature_dim in (SMALL[name]["feature_dim"],) if "feature_dim" in OWN_TESTS.get(name, ()) else (1, 6):
         output = make(name, feature_dim=feature_dim)(*inputs_for(name))
-        assert output.logits.shape == (4, *cells, channels(CLASSES) if cells else CLASSES)
+        if name in EMBEDDINGS:
+            assert output.embeddings is not None
+            assert output.logits.shape == output.embeddings.shape == (4, EMBEDDINGS[name][0], feature_dim)
+        else:
+            assert output.logits.shape == (4, *cells, channels(CLASSES) if cells else CLASSES)
         assert output.features.shape == (4, *cells, feature_dim)
 
 
@@ -127,7 +153,7 @@ def test_the_seed_alone_decides_the_initial_weights(name: str) -> None:
     assert all(torch.equal(first[key], second[key]) for key in first)
     torch.manual_seed(1)
     other = MODELS[name].build(MODELS[name].config(**SMALL[name]), SHAPES[name], CLASSES).state_dict()
-    drawn = [key for key in first if first[key].double().std() > 0]
+    drawn = [key for key in first if first[key].double().std(correction=0) > 0]
     assert drawn and not any(torch.equal(first[key], other[key]) for key in drawn)
 
 
@@ -152,7 +178,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 def test_float64(name: str) -> None:
     model, x = make(name), inputs_for(name)
     single = model(*x)
-    double = model.double()(*(part.double() for part in x))
+    double = model.double()(*doubled(x))
     assert double.logits.dtype == double.features.dtype == torch.float64
     assert torch.allclose(single.logits.double(), double.logits, atol=1e-5)
 
@@ -163,13 +189,14 @@ def test_rows_do_not_see_each_other(name: str) -> None:
     assert torch.allclose(model(*(part[1:2] for part in x)).logits, model(*x).logits[1:2], atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")  # of attention, until torch can stack it
 @each_model
 def test_stacked_models_equal_single_ones(name: str) -> None:
     """Three models at once under vmap, with gradients, as trials that are run together need it."""
     entry = MODELS[name]
     torch.manual_seed(3)
     models = [entry.build(entry.config(**SMALL[name]), SHAPES[name], CLASSES).double() for _ in range(3)]
-    x = tuple(part.double() for part in inputs_for(name))
+    x = doubled(inputs_for(name))
     parameters, buffers = stack_module_state(models)
     stacked = vmap(lambda p, b: functional_call(models[0], (p, b), x).logits)(parameters, buffers)
     assert torch.allclose(stacked, torch.stack([model(*x).logits for model in models]), atol=1e-5)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import model_serializer
 
-from trainables.types import Frozen, PairedData
+from trainables.types import IDENTITY, Frozen, PairedData
 
 
 class DataShape(NamedTuple):
@@ -22,10 +22,6 @@ class DataShape(NamedTuple):
     """Number of training pairs (labelled or not)."""
     val: int
     test: int
-
-
-IDENTITY = {"for": "identity"}
-"""Serialisation context of `identity_of`."""
 
 
 class DataConfig(Frozen):

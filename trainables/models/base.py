@@ -20,6 +20,14 @@ class ModelConfig(Frozen):
     feature_dim: int
     """Width D of the feature tap, which feature distillation compares."""
 
+    tasks: ClassVar[tuple[str, ...]] = ()
+    """Tasks that the network can be used for; empty: all whose rows have one input for each modality."""
+
+    @property
+    def comes_trained(self) -> bool:
+        """Whether its weights are given, so that as a teacher it is not trained."""
+        return False
+
     @property
     def linear(self) -> bool:
         """Whether the features are W x + b for one matrix W."""
