@@ -31,9 +31,8 @@ def te1(student: Embedded, teacher: Embedded, lag: Lag = 0, pairs: Pairs = "adja
         ValueError: if the batch is too small to have a difference.
 
     """
-    images = cosine(*aligned(student.image, teacher.image, lag, pairs))
-    texts = cosine(*aligned(student.text, teacher.text, lag, pairs))
-    return (images + texts).mean() / 2
+    images = agreement(student.image, teacher.image, lag, pairs)
+    return (images + agreement(student.text, teacher.text, lag, pairs)) / 2
 
 
 def te2(student: Embedded, teacher: Embedded, lag: Lag = 0, pairs: Pairs = "adjacent") -> Float[Tensor, ""]:
@@ -45,31 +44,48 @@ def te2(student: Embedded, teacher: Embedded, lag: Lag = 0, pairs: Pairs = "adja
         ValueError: if the batch is too small to have a difference.
 
     """
-    own, target = torch.cat(student, dim=1), torch.cat(teacher, dim=1)
-    return cosine(*aligned(own, target, lag, pairs)).mean()
+    return agreement(torch.cat(student, dim=1), torch.cat(teacher, dim=1), lag, pairs)
 
 
-def aligned(
+def agreement(
     student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], lag: Lag, pairs: Pairs
-) -> tuple[Float[Tensor, "pairs dim"], Float[Tensor, "pairs dim"]]:
-    """Differences of the student's rows, and those of the teacher's rows `lag` before.
-
-    Every row is followed by batch - 1 - lag neighbours; of all pairs there are as many as two rows can be chosen.
-    """
+) -> Float[Tensor, ""]:
+    """Mean cosine between the differences of the student's rows and those of the teacher's rows `lag` before."""
     if len(student) < lag + 2:
         raise ValueError(f"a difference with lag {lag} needs {lag + 2} rows or more, but the batch has {len(student)}")
-    return DIFFERENCES[pairs](student[lag:]), DIFFERENCES[pairs](teacher[: len(teacher) - lag])
+    return AGREEMENTS[pairs](student[lag:], teacher[: len(teacher) - lag])
 
 
-def adjacent_differences(rows: Float[Tensor, "batch dim"]) -> Float[Tensor, "pairs dim"]:
-    """Δx_i = x_{i+1} - x_i."""
-    return rows[1:] - rows[:-1]
+def adjacent_agreement(student: Float[Tensor, "rows dim"], teacher: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
+    """Over Δx_i = x_{i+1} - x_i."""
+    return cosine(student.diff(dim=0), teacher.diff(dim=0)).mean()
 
 
-def all_differences(rows: Float[Tensor, "batch dim"]) -> Float[Tensor, "pairs dim"]:
-    """x_j - x_i for every i < j: batch² / 2 vectors, where neighbours are batch."""
-    first, second = torch.triu_indices(len(rows), len(rows), 1, device=rows.device)
-    return rows[second] - rows[first]
+def all_agreement(student: Float[Tensor, "rows dim"], teacher: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
+    """Over x_j - x_i for every i < j, from the rows' inner products alone, so that no difference is held.
+
+    In double precision, since a short difference is what is left of large numbers. One shorter than 1e-7 counts as
+    none.
+    """
+    own, target = student.double(), teacher.double()
+    lengths = (squared_lengths(own @ own.T) * squared_lengths(target @ target.T)).sqrt()
+    cosines = products_of_differences(own @ target.T) / lengths
+    pairs = len(own) * (len(own) - 1) / 2
+    return (cosines.triu(1).sum() / pairs).to(student.dtype)
 
 
-DIFFERENCES = {"adjacent": adjacent_differences, "all": all_differences}
+def products_of_differences(products: Float[Tensor, "rows rows"]) -> Float[Tensor, "rows rows"]:
+    """(a_j - a_i) · (b_j - b_i) from all a_i · b_j."""
+    own = products.diagonal()
+    return own[:, None] + own - products - products.T
+
+
+def squared_lengths(products: Float[Tensor, "rows rows"]) -> Float[Tensor, "rows rows"]:
+    """|a_j - a_i|² from all a_i · a_j, no less than the square of SHORTEST."""
+    return products_of_differences(products).clamp(min=SHORTEST**2)
+
+
+SHORTEST = 1e-7
+"""Rounding leaves about 1e-8 of the length of the difference of two equal unit vectors."""
+
+AGREEMENTS = {"adjacent": adjacent_agreement, "all": all_agreement}

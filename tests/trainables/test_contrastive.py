@@ -272,11 +272,17 @@ def test_te2_weighs_a_modality_by_how_far_it_moves_and_te1_does_not() -> None:
     assert te2(student, teacher).item() == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("which", ["adjacent", "all"])
 @pytest.mark.parametrize("name", TE)
-def test_te_of_rows_that_do_not_move_is_0_with_a_finite_gradient(name: str) -> None:
-    still = Embedded(*(part[:1].repeat(7, 1).requires_grad_() for part in STUDENT))
-    value = TE[name](still, TEACHER)
-    assert value == 0
+def test_te_of_rows_that_do_not_move_is_0_with_a_finite_gradient(
+    name: str, which: Literal["adjacent", "all"], dtype: torch.dtype
+) -> None:
+    still, moving = (Embedded(*(part.to(dtype) for part in both)) for both in (STUDENT, TEACHER))
+    still = Embedded(*(part[:1].repeat(7, 1).requires_grad_() for part in still))
+    value = TE[name](still, moving, 0, which)
+    assert value.dtype == dtype and value.item() == pytest.approx(0, abs=1e-8)
+    assert TE[name](still, still, 0, which).item() == pytest.approx(0, abs=0.02)
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(value, still))
 
 
