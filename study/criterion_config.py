@@ -81,10 +81,12 @@ class CriterionConfig(Frozen):
 
     @property
     def every(self) -> dict[str, CriterionSettings]:
-        """All estimators' settings by name, the one that decides first; repeated names are numbered."""
+        """All estimators' settings by name, the one that decides first; repeated names say what was set (`ksg, k = 5`)."""
         found: dict[str, CriterionSettings] = {}
         for config in (self.estimator, *self.compare):
-            names = (config.name, *(f"{config.name} {number}" for number in range(2, 100)))
+            told = config.model_dump(exclude_unset=True, exclude={"estimator"})
+            longer = ", ".join([config.name, *(f"{key} = {value}" for key, value in told.items())])
+            names = (config.name, longer, *(f"{longer} ({number})" for number in range(2, 100)))
             found[next(name for name in names if name not in found)] = self.settings_with(config)
         return found
 

@@ -136,7 +136,7 @@ def test_the_report_says_what_was_foretold_and_where_it_failed(tmp_path: Path) -
     assert "| G > 0 | 1 | 0 |" in page and "| G <= 0 | 1 | 1 |" in page
     assert "Where the criterion failed: 1 of 3 pairs" in page
     assert "| pix → mor | -0.50 [-0.71, -0.29] | does not pay | +3.00 |" in page
-    assert "| ksg 2 |" in page and "figures/criterion.png" in page
+    assert "| ksg, k = 5 |" in page and "figures/criterion.png" in page
 
 
 def test_within_a_student_the_gap_chooses_its_teacher() -> None:
