@@ -81,7 +81,7 @@ class CriterionConfig(Frozen):
 
     @property
     def every(self) -> dict[str, CriterionSettings]:
-        """All estimators' settings by name, the one that decides first; repeated names say what was set (`ksg, k = 5`)."""
+        """All estimators' settings by name, the one that decides first; a repeated name says what was set."""
         found: dict[str, CriterionSettings] = {}
         for config in (self.estimator, *self.compare):
             told = config.model_dump(exclude_unset=True, exclude={"estimator"})
