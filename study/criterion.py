@@ -22,7 +22,7 @@ from trainables.artifacts import Artifact, StageStore
 from trainables.config import TrialConfig
 from trainables.criterion import LEVEL, TERMS, Criterion, CriterionSettings, criterion_stage
 from trainables.estimator_test import EstimatorTest, estimator_test, read_test
-from trainables.loop import NonFiniteLossError
+from trainables.session import NonFiniteLossError
 
 Verdict = Literal["pays", "does not pay", "undecided"]
 

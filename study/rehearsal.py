@@ -14,11 +14,12 @@ from trainables.data import DATASETS
 from trainables.data.base import DataConfig, DataShape
 from trainables.fit import build_method
 from trainables.inputs import inputs_of, seen_by
-from trainables.loop import DTYPES, Problem, train
+from trainables.loop import train
 from trainables.methods.base import Method
 from trainables.methods.ciba import CIBAConfig
 from trainables.methods.none import NoDistillation, NoneConfig
 from trainables.models.base import ModelConfig
+from trainables.session import DTYPES, Problem
 from trainables.stages import Bottleneck, Role, UnimodalModel, build_model
 from trainables.tasks import TASKS, Task
 from trainables.types import Batch, ModelOutput

@@ -20,8 +20,8 @@ from study.spectrum_rule import BOTTLENECK, SpectrumRule, grid_of, neighbours
 from study.stage_plan import depends_on, fitting
 from trainables.artifacts import StageStore
 from trainables.diagnostics.saturation import Saturation, saturation
-from trainables.loop import NonFiniteLossError
 from trainables.reconstruction import ReconstructionSpectrum, spectrum_stage
+from trainables.session import NonFiniteLossError
 from trainables.stages import Bottleneck
 from trainables.types import Frozen
 

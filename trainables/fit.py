@@ -20,15 +20,15 @@ from torch import Tensor
 
 from trainables.artifacts import StageStore
 from trainables.config import TrialConfig
-from trainables.diagnostics.clip_trial import teacher_gap
 from trainables.diagnostics.trial import loss_split, trial_diagnostics
 from trainables.distributed import Workers, derive_seed
 from trainables.inputs import seen_by, to_device
-from trainables.loop import DTYPES, Checkpoint, Problem, Progress, Report, evaluate_split, train
+from trainables.loop import Checkpoint, Report, train
 from trainables.methods import METHODS
 from trainables.methods.base import Method
 from trainables.models.base import Model
 from trainables.models.contrastive import ContrastiveModel
+from trainables.session import DTYPES, Problem, Progress, evaluate_split
 from trainables.stages import SPLITS, build_model, prepared_stage, read_paired, read_targets, required_stages
 from trainables.tasks import TASKS
 from trainables.types import EpochReport, ModelOutput, PairedData, TrialResult
@@ -82,8 +82,7 @@ def fit(
     used = stages.take_usage()
     data, targets = load_inputs(config, stages, workers.device)
     problem = build_problem(config, data, targets, workers)
-    probe = loss_split(config, stages, workers.device) or teacher_gap(config, problem, stages, workers.device)
-    problem = problem._replace(probe=probe)
+    problem = problem._replace(probe=loss_split(config, stages, workers.device))
     stages.take_usage()
     progress = train(problem, config.training, config.seed, workers=workers, report=report, checkpoint=checkpoint)
     result = TrialResult(

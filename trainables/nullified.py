@@ -21,9 +21,9 @@ from trainables.artifacts import Artifact, Stage, StageStore
 from trainables.config import TrainingConfig, TrialConfig
 from trainables.distributed import derive_seed
 from trainables.inputs import inputs_of, seen_by, take, to_device
-from trainables.loop import DTYPES, make_optimizer, run_model
 from trainables.methods.nullified_kd import NullifiedKDConfig, Nullify
 from trainables.models.base import Model, ModelConfig
+from trainables.session import DTYPES, make_optimizer, run_model
 from trainables.stages import SPLITS, PreparedData, Role, build_model, prepared_stage, read_paired
 from trainables.tasks import TASKS
 from trainables.types import Batch, PairedData

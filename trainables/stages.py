@@ -19,12 +19,13 @@ from trainables.data import DATASETS
 from trainables.data.base import DataConfig, load_data
 from trainables.distributed import Workers, derive_seed
 from trainables.inputs import inputs_of, seen_by, to_device
-from trainables.loop import DTYPES, Problem, run_model, train
+from trainables.loop import train
 from trainables.methods.base import TeacherSource
 from trainables.methods.ciba import CIBAConfig
 from trainables.methods.none import NoDistillation, NoneConfig
 from trainables.models import MODELS
 from trainables.models.base import Model, ModelConfig
+from trainables.session import DTYPES, Problem, run_model
 from trainables.tasks import TASKS
 from trainables.types import Batch, ModelOutput, PairedData, rows_of
 

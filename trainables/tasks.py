@@ -94,12 +94,17 @@ def evaluate(task: Task, logits: Float[Tensor, " batch *outputs"], labels: Tenso
     """
     if not len(labels):
         raise ValueError("a metric needs at least one row, but the split is empty")
+    return dict(zip(task.metrics, measure(task, logits, labels).tolist(), strict=True))
+
+
+def measure(task: Task, logits: Float[Tensor, " batch *outputs"], labels: Tensor) -> Float[Tensor, " metrics"]:
+    """Every metric of the task, in the order of `task.metrics`, float64."""
+    logits = logits.double()
     if task.measure:
-        measured = task.measure(logits.double(), labels)
+        measured = task.measure(logits, labels)
     else:
-        measured = {name: metric.compute(logits.double(), labels) for name, metric in task.metrics.items()}
-    values = torch.stack([torch.as_tensor(measured[name], dtype=torch.float64) for name in task.metrics])
-    return dict(zip(task.metrics, values.tolist(), strict=True))
+        measured = {name: metric.compute(logits, labels) for name, metric in task.metrics.items()}
+    return torch.stack([torch.as_tensor(measured[name], dtype=torch.float64) for name in task.metrics])
 
 
 def epoch_keys(task: Task, terms: Iterable[str]) -> set[str]:

@@ -24,8 +24,8 @@ from trainables.config import TrialConfig
 from trainables.distributed import Workers
 from trainables.files import write_bytes
 from trainables.fit import Fitted, fit
-from trainables.loop import NonFiniteLossError
 from trainables.results import EpochReport, TrialError, TrialResult
+from trainables.session import NonFiniteLossError
 from trainables.trial_directory import TrialDirectory
 
 REPORT_SECONDS = 0.1

@@ -14,8 +14,8 @@ from trainables.artifacts import StageStore
 from trainables.config import TrialConfig
 from trainables.distributed import Workers, derive_seed
 from trainables.fit import Fitted, fit
-from trainables.loop import NonFiniteLossError
 from trainables.models.maxout import MaxoutConfig
+from trainables.session import NonFiniteLossError
 from trainables.types import EpochReport
 
 METHODS = [

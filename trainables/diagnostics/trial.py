@@ -6,7 +6,6 @@
 | `weights/tap`, `weights/head` | (min(outputs, inputs),) | singular values of the linear layers of that name |
 | `sample/student`, `sample/teacher` | (at most 256, D) float32 | test features of the same rows (t-SNE) |
 | `split/limit` | (1,) | Corollary 1.1, where `LossSplit` applies |
-| `clip/...` | | what a contrastive student kept of its teacher: see `trainables.diagnostics.clip` |
 
 With D = 1024 that is 1 MB a network, with D = 128 a tenth of it.
 """
@@ -19,13 +18,12 @@ from torch import Tensor, nn
 
 from trainables.artifacts import StageStore
 from trainables.config import TrialConfig
-from trainables.diagnostics.clip_trial import clip_diagnostics, first_pairs
 from trainables.diagnostics.collapse import specific_loss_limit, split_loss
 from trainables.diagnostics.spectra import singular_value_spectrum, weight_spectrum
 from trainables.inputs import inputs_of
-from trainables.loop import Problem, run_model
 from trainables.methods.feature_loss import FeatureLossConfig
 from trainables.models.base import Model
+from trainables.session import Problem, run_model
 from trainables.stages import outputs_stage, prepared_stage, read_paired, restore_unimodal
 from trainables.types import Batch, rows_of
 
@@ -114,14 +112,12 @@ def trial_diagnostics(
         found["sample/teacher"] = sample(arrays["test/features"])
     if isinstance(problem.probe, LossSplit):
         found["split/limit"] = problem.probe.limit()
-    found |= clip_diagnostics(config, problem, test, stages, device)
     return {name: array.detach().cpu().contiguous() for name, array in found.items()}
 
 
 def features_of(student: Model, split: Batch, device: torch.device) -> Float[Tensor, "*rows dim"]:
     """The student's features for every row of a split."""
-    inputs = first_pairs(split) or inputs_of(split)  # a captioned image's features are those of its fixed view
-    return run_model(student, inputs, device).features
+    return run_model(student, inputs_of(split), device).features
 
 
 def sample(features: Float[Tensor, "*rows dim"]) -> Float[Tensor, "sample dim"]:

@@ -22,6 +22,9 @@ class MethodConfig(Frozen):
     teacher_source: ClassVar[TeacherSource]
     terms: ClassVar[tuple[str, ...]]
     """Names of all its loss terms, logged as `train/loss_<term>`."""
+    stackable: ClassVar[tuple[str, ...] | None] = None
+    """Fields that `forward` takes as they come, number or tensor, so that trials which differ in them (and in the seed)
+    may be trained as one pack; None: such trials are trained one by one."""
     tasks: ClassVar[tuple[str, ...]] = ()
     """Tasks that the method can be used for; empty: all."""
 

@@ -16,6 +16,7 @@ class CIBAConfig(FeatureLossConfig):
 
     teacher_source: ClassVar[TeacherSource] = "bottleneck"
     terms: ClassVar[tuple[str, ...]] = ("task", "fd")
+    stackable: ClassVar[tuple[str, ...] | None] = ("lambda_task", "lambda_kd", "lambda_ib", "fd_temperature", "margin")
     method: Literal["ciba"] = "ciba"
     """Distil a bottleneck of the teacher's features."""
     lambda_kd: Annotated[float, Field(ge=0), FloatRange(0.01, 100.0, log=True), Aliases("lambda")] = 1.0

@@ -18,6 +18,7 @@ class NullifiedKDConfig(MethodConfig):
 
     teacher_source: ClassVar[TeacherSource] = "nullified"
     terms: ClassVar[tuple[str, ...]] = ("task", "kd")
+    stackable: ClassVar[tuple[str, ...] | None] = ("lambda_kd", "temperature", "nullified_part")
     tasks: ClassVar[tuple[str, ...]] = ("classification",)
     method: Literal["nullified_kd"] = "nullified_kd"
     """Distil the logits of a teacher without some of its channels."""

@@ -29,6 +29,13 @@ class ModelConfig(Frozen):
         return False
 
     @property
+    def why_alone(self) -> str:
+        """Why trainings of such networks cannot be stacked in one pack; empty if they can."""
+        if getattr(self, "dropout", 0) > 0:
+            return "dropout draws from one sequence for all networks of a process"
+        return "batch normalisation changes buffers" if getattr(self, "norm", None) == "batch" else ""
+
+    @property
     def linear(self) -> bool:
         """Whether the features are W x + b for one matrix W."""
         return False

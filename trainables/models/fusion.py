@@ -58,6 +58,10 @@ class FusionConfig(ModelConfig):
     tap: Tap = "before_relu"
     """Side of the ReLU on which the joint features are taken; with `combine: logits` the encoders' own taps count."""
 
+    @property
+    def why_alone(self) -> str:
+        return self.teacher_encoder.why_alone or self.student_encoder.why_alone
+
 
 class Fusion(Model):
     """See `FusionConfig`."""

@@ -1,0 +1,159 @@
+"""Packs: each member is trained as it would be alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_loop import MemoryCheckpoint, trial
+
+from trainables.artifacts import StageStore
+from trainables.config import TrialConfig
+from trainables.distributed import ALONE
+from trainables.fit import build_problem, load_inputs
+from trainables.loop import Member, train, train_together
+from trainables.packing import pack_key, why_alone
+from trainables.session import NonFiniteLossError, Progress
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory: pytest.TempPathFactory) -> StageStore:
+    return StageStore(tmp_path_factory.mktemp("stages"))
+
+
+def member(config: TrialConfig, stages: StageStore, report: Any = None, checkpoint: Any = None) -> Member:
+    return Member(
+        build_problem(config, *load_inputs(config, stages, CPU), ALONE),
+        config.training,
+        config.seed,
+        report,
+        checkpoint,
+    )
+
+
+def alone(config: TrialConfig, stages: StageStore) -> tuple[Progress, dict[str, torch.Tensor]]:
+    own = member(config, stages)
+    return train(own.problem, own.config, own.seed), own.problem.student.state_dict()
+
+
+def assert_like_alone(configs: list[TrialConfig], stages: StageStore, tolerance: float = 1e-9) -> None:
+    members = [member(config, stages) for config in configs]
+    for own, config, progress in zip(members, configs, train_together(members), strict=True):
+        expected, state = alone(config, stages)
+        assert progress.best_epoch == expected.best_epoch and len(progress.history) == len(expected.history)
+        for found, wanted in zip(progress.history, expected.history, strict=True):
+            assert found.metrics == pytest.approx(wanted.metrics, rel=tolerance, abs=tolerance)
+        for name, value in own.problem.student.state_dict().items():
+            torch.testing.assert_close(value, state[name], rtol=tolerance, atol=tolerance)
+
+
+def varied(method: dict[str, Any], values: list[dict[str, Any]], **training: Any) -> list[TrialConfig]:
+    """Trials that differ in seed, rates and what is given."""
+    rates = [(1e-2, 0.01), (1e-3, 0.1), (3e-3, 0.0)]
+    return [
+        trial(method | own, seed=seed, precision="float64", lr=lr, weight_decay=decay, **training)
+        for seed, (own, (lr, decay)) in enumerate(zip(values, rates, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "values"),
+    [
+        ({"method": "none"}, [{}, {}, {}]),
+        ({"method": "kd"}, [{"temperature": 1.0, "lambda_kd": 0.2}, {"temperature": 4.0}, {"lambda_kd": 0.9}]),
+        ({"method": "feature_kd", "loss": "mse"}, [{"lambda_kd": 0.1}, {"lambda_kd": 10.0}, {"lambda_task": 0.5}]),
+        ({"method": "feature_kd", "loss": "ce"}, [{"lambda_kd": 0.1}, {}, {}]),
+        ({"method": "feature_kd", "loss": "clip"}, [{"fd_temperature": 0.5}, {}, {"lambda_kd": 2.0}]),
+        ({"method": "feature_kd", "loss": "margin"}, [{"margin": 0.9}, {}, {"lambda_kd": 2.0}]),
+        (
+            {"method": "ciba", "bottleneck_dim": 4, "bottleneck_epochs": 3},
+            [{"lambda_ib": 0.1}, {"lambda_kd": 3.0}, {}],
+        ),
+        ({"method": "nullified_kd"}, [{"lambda_kd": 0.3}, {"temperature": 2.0}, {"nullified_part": 0.5}]),
+    ],
+    ids=lambda value: "-".join(value.values()) if isinstance(value, dict) and len(value) < 3 else "",
+)
+def test_every_member_is_trained_as_alone(
+    method: dict[str, Any], values: list[dict[str, Any]], stages: StageStore
+) -> None:
+    configs = varied(method, values)
+    assert len({pack_key(config) for config in configs}) == 1
+    assert_like_alone(configs, stages)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_every_optimiser_has_rates_for_each_member(optimizer: str, stages: StageStore) -> None:
+    configs = varied({"method": "kd"}, [{}, {}, {}], optimizer=optimizer, schedule="cosine")
+    assert_like_alone([configs[0], configs[1], changed(configs[2], epochs=6)], stages)
+
+
+def changed(config: TrialConfig, **training: Any) -> TrialConfig:
+    return config.model_copy(update={"training": config.training.model_copy(update=training)})
+
+
+def test_one_step_in_float32(stages: StageStore) -> None:
+    configs = [trial({"method": "kd"}, seed=seed, epochs=1, batch_size=100) for seed in range(3)]
+    assert_like_alone(configs, stages, 1e-5)
+
+
+def test_a_member_that_stops_or_fails_leaves_the_others_as_they_are(stages: StageStore) -> None:
+    configs = varied({"method": "feature_kd"}, [{}, {}, {}])
+    configs[2] = changed(configs[2], lr=1e200)
+    reported: list[int] = []
+
+    def stop_at_two(report: Any) -> bool:
+        reported.append(report.epoch)
+        return report.epoch == 2
+
+    members = [member(config, stages) for config in configs]
+    members[0] = members[0]._replace(report=stop_at_two)
+    stopped, whole, failed = train_together(members)
+    assert stopped.stopped and stopped.epoch == 2 and reported == [1, 2]
+    assert isinstance(failed.error, NonFiniteLossError) and failed.error.epoch >= 1
+    expected, state = alone(configs[1], stages)
+    assert whole.history[-1].metrics == pytest.approx(expected.history[-1].metrics, rel=1e-9)
+    for name, value in members[1].problem.student.state_dict().items():
+        torch.testing.assert_close(value, state[name], rtol=1e-9, atol=1e-9)
+    with pytest.raises(NonFiniteLossError) as error:
+        alone(configs[2], stages)
+    assert str(error.value) == str(failed.error)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_training_moves_between_pack_and_alone_through_its_checkpoint(
+    optimizer: str, stages: StageStore, tmp_path: Path
+) -> None:
+    configs = varied({"method": "kd"}, [{}, {}, {}], optimizer=optimizer)
+    saved = [MemoryCheckpoint() for _ in configs]
+    short = [changed(config, epochs=2) for config in configs]
+    train_together([member(config, stages, checkpoint=kept) for config, kept in zip(short, saved, strict=True)])
+    own, kept_alone = member(short[0], stages), MemoryCheckpoint()
+    train(own.problem, own.config, own.seed, checkpoint=kept_alone)
+    most = 1.05 * len(kept_alone.states[-1])
+    assert all(len(kept.states[-1]) < most for kept in saved), "a member saves its own numbers, not the pack's"
+    for config, kept in zip(configs, saved, strict=True):
+        expected, _ = alone(config, stages)
+        own = member(config, stages, checkpoint=kept)
+        found = train(own.problem, own.config, own.seed, checkpoint=kept)
+        assert found.history[-1].metrics == pytest.approx(expected.history[-1].metrics, rel=1e-9)
+    first = MemoryCheckpoint()
+    own = member(short[0], stages)
+    train(own.problem, own.config, own.seed, checkpoint=first)
+    members = [member(config, stages) for config in configs]
+    members[0] = members[0]._replace(checkpoint=first)
+    for config, progress in zip(configs, train_together(members), strict=True):
+        expected, _ = alone(config, stages)
+        assert progress.history[-1].metrics == pytest.approx(expected.history[-1].metrics, rel=1e-9)
+
+
+def test_only_numbers_may_differ_within_a_pack() -> None:
+    key = pack_key(trial({"method": "kd"}))
+    assert key and key == pack_key(trial({"method": "kd", "temperature": 7.0}, seed=3, lr=0.5, epochs=9))
+    assert key != pack_key(trial({"method": "kd"}, batch_size=16))
+    assert key != pack_key(trial({"method": "feature_kd"}))
+    ciba = {"method": "ciba", "bottleneck_dim": 4}
+    assert pack_key(trial(ciba)) != pack_key(trial(ciba | {"bottleneck_dim": 2}))
+    dropped = trial().model_copy(update={"student": trial().student.model_copy(update={"dropout": 0.5})})
+    assert pack_key(dropped) is None and "dropout" in why_alone(dropped)
