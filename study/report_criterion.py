@@ -131,8 +131,11 @@ def of_student(data: DataConfig) -> dict[str, object]:
 def gain_of(group: Group | None, baseline: Group | None, results: StudyResults) -> PairedDifference | None:
     """Test metric over the baseline's by seed, so that more is better whatever the metric; None without both."""
     pair = paired_difference(by_seed(group, results.test_metric), by_seed(baseline, results.test_metric))
-    if pair is None or results.direction == "maximize":
-        return pair
+    return pair if pair is None or results.direction == "maximize" else flipped(pair)
+
+
+def flipped(pair: PairedDifference) -> PairedDifference:
+    """The same difference the other way round."""
     low, high = (None if end is None else -end for end in (pair.high, pair.low))
     return PairedDifference(-pair.mean, low, high, pair.n)
 

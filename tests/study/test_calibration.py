@@ -25,7 +25,7 @@ from study.criterion import Assessment, Term, combine
 from study.criterion_cost import criterion_seconds
 from study.groups import collect_groups
 from study.report import write_report
-from study.report_criterion import judge, net_of
+from study.report_criterion import flipped, gain_of, judge, net_of
 from study.report_document import Table
 from study.report_teacher_choice import by_student, mean_rank, teacher_choice
 from study.stats import PairedDifference, study_results
@@ -121,6 +121,17 @@ def test_each_gain_is_over_the_baseline_with_the_same_student(tmp_path: Path) ->
         "fou → mor": -0.02,
     }
     assert [one.trainings for one in found.values()] == [6, 6, 6] and found["pix → fou"].seconds == 6.0
+
+
+def test_where_less_is_better_a_gain_is_what_was_taken_off(tmp_path: Path) -> None:
+    study = measured(tmp_path, TEXT.replace("gate}", "report}"))
+    results = study_results(study, collect_groups(study, StudyStore(study.directory)))
+    better, worse = (results.arm(name).groups[0] for name in ("kd-pix-fou", "none-fou"))
+    up = gain_of(better, worse, results)
+    down = gain_of(better, worse, results._replace(direction="minimize"))
+    assert up and down and up.mean > 0 and down.mean == -up.mean
+    row = PairedDifference(0.03, 0.01, 0.06, 3)
+    assert flipped(row) == PairedDifference(-0.03, -0.06, -0.01, 3)
 
 
 def test_the_report_says_what_was_foretold_and_where_it_failed(tmp_path: Path) -> None:

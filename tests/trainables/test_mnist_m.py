@@ -53,6 +53,11 @@ def test_made_pairs_share_the_digit_and_the_patch_is_a_piece_of_a_photo() -> Non
     assert len(photos) == 3 and np.sum(found, axis=1).tolist() == [1] * 60 and np.sum(found, axis=0).min() > 5
 
 
+def test_another_seed_pairs_other_pieces_of_photo() -> None:
+    pieces = [load(pair_seed=seed).test.student for seed in (0, 0, 1)]
+    assert torch.equal(pieces[0], pieces[1]) and not torch.equal(pieces[0], pieces[2])
+
+
 def test_standardised_on_training_rows_and_balanced_in_validation() -> None:
     data = load()
     for view in (data.train.teacher.double(), data.train.student.double()):
@@ -69,6 +74,14 @@ def test_class_matched_pairs_are_mnist_ms_pictures_with_a_digit_of_their_class()
     assert_linear(pixels[:, 1], data.test.student[:, 1])
     widths = (data.test.teacher[:, 0, 10] > 0).sum(dim=1)
     assert torch.equal(widths, data.test.labels + 2), "the digit shown is of the picture's class"
+
+
+def test_pictures_of_one_class_take_its_digits_in_turn() -> None:
+    digits, pictures = np.array([0, 1, 0, 1, 0]), np.array([1, 0, 0, 0, 0, 1])
+    rows = mnist_m.rows_of_classes(digits, pictures, (0, 0))
+    assert np.array_equal(digits[rows], pictures)
+    zeros = rows[pictures == 0]
+    assert sorted(zeros[:3]) == [0, 2, 4] and zeros[3] == zeros[0], "all three, then from the first again"
 
 
 def test_aligned_pairs_are_refused_unless_they_are(tmp_path: Path) -> None:

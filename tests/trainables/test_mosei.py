@@ -15,7 +15,7 @@ import torch
 from tests.trainables.generated import root
 from tests.trainables.generated_cch import mosei_tables
 from trainables.config import TrialConfig
-from trainables.data import mosei
+from trainables.data import mosei, mosei_csd, mosei_mmsa
 from trainables.data.mosei_mmsa import mean_over_time
 from trainables.fit import fit
 from trainables.metrics_sentiment import SENTIMENT_METRICS
@@ -53,6 +53,13 @@ def test_rows_are_means_over_the_steps_that_are_no_padding(version: str) -> None
     assert_standardised(audio, data, "student")
     assert [len(split.labels) for split in (data.train, data.val, data.test)] == [20, 8, 10]
     assert load(version=version, student="vision").test.student.isfinite().all()
+
+
+def test_rows_that_are_read_in_parts_keep_their_own_lengths(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = mosei_mmsa.mmsa_means(Path(root("mosei_mmsa")), "unaligned_50", "audio")
+    monkeypatch.setattr(mosei_mmsa, "CHUNK", 2)
+    for split, means in mosei_mmsa.mmsa_means(Path(root("mosei_mmsa")), "unaligned_50", "audio").items():
+        assert np.array_equal(means, whole[split])
 
 
 def test_the_sentiment_itself_can_be_the_target() -> None:
@@ -120,6 +127,20 @@ def test_csd_rows_are_the_steps_whose_middle_lies_in_the_segment() -> None:
                 raw[split] += [steps[4 * part : 4 * part + 4].mean(axis=0) for part in range(3)]
     assert_standardised({split: np.stack(rows) for split, rows in raw.items()}, data, "student")
     assert torch.equal(data.test.teacher[3], data.test.teacher[4]) and not torch.equal(*data.test.teacher[:2])
+
+
+def test_a_step_belongs_to_the_segment_that_holds_its_middle(tmp_path: Path) -> None:
+    """Steps of 0.5 s that begin 0.3 s late: one that begins in the first segment has its middle in the second."""
+    import h5py
+
+    folder = Path(shutil.copytree(root("mosei_csd"), tmp_path / "csd"))
+    with h5py.File(folder / "CMU_MOSEI_COVAREP.csd", "r+") as file:
+        for video in file["COVAREP/data"].values():
+            video["intervals"][:] = np.asarray(video["intervals"]) + 0.3
+            video["features"][:, 0] = np.arange(len(video["features"]))
+    means = mosei_csd.csd_means(folder, "audio")["train"][:3, 0]
+    middles = 0.5 * np.arange(12) + 0.55
+    assert means.tolist() == [np.arange(12)[(middles >= low) & (middles < low + 2)].mean() for low in (0, 2, 4)]
 
 
 def changed(layout: str, to: Path, change: Callable[[dict[str, Any]], object]) -> Path:
