@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trainables.contrastive import Embedded
-from trainables.losses import cosine
 
 Lag = Literal[0, 1]
 """Rows by which the teacher precedes the student; 0 compares the same rows, as the study does."""
@@ -58,34 +57,37 @@ def agreement(
 
 def adjacent_agreement(student: Float[Tensor, "rows dim"], teacher: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
     """Over Δx_i = x_{i+1} - x_i."""
-    return cosine(student.diff(dim=0), teacher.diff(dim=0)).mean()
+    own, target = student.diff(dim=0), teacher.diff(dim=0)
+    lengths = inverse_lengths(own.square().sum(dim=1)) * inverse_lengths(target.square().sum(dim=1))
+    return ((own * target).sum(dim=1) * lengths).mean()
 
 
 def all_agreement(student: Float[Tensor, "rows dim"], teacher: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
     """Over x_j - x_i for every i < j, from the rows' inner products alone, so that no difference is held.
 
-    In double precision, since a short difference is what is left of large numbers. One shorter than 1e-7 counts as
-    none.
+    In double precision, since a short difference is what is left of large numbers.
     """
     own, target = student.double(), teacher.double()
-    lengths = (squared_lengths(own @ own.T) * squared_lengths(target @ target.T)).sqrt()
-    cosines = products_of_differences(own @ target.T) / lengths
+    lengths = inverse_lengths(of_differences(own @ own.T)) * inverse_lengths(of_differences(target @ target.T))
+    cosines = of_differences(own @ target.T) * lengths
     pairs = len(own) * (len(own) - 1) / 2
     return (cosines.triu(1).sum() / pairs).to(student.dtype)
 
 
-def products_of_differences(products: Float[Tensor, "rows rows"]) -> Float[Tensor, "rows rows"]:
+def of_differences(products: Float[Tensor, "rows rows"]) -> Float[Tensor, "rows rows"]:
     """(a_j - a_i) · (b_j - b_i) from all a_i · b_j."""
     own = products.diagonal()
     return own[:, None] + own - products - products.T
 
 
-def squared_lengths(products: Float[Tensor, "rows rows"]) -> Float[Tensor, "rows rows"]:
-    """|a_j - a_i|² from all a_i · a_j, no less than the square of SHORTEST."""
-    return products_of_differences(products).clamp(min=SHORTEST**2)
+def inverse_lengths(squares: Float[Tensor, "*pairs"]) -> Float[Tensor, "*pairs"]:
+    """1 / length; 0, without a gradient, for what is shorter than SHORTEST."""
+    moved = squares > SHORTEST**2
+    return torch.where(moved, torch.where(moved, squares, 1).rsqrt(), 0)
 
 
-SHORTEST = 1e-7
-"""Rounding leaves about 1e-8 of the length of the difference of two equal unit vectors."""
+SHORTEST = 1e-4
+"""Shorter differences of unit vectors count as none: cosine 0, no gradient. Equal captions differ by rounding alone;
+dividing by that would make a direction of it, and with the usual constant of 1e-8 a gradient of up to 1e8."""
 
 AGREEMENTS = {"adjacent": adjacent_agreement, "all": all_agreement}

@@ -266,10 +266,10 @@ def test_te1_of_unit_vectors_at_a_cosine_is_about_that_cosine(level: float) -> N
 def test_te2_weighs_a_modality_by_how_far_it_moves_and_te1_does_not() -> None:
     """Texts that move the wrong way hardly at all: half of TE1 is lost, of TE2 nearly nothing."""
     still = unit(7, 5, seed=30)
-    teacher = Embedded(TEACHER.image, still[:1] + 1e-6 * TEACHER.text)
-    student = Embedded(TEACHER.image, still[:1] - 1e-6 * TEACHER.text)
+    teacher = Embedded(TEACHER.image, still[:1] + 1e-3 * TEACHER.text)
+    student = Embedded(TEACHER.image, still[:1] - 1e-3 * TEACHER.text)
     assert te1(student, teacher).item() == pytest.approx(0, abs=1e-6)
-    assert te2(student, teacher).item() == pytest.approx(1, abs=1e-6)
+    assert te2(student, teacher).item() == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -282,8 +282,26 @@ def test_te_of_rows_that_do_not_move_is_0_with_a_finite_gradient(
     still = Embedded(*(part[:1].repeat(7, 1).requires_grad_() for part in still))
     value = TE[name](still, moving, 0, which)
     assert value.dtype == dtype and value.item() == pytest.approx(0, abs=1e-8)
-    assert TE[name](still, still, 0, which).item() == pytest.approx(0, abs=0.02)
+    assert TE[name](still, still, 0, which).item() == 0
     assert all(gradient.isfinite().all() for gradient in torch.autograd.grad(value, still))
+
+
+@pytest.mark.parametrize("which", ["adjacent", "all"])
+def test_equal_captions_that_differ_by_rounding_have_no_direction(which: Literal["adjacent", "all"]) -> None:
+    """Rows 2 and 3 of the texts are equal but for the last digits, in the teacher too."""
+
+    def twice(text: Tensor) -> Tensor:
+        return torch.cat([text[:3], text[2:3] * (1 + 1e-7), text[4:]])
+
+    student, teacher = (Embedded(both.image, twice(both.text)) for both in (STUDENT, TEACHER))
+    exact = [
+        Embedded(both.image, torch.cat([both.text[:3], both.text[2:3], both.text[4:]])) for both in (STUDENT, TEACHER)
+    ]
+    text = student.text.clone().requires_grad_()
+    value = te1(Embedded(student.image, text), teacher, 0, which)
+    torch.testing.assert_close(value, te1(*exact, 0, which), rtol=1e-6, atol=0)
+    (gradient,) = torch.autograd.grad(value, text)
+    assert gradient.abs().max() < 1
 
 
 @pytest.mark.parametrize(("lag", "rows"), [(0, 1), (1, 2)])
