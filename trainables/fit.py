@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from trainables.artifacts import StageStore
+from trainables.audit import audit_teacher
 from trainables.config import TrialConfig
 from trainables.diagnostics.trial import loss_split, trial_diagnostics
 from trainables.distributed import Workers, derive_seed
@@ -29,7 +30,16 @@ from trainables.methods.base import Method
 from trainables.models.base import Model
 from trainables.models.contrastive import ContrastiveModel
 from trainables.session import DTYPES, Problem, Progress, evaluate_split
-from trainables.stages import SPLITS, build_model, prepared_stage, read_paired, read_targets, required_stages
+from trainables.stages import (
+    SPLITS,
+    build_model,
+    prepared_stage,
+    read_paired,
+    read_targets,
+    required_stages,
+    teacher_network,
+    teacher_stage,
+)
 from trainables.tasks import TASKS
 from trainables.types import EpochReport, ModelOutput, PairedData, TrialResult
 
@@ -78,6 +88,7 @@ def fit(
     if workers.rank == 0:
         for stage in required_stages(config):
             stages.get(stage, workers.device)
+        audit_teacher(config, stages, workers.device)
     workers.broadcast(None)  # the other ranks wait here until every stage is ready
     used = stages.take_usage()
     data, targets = load_inputs(config, stages, workers.device)
@@ -100,12 +111,19 @@ def fit(
     return Fitted(result, problem.student, progress.history, diagnostics)
 
 
-def load_inputs(config: TrialConfig, stages: StageStore, device: torch.device) -> tuple[PairedData, ModelOutput | None]:
-    """Prepared data as the student sees them and training targets, on `device` and in the trial's number format."""
+def load_inputs(
+    config: TrialConfig, stages: StageStore, device: torch.device
+) -> tuple[PairedData, ModelOutput | Model | None]:
+    """Prepared data as the student sees them, and training targets or (`live_teacher`) who makes them in each step.
+
+    Both are on `device` and in the trial's number format.
+    """
     dtype = DTYPES[config.training.precision]
     stored = read_paired(stages, prepared_stage(config))
     seen = {name: seen_by(config.student, "student", stored.split(name)) for name in SPLITS}
     data = to_device(replace(stored, **seen), device, dtype)
+    if config.method.live_teacher:
+        return data, teacher_network(stages, teacher_stage(config), stored, device).to(dtype)
     targets = read_targets(stages, config, device)
     if targets is not None:
         targets = targets.map(lambda part: part.to(device, dtype))

@@ -96,12 +96,26 @@ class FrozenOutputs(Stage):
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
         data = read_paired(stages, self.unimodal.prepared)
         model = restore_unimodal(stages, self.unimodal, data, device)
-        arrays: dict[str, Tensor] = {}
-        for name in SPLITS:
-            inputs = inputs_of(seen_by(self.unimodal.model, self.unimodal.role, data.split(name)))
-            outputs = run_model(model, inputs, device)
-            arrays |= {f"{name}/{part}": value for part, value in outputs._asdict().items() if value is not None}
-        return Artifact(arrays, {})
+        return Artifact(all_outputs(model, self.unimodal.model, self.unimodal.role, data, device), {})
+
+
+class PretrainedOutputs(Stage):
+    """What a network that comes trained makes of every row of every split: of all views and captions."""
+
+    name: ClassVar[str] = "pretrained"
+    version: ClassVar[int] = 1
+    prepared: PreparedData
+    role: Role
+    """Whose inputs the network sees."""
+    model: SerializeAsAny[ModelConfig]
+
+    def parents(self) -> tuple[Stage, ...]:
+        return (self.prepared,)
+
+    def compute(self, stages: StageStore, device: torch.device) -> Artifact:
+        data = read_paired(stages, self.prepared)
+        model = teacher_network(stages, self, data, device)
+        return Artifact(all_outputs(model, self.model, self.role, data, device), {})
 
 
 class Bottleneck(Stage):
@@ -168,6 +182,14 @@ def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:
     )
 
 
+def teacher_stage(config: TrialConfig) -> FrozenOutputs | PretrainedOutputs:
+    """What the trial's teacher, trained by the study or before, makes of the data."""
+    if not config.teacher.comes_trained:
+        return outputs_stage(config, "teacher")
+    prepared = prepared_data(config.data.for_seed(config.seed))
+    return PretrainedOutputs(prepared=prepared, role="teacher", model=config.teacher)
+
+
 def bottleneck_stage(config: TrialConfig) -> Bottleneck:
     """The bottleneck of a CIBA trial."""
     kind = BOTTLENECKS[getattr(config.method, "bottleneck")]  # noqa: B009
@@ -185,7 +207,7 @@ def nullified_stage(config: TrialConfig) -> Stage:
 
 TARGETS: dict[TeacherSource, Callable[[TrialConfig], Stage | None]] = {
     "nothing": lambda config: None,
-    "teacher": lambda config: outputs_stage(config, "teacher"),
+    "teacher": teacher_stage,
     "bottleneck": bottleneck_stage,
     "nullified": nullified_stage,
 }
@@ -251,3 +273,26 @@ def restore_unimodal(stages: StageStore, stage: UnimodalModel, data: PairedData,
     state = {name.removeprefix("state/"): value for name, value in arrays.items()}
     model.to(DTYPES[stage.training.precision]).load_state_dict(state)
     return model.to(device).eval()
+
+
+def teacher_network(
+    stages: StageStore, stage: FrozenOutputs | PretrainedOutputs, data: PairedData, device: torch.device
+) -> Model:
+    """The frozen network whose outputs a stage holds, on `device`, in eval mode."""
+    if isinstance(stage, FrozenOutputs):
+        model = restore_unimodal(stages, stage.unimodal, data, device)
+    else:
+        seen = seen_by(stage.model, stage.role, data.train)
+        model = build_model(stage.model, seen, data.num_classes, seed=0, role=stage.role).to(device).eval()
+    return model.requires_grad_(False)
+
+
+def all_outputs(
+    model: Model, config: ModelConfig, role: Role, data: PairedData, device: torch.device
+) -> dict[str, Tensor]:
+    """A network's outputs for every row of every split, by `split/part`."""
+    arrays: dict[str, Tensor] = {}
+    for name in SPLITS:
+        outputs = run_model(model, inputs_of(seen_by(config, role, data.split(name))), device)
+        arrays |= {f"{name}/{part}": value for part, value in outputs._asdict().items() if value is not None}
+    return arrays

@@ -5,6 +5,7 @@
 | `features/train` | (D,) | singular values of the covariance of the student's training features |
 | `weights/tap`, `weights/head` | (min(outputs, inputs),) | singular values of the linear layers of that name |
 | `sample/student`, `sample/teacher` | (at most 256, D) float32 | test features of the same rows (t-SNE) |
+| `audit/teacher` | (3,) float64 | cosines of stored and live teacher: least, mean, rows (`trainables.audit`) |
 | `split/limit` | (1,) | Corollary 1.1, where `LossSplit` applies |
 
 With D = 1024 that is 1 MB a network, with D = 128 a tenth of it.
@@ -17,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.artifacts import StageStore
+from trainables.audit import audit_teacher
 from trainables.config import TrialConfig
 from trainables.diagnostics.collapse import specific_loss_limit, split_loss
 from trainables.diagnostics.spectra import singular_value_spectrum, weight_spectrum
@@ -24,7 +26,7 @@ from trainables.inputs import inputs_of
 from trainables.methods.feature_loss import FeatureLossConfig
 from trainables.models.base import Model
 from trainables.session import Problem, run_model
-from trainables.stages import outputs_stage, prepared_stage, read_paired, restore_unimodal
+from trainables.stages import outputs_stage, prepared_stage, read_paired, restore_unimodal, teacher_stage
 from trainables.types import Batch, rows_of
 
 SAMPLE_ROWS = 256
@@ -108,8 +110,10 @@ def trial_diagnostics(
             found[f"weights/{name}"] = weight_spectrum(layer.weight)
     found["sample/student"] = sample(features_of(problem.student, test, device))
     if config.method.teacher_source != "nothing":
-        arrays = stages.get(outputs_stage(config, "teacher"), device).arrays
+        arrays = stages.get(teacher_stage(config), device).arrays
         found["sample/teacher"] = sample(arrays["test/features"])
+    if audited := audit_teacher(config, stages, device):
+        found["audit/teacher"] = audited.array()
     if isinstance(problem.probe, LossSplit):
         found["split/limit"] = problem.probe.limit()
     return {name: array.detach().cpu().contiguous() for name, array in found.items()}
