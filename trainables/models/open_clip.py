@@ -62,7 +62,7 @@ class OpenClip(ContrastiveModel):
         del network.logit_scale  # it has one home
         self.network = network
         self.context_length = int(settings["text_cfg"].get("context_length", 77))
-        self.half = HALVES.get(config.precision)
+        self.reduced = HALVES.get(config.precision)
         self.open_clip_config = settings
 
     def open_clip_state(self) -> dict[str, Tensor]:
@@ -78,9 +78,9 @@ class OpenClip(ContrastiveModel):
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The towers' number format."""
-        if self.half is None or self.log_scale.device.type != "cuda":
+        if self.reduced is None or self.log_scale.device.type != "cuda":
             return nullcontext()
-        return torch.autocast("cuda", dtype=self.half)
+        return torch.autocast("cuda", dtype=self.reduced)
 
 
 def make_network(name: str, settings: dict[str, Any], weights: Weights | None) -> nn.Module:
