@@ -20,7 +20,27 @@ PARAMETERS: dict[str, str] = {
 
 SPLITS = {"val": "validation", "test": "test", "train": "training"}
 
-PERCENT = frozenset({"accuracy", "top5_accuracy", "macro_f1", "weighted_f1"})
+RECALLS: dict[str, str] = {
+    f"{way}_r{most}": f"{words} R@{most}"
+    for way, words in (("i2t", "image→text"), ("t2i", "text→image"))
+    for most in (1, 5, 10)
+}
+
+METRICS: dict[str, str] = {
+    **RECALLS,
+    **{f"1k_{name}": f"{words} (1k folds)" for name, words in RECALLS.items()},
+    "i2t_median_rank": "image→text median rank",
+    "t2i_median_rank": "text→image median rank",
+    "top1": "zero-shot top-1",
+    "top5": "zero-shot top-5",
+    "ensemble_top1": "zero-shot top-1 (prompt ensemble)",
+    "ensemble_top5": "zero-shot top-5 (prompt ensemble)",
+}
+"""Metrics that are written otherwise than they are called."""
+
+PERCENT = frozenset({"accuracy", "top5_accuracy", "macro_f1", "weighted_f1"}) | frozenset(
+    name for name in METRICS if not name.endswith("rank")
+)
 """Metrics between 0 and 1 that are shown in percent. Files for programs (CSV, JSON) hold the raw values."""
 
 
@@ -37,7 +57,7 @@ def metric_label(metric: str) -> str:
 def metric_name(metric: str) -> str:
     """A metric key in words, without a unit."""
     split, _, name = metric.partition("/")
-    return f"{SPLITS.get(split, split)} {name.replace('_', ' ')}"
+    return f"{SPLITS.get(split, split)} {METRICS.get(name, name.replace('_', ' '))}"
 
 
 def scale(metric: str) -> int:
@@ -46,8 +66,9 @@ def scale(metric: str) -> int:
 
 
 def show_value(value: float, metric: str, sign: str = "") -> str:
-    """A metric's value as tables print it: two decimals of a percentage, four of anything else."""
-    return f"{value * scale(metric):{sign}.{2 if scale(metric) == 100 else 4}f}"
+    """A metric's value as tables print it: two decimals of a percentage, one of a rank, four of anything else."""
+    digits = 2 if scale(metric) == 100 else 1 if metric.endswith("_rank") else 4
+    return f"{value * scale(metric):{sign}.{digits}f}"
 
 
 def show_summary(summary: Summary | None, metric: str) -> str:

@@ -17,6 +17,8 @@ from rich.table import Table
 from study.config import StudyConfig
 from study.groups import collect_groups
 from study.notation import metric_label, metric_name, show_p, show_params, show_summary
+from study.report_clip import clip_blocks
+from study.report_clip_figures import CLIP_FIGURES
 from study.report_collapse import collapse_findings, pairs_table
 from study.report_criterion import CRITERION_FIGURES, criterion_blocks
 from study.report_csv import csv_files
@@ -48,7 +50,10 @@ def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, flo
     """
     results = study_results(study, collect_groups(study, store))
     figures = draw_figures(
-        study, results, store, {**FIGURES, **CRITERION_FIGURES, **SUGGESTED_H_FIGURES, **DIAGNOSTIC_FIGURES}
+        study,
+        results,
+        store,
+        {**FIGURES, **CRITERION_FIGURES, **SUGGESTED_H_FIGURES, **DIAGNOSTIC_FIGURES, **CLIP_FIGURES},
     )
     blocks = contents(study, results, store, figures, timing)
     title = f"Study {study.study}"
@@ -82,6 +87,7 @@ def contents(
     """The blocks of the report, in order."""
     drawn = {figure.name: figure for figure in figures}
     gains = [drawn.pop(name) for name in CRITERION_FIGURES if name in drawn]
+    clip = [drawn.pop(name) for name in CLIP_FIGURES if name in drawn]
     main = [drawn.pop(name) for name in MAIN_FIGURES if name in drawn]
     return [
         *introduction(study, results),
@@ -101,6 +107,8 @@ def contents(
         *criterion_blocks(study, results, store),
         *gains,
         *main,
+        *clip_blocks(study, results, store),
+        *clip,
         *reading(results),
         *settings(study),
         *data_notes(study),

@@ -171,6 +171,11 @@ def compare(group: Group | None, baseline: Group | None, metric: str) -> Compari
         return Comparison(None, None, None, None, None, missing(group, metric, "this arm"))
     if not theirs:
         return Comparison(None, None, None, None, None, missing(baseline, metric, "the baseline arm"))
+    return compare_values(ours, theirs)
+
+
+def compare_values(ours: dict[int, float], theirs: dict[int, float]) -> Comparison:
+    """The comparison of two sets of values by seed, neither empty, not yet corrected."""
     difference = fmean(ours.values()) - fmean(theirs.values())
     p, reason = welch(list(ours.values()), list(theirs.values()))
     effect_size = hedges_g(list(ours.values()), list(theirs.values())) if p is not None else None
@@ -214,11 +219,16 @@ def paired_difference(ours: dict[int, float], theirs: dict[int, float]) -> Paire
     differences = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]
     if not differences:
         return None
-    mean, n = fmean(differences), len(differences)
     scale = max(map(abs, [*ours.values(), *theirs.values()]))
-    if n < 2 or max(differences) - min(differences) <= CONSTANT * scale:
+    return interval_of_mean(differences, scale)
+
+
+def interval_of_mean(values: list[float], scale: float) -> PairedDifference:
+    """Mean of `values` with Student's confidence interval; no interval where they are equal but for rounding."""
+    mean, n = fmean(values), len(values)
+    if n < 2 or max(values) - min(values) <= CONSTANT * scale:
         return PairedDifference(mean, None, None, n)
-    half = float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * stdev(differences) / n**0.5
+    half = float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * stdev(values) / n**0.5
     return PairedDifference(mean, mean - half, mean + half, n)
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from trainables.artifacts import StageStore
 from trainables.audit import audit_teacher
 from trainables.config import TrialConfig
+from trainables.diagnostics.clip_trial import teacher_gap
 from trainables.diagnostics.trial import loss_split, trial_diagnostics
 from trainables.distributed import Workers, derive_seed
 from trainables.inputs import seen_by, to_device
@@ -93,7 +94,8 @@ def fit(
     used = stages.take_usage()
     data, targets = load_inputs(config, stages, workers.device)
     problem = build_problem(config, data, targets, workers)
-    problem = problem._replace(probe=loss_split(config, stages, workers.device))
+    probe = loss_split(config, stages, workers.device) or teacher_gap(config, problem, stages, workers.device)
+    problem = problem._replace(probe=probe)
     stages.take_usage()
     progress = train(problem, config.training, config.seed, workers=workers, report=report, checkpoint=checkpoint)
     result = TrialResult(

@@ -7,6 +7,7 @@
 | `sample/student`, `sample/teacher` | (at most 256, D) float32 | test features of the same rows (t-SNE) |
 | `audit/teacher` | (3,) float64 | cosines of stored and live teacher: least, mean, rows (`trainables.audit`) |
 | `split/limit` | (1,) | Corollary 1.1, where `LossSplit` applies |
+| `clip/...` | | what a contrastive student kept of its teacher: see `trainables.diagnostics.clip` |
 
 With D = 1024 that is 1 MB a network, with D = 128 a tenth of it.
 """
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from trainables.artifacts import StageStore
 from trainables.audit import audit_teacher
 from trainables.config import TrialConfig
+from trainables.diagnostics.clip_trial import clip_diagnostics, first_pairs
 from trainables.diagnostics.collapse import specific_loss_limit, split_loss
 from trainables.diagnostics.spectra import singular_value_spectrum, weight_spectrum
 from trainables.inputs import inputs_of
@@ -116,12 +118,14 @@ def trial_diagnostics(
         found["audit/teacher"] = audited.array()
     if isinstance(problem.probe, LossSplit):
         found["split/limit"] = problem.probe.limit()
+    found |= clip_diagnostics(config, problem, test, stages, device)
     return {name: array.detach().cpu().contiguous() for name, array in found.items()}
 
 
 def features_of(student: Model, split: Batch, device: torch.device) -> Float[Tensor, "*rows dim"]:
     """The student's features for every row of a split."""
-    return run_model(student, inputs_of(split), device).features
+    inputs = first_pairs(split) or inputs_of(split)  # a captioned image's features are those of its fixed view
+    return run_model(student, inputs, device).features
 
 
 def sample(features: Float[Tensor, "*rows dim"]) -> Float[Tensor, "sample dim"]:
