@@ -101,6 +101,19 @@ def sync(file: StudyFile) -> None:
 
 
 @app.command()
+def export(
+    file: StudyFile,
+    arm: Annotated[str | None, typer.Option(help="Of this arm only.", show_default=False)] = None,
+    output: Annotated[Path | None, typer.Option(metavar="DIR", help="Where it goes.", show_default=False)] = None,
+) -> None:
+    """Export the best image-text student for open_clip, and register it in MLflow."""
+    with refusals():
+        from study.export import print_export
+
+        print_export(file, arm, output)
+
+
+@app.command()
 def ui(
     file: StudyFile,
     port: Annotated[int | None, typer.Option(help="Port; by default 5000 or a free one.", show_default=False)] = None,

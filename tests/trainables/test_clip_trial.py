@@ -7,13 +7,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from tests.trainables.tiny_clip import ENTRIES
 from trainables.artifacts import StageStore
-from trainables.config import TrialConfig
+from trainables.config import CHOICES, TrialConfig
+from trainables.data import DATASETS
 from trainables.diagnostics.clip import similarity_divergence
 from trainables.diagnostics.clip_trial import clip_diagnostics, first_pairs, in_teacher_space, teacher_gap
+from trainables.distributed import Workers
+from trainables.fit import fit
 from trainables.methods.none import NoDistillation, NoneConfig
 from trainables.models.base import Model
 from trainables.session import Problem
+from trainables.stages import teacher_stage
 from trainables.tasks import TASKS
 from trainables.types import Batch, ModelOutput
 
@@ -126,3 +131,34 @@ def test_a_projection_counts_before_equal_widths() -> None:
     ours, theirs = torch.randn(3, 2, 4), torch.randn(3, 2, 4)
     assert torch.equal(in_teacher_space(method, ours, theirs), 3 * ours)
     assert in_teacher_space(plain, ours, theirs) is ours and in_teacher_space(plain, ours, theirs[..., :3]) is None
+
+
+@pytest.mark.parametrize("width", [6, 5])
+def test_through_fit_a_stored_teacher_is_measured_in_every_arm(width: int, tmp_path: Path) -> None:
+    """The last epoch's distance, and what is kept, by hand from the trained student and the stored teacher."""
+    towers = {"model": "clip", "channels": (4, 8), "text_width": 8}
+    values = {
+        "data": {"dataset": "captioned"},
+        "teacher": {**towers, "feature_dim": 6},
+        "student": {**towers, "feature_dim": width},
+        "method": {"method": "clip_kd", "temperature": 0.2},
+        "training": {"epochs": 2, "batch_size": 16, "select": "last", "monitor": "val/i2t_r1"},
+        "pretraining": {"epochs": 1, "batch_size": 16, "monitor": "val/i2t_r1"},
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, entry in ENTRIES.items():
+            patch.setitem(DATASETS, name, entry)
+            patch.setitem(CHOICES["data"][1], name, entry.config)
+        config, kept = TrialConfig.model_validate(values), stages(tmp_path)
+        fitted = fit(config, stages=kept, workers=Workers(device=CPU))
+        arrays = kept.get(teacher_stage(config)).arrays
+    rows = ENTRIES["captioned"].load(ENTRIES["captioned"].config()).val
+    with torch.no_grad():
+        ours = fitted.student(rows.teacher.float() / 255, rows.student).embeddings[:, :2].double()
+    theirs = arrays["val/embeddings"][:, :2].double()
+    last = fitted.history[-1].metrics
+    assert last["val/teacher_kl"] == pytest.approx(similarity_divergence(ours, theirs, 0.2).item(), rel=1e-4)
+    assert ("val/teacher_mse" in last) == (width == 6) == ("clip/cosine" in fitted.diagnostics)
+    assert fitted.diagnostics["clip/rows"].tolist() == [20] and len(fitted.history) == 2
+    if width == 6:
+        assert last["val/teacher_mse"] == pytest.approx((ours - theirs).square().sum().item() / 20, rel=1e-4)

@@ -63,7 +63,7 @@ class OpenClip(ContrastiveModel):
         self.network = network
         self.context_length = int(settings["text_cfg"].get("context_length", 77))
         self.reduced = HALVES.get(config.precision)
-        self.open_clip_config = settings
+        self.open_clip_config = settings | ({"quick_gelu": True} if weights and weights.quick_gelu else {})
 
     def open_clip_state(self) -> dict[str, Tensor]:
         return self.network.state_dict() | {"logit_scale": self.log_scale.detach()}

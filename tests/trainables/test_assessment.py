@@ -1,0 +1,73 @@
+"""The final measurement of a trained student: folds of captioned images, prompts of classes."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from tests.trainables.tiny_clip import ENTRIES
+from trainables import assessment, retrieval
+from trainables.assessment import assess
+from trainables.models.clip import ClipConfig, build_clip
+from trainables.models.contrastive import ContrastiveModel
+from trainables.retrieval import fold_metrics, retrieval_metrics
+from trainables.types import PairedData
+
+CPU = torch.device("cpu")
+
+
+def student() -> ContrastiveModel:
+    torch.manual_seed(0)
+    config = ClipConfig(channels=(4, 8), text_width=8, feature_dim=6)
+    return build_clip(config, ((1, 3, 16, 16), (3, 8)), 3)
+
+
+def data(name: str) -> PairedData:
+    entry = ENTRIES[name]
+    return entry.load(entry.config())
+
+
+def logits_of(model: ContrastiveModel, images: Tensor, captions: Tensor) -> Tensor:
+    with torch.no_grad():
+        return model.eval()(images.float() / 255, captions).logits.double()
+
+
+def test_captioned_images_have_the_tasks_metrics_and_their_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, paired = student(), data("captioned")
+    logits = logits_of(model, paired.test.teacher, paired.test.student)
+    whole = {name: value.item() for name, value in retrieval_metrics(logits, paired.test.labels).items()}
+    assert assess(model, paired, paired.test, "retrieval", CPU) == pytest.approx(whole)
+    monkeypatch.setattr(assessment, "fold_metrics", lambda logits, labels: fold_metrics(logits, labels, 10))
+    found = assess(model, paired, paired.test, "retrieval", CPU)
+    folds = fold_metrics(logits, paired.test.labels, 10)
+    assert found == pytest.approx(whole | {f"1k_{name}": value.item() for name, value in folds.items()})
+    assert found["1k_t2i_median_rank"] < found["t2i_median_rank"]
+
+
+@pytest.mark.parametrize("rows", [1024, 3])
+def test_classes_are_found_by_their_prompts_alone_and_together(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assessment, "PROMPT_ROWS", rows)
+    model, paired = student(), data("classified")
+    found = assess(model, paired, paired.test, "zero_shot", CPU)
+    assert paired.prompts is not None
+    with torch.no_grad():
+        images = model.eval().encode_images(paired.test.teacher[:, 0].float() / 255)
+        texts = functional.normalize(model.encode_text(paired.prompts.flatten(0, 1)), dim=1).unflatten(0, (5, 2))
+    for prefix, table in (("", texts[:, 0]), ("ensemble_", texts.mean(dim=1))):
+        similar = functional.normalize(images, dim=1) @ functional.normalize(table, dim=1).T
+        hits = (similar.argmax(dim=1) == paired.test.labels).float().mean().item()
+        assert found[f"{prefix}top1"] == pytest.approx(hits) and found[f"{prefix}top5"] == 1
+    assert set(found) == {"top1", "top5", "loss", "ensemble_top1", "ensemble_top5"}
+
+
+def test_a_split_without_a_class_still_has_it_among_the_candidates() -> None:
+    model, paired = student(), data("classified")
+    kept = paired.test.labels == 2
+    one = type(paired.test)(*(part[kept] for part in paired.test))
+    assert assess(model, paired, one, "zero_shot", CPU)["top1"] < 1
+    without = PairedData(paired.train, paired.val, paired.test, num_classes=5)
+    assert assess(model, without, one, "zero_shot", CPU)["top1"] == 1, "only one class occurs"
+
+
+def test_folds_are_of_a_thousand_images() -> None:
+    assert retrieval.FOLD == 1000
