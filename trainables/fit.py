@@ -11,21 +11,22 @@ fit(config, report=print).result.metrics["test/accuracy"]
 """
 
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from trainables.artifacts import StageStore
+from trainables.artifacts import StageStore, Usage
 from trainables.audit import audit_teacher
 from trainables.config import TrialConfig
 from trainables.diagnostics.clip_trial import teacher_gap
 from trainables.diagnostics.trial import loss_split, trial_diagnostics
 from trainables.distributed import Workers, derive_seed
 from trainables.inputs import seen_by, to_device
-from trainables.loop import Checkpoint, Report, train
+from trainables.loop import Checkpoint, Member, Report, train_together
 from trainables.methods import METHODS
 from trainables.methods.base import Method
 from trainables.models.base import Model
@@ -38,11 +39,14 @@ from trainables.stages import (
     read_paired,
     read_targets,
     required_stages,
+    target_stage,
     teacher_network,
     teacher_stage,
 )
 from trainables.tasks import TASKS
 from trainables.types import EpochReport, ModelOutput, PairedData, TrialResult
+
+T = TypeVar("T")
 
 
 class Fitted(NamedTuple):
@@ -82,22 +86,119 @@ def fit(
         ValueError: if the models do not take the data's shapes.
 
     """
+    [fitted] = fit_together([Order(config, report, checkpoint)], stages=stages, workers=workers)
+    if isinstance(fitted, Exception):
+        raise fitted
+    return fitted
+
+
+class Order(NamedTuple):
+    """One of the trials that are trained together."""
+
+    config: TrialConfig
+    report: Report | None = None
+    checkpoint: Checkpoint | None = None
+
+
+def fit_together(
+    orders: Sequence[Order], *, stages: StageStore | None = None, workers: Workers | None = None
+) -> list[Fitted | Exception]:
+    """`fit` of several trials as one pack: each ends as it would alone, with its result or its own exception.
+
+    Args:
+        orders: one trial, or several with the same `trainables.packing.pack_key`.
+        stages: as for `fit`.
+        workers: as for `fit`; several trials have one worker.
+
+    """
     workers = workers or Workers(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if stages is None:
         with tempfile.TemporaryDirectory() as directory:
-            return fit(config, report, checkpoint, stages=StageStore(Path(directory)), workers=workers)
+            return fit_together(orders, stages=StageStore(Path(directory)), workers=workers)
+    inputs = Inputs(stages, workers.device)
+    prepared = [attempt(prepare, order.config, inputs, workers) for order in orders]
+    ready = [(order, one) for order, one in zip(orders, prepared, strict=True) if isinstance(one, Prepared)]
+    members = [Member(one.problem, o.config.training, o.config.seed, o.report, o.checkpoint) for o, one in ready]
+    done = iter(zip(ready, train_together(members, workers), strict=True))
+    fitted: list[Fitted | Exception] = []
+    for one in prepared:
+        if isinstance(one, Exception):
+            fitted.append(one)
+            continue
+        (order, _), progress = next(done)
+        fitted.append(progress.error or attempt(conclude, order.config, one, progress, stages, workers))
+    return fitted
+
+
+def attempt(task: Callable[..., T], *arguments: Any) -> T | Exception:
+    """What a task gives, or its exception: one trial's is no matter of the others."""
+    try:
+        return task(*arguments)
+    except Exception as error:
+        return error
+
+
+class Inputs:
+    """What trials are trained on, read once for all that share it."""
+
+    def __init__(self, stages: StageStore, device: torch.device) -> None:
+        self.stages, self.device = stages, device
+        self._data: dict[str, PairedData] = {}
+        self._targets: dict[str, ModelOutput | Model | None] = {}
+
+    def data(self, config: TrialConfig) -> PairedData:
+        """Prepared data as the student sees them, on the device, in the trial's number format."""
+        stage = prepared_stage(config)
+        if stage.key not in self._data:
+            stored = read_paired(self.stages, stage)
+            seen = {name: seen_by(config.student, "student", stored.split(name)) for name in SPLITS}
+            self._data[stage.key] = to_device(replace(stored, **seen), self.device, DTYPES[config.training.precision])
+        return self._data[stage.key]
+
+    def targets(self, config: TrialConfig) -> ModelOutput | Model | None:
+        """What the student imitates on the training rows, or (`live_teacher`) who makes it in each step; alike."""
+        dtype, stage = DTYPES[config.training.precision], target_stage(config)
+        key = stage.key if stage else ""
+        if key not in self._targets:
+            if config.method.live_teacher:
+                stored = read_paired(self.stages, prepared_stage(config))
+                found = teacher_network(self.stages, teacher_stage(config), stored, self.device).to(dtype)
+            else:
+                read = read_targets(self.stages, config, self.device)
+                found = None if read is None else read.map(lambda part: part.to(self.device, dtype))
+            self._targets[key] = found
+        return self._targets[key]
+
+
+class Prepared(NamedTuple):
+    """A trial before its training."""
+
+    data: PairedData
+    problem: Problem
+    used: Usage
+
+
+def prepare(config: TrialConfig, inputs: Inputs, workers: Workers) -> Prepared:
+    """Make sure that every stage is ready, and set up what is trained."""
+    stages = inputs.stages
     if workers.rank == 0:
         for stage in required_stages(config):
             stages.get(stage, workers.device)
         audit_teacher(config, stages, workers.device)
     workers.broadcast(None)  # the other ranks wait here until every stage is ready
     used = stages.take_usage()
-    data, targets = load_inputs(config, stages, workers.device)
-    problem = build_problem(config, data, targets, workers)
+    data = inputs.data(config)
+    problem = build_problem(config, data, inputs.targets(config), workers)
     probe = loss_split(config, stages, workers.device) or teacher_gap(config, problem, stages, workers.device)
-    problem = problem._replace(probe=probe)
     stages.take_usage()
-    progress = train(problem, config.training, config.seed, workers=workers, report=report, checkpoint=checkpoint)
+    return Prepared(data, problem._replace(probe=probe), used)
+
+
+def conclude(
+    config: TrialConfig, prepared: Prepared, progress: Progress, stages: StageStore, workers: Workers
+) -> Fitted:
+    """Measure the trained student."""
+    data, problem, used = prepared
     result = TrialResult(
         status="pruned" if progress.stopped else "complete",
         metrics=final_metrics(problem, data, progress, workers),
@@ -111,25 +212,6 @@ def fit(
     diagnostics = {} if progress.stopped else trial_diagnostics(config, problem, data.test, stages, workers.device)
     stages.take_usage()
     return Fitted(result, problem.student, progress.history, diagnostics)
-
-
-def load_inputs(
-    config: TrialConfig, stages: StageStore, device: torch.device
-) -> tuple[PairedData, ModelOutput | Model | None]:
-    """Prepared data as the student sees them, and training targets or (`live_teacher`) who makes them in each step.
-
-    Both are on `device` and in the trial's number format.
-    """
-    dtype = DTYPES[config.training.precision]
-    stored = read_paired(stages, prepared_stage(config))
-    seen = {name: seen_by(config.student, "student", stored.split(name)) for name in SPLITS}
-    data = to_device(replace(stored, **seen), device, dtype)
-    if config.method.live_teacher:
-        return data, teacher_network(stages, teacher_stage(config), stored, device).to(dtype)
-    targets = read_targets(stages, config, device)
-    if targets is not None:
-        targets = targets.map(lambda part: part.to(device, dtype))
-    return data, targets
 
 
 def build_problem(

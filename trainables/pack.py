@@ -134,7 +134,9 @@ class Pack:
     def taken(self, part: Tensor, rows: Tensor, inputs: bool) -> Tensor:
         """Rows of a stored tensor; inputs as a network takes them."""
         dtype = DTYPES[self.sessions[0].config.precision]
-        return take(part, rows, self.rows.device, dtype) if inputs else part[rows.to(part.device)]
+        if not inputs:
+            return part[rows.to(part.device)]
+        return take(part, rows.flatten(), self.rows.device, dtype).unflatten(0, rows.shape)
 
     def member(
         self,

@@ -10,10 +10,10 @@ from test_loop import MemoryCheckpoint, trial
 from trainables.artifacts import StageStore
 from trainables.config import TrialConfig
 from trainables.distributed import ALONE
-from trainables.fit import build_problem, load_inputs
+from trainables.fit import Fitted, Inputs, Order, build_problem, fit, fit_together
 from trainables.loop import Member, train, train_together
 from trainables.packing import pack_key, why_alone
-from trainables.session import NonFiniteLossError, Progress
+from trainables.session import NonFiniteLossError, Problem, Progress
 
 CPU = torch.device("cpu")
 
@@ -23,9 +23,14 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> StageStore:
     return StageStore(tmp_path_factory.mktemp("stages"))
 
 
+def prepared(config: TrialConfig, stages: StageStore) -> Problem:
+    inputs = Inputs(stages, CPU)
+    return build_problem(config, inputs.data(config), inputs.targets(config), ALONE)
+
+
 def member(config: TrialConfig, stages: StageStore, report: Any = None, checkpoint: Any = None) -> Member:
     return Member(
-        build_problem(config, *load_inputs(config, stages, CPU), ALONE),
+        prepared(config, stages),
         config.training,
         config.seed,
         report,
@@ -157,3 +162,18 @@ def test_only_numbers_may_differ_within_a_pack() -> None:
     assert pack_key(trial(ciba)) != pack_key(trial(ciba | {"bottleneck_dim": 2}))
     dropped = trial().model_copy(update={"student": trial().student.model_copy(update={"dropout": 0.5})})
     assert pack_key(dropped) is None and "dropout" in why_alone(dropped)
+
+
+def test_fit_of_several_is_fit_of_each(stages: StageStore) -> None:
+    configs = varied({"method": "feature_kd"}, [{}, {"lambda_kd": 10.0}, {}])
+    configs[2] = changed(configs[2], lr=1e200)
+    one, other, failed = fit_together([Order(config) for config in configs], stages=stages)
+    assert isinstance(failed, NonFiniteLossError)
+    for config, found in zip(configs[:2], (one, other), strict=True):
+        assert isinstance(found, Fitted)
+        expected = fit(config, stages=stages)
+        assert found.result.metrics == pytest.approx(expected.result.metrics, rel=1e-9)
+        assert (found.result.status, found.result.epochs) == ("complete", 4)
+        assert found.diagnostics.keys() == expected.diagnostics.keys()
+        for name, value in found.diagnostics.items():
+            torch.testing.assert_close(value, expected.diagnostics[name], rtol=1e-6, atol=1e-6)
