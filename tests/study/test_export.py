@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 import torch
 from clip_studies import captioned_data, clip_study, write_group
+from typer.testing import CliRunner
 
 from study.config import StudyConfig
-from study.directory import StudyRefused
+from study.directory import StudyRefused, record_study
 from study.export import CONFIG, WEIGHTS, Exported, empty_student, export_student
+from study.load import load
+from study.run import app
 from study.store import StudyStore
-from study.tracking_export import log_export
+from study.tracking import TrackingUnavailable
+from study.tracking_export import Registered, log_export
 from tests.trainables.tiny_clip import TINY
 from trainables.config import TrialConfig
 
@@ -53,6 +57,20 @@ def data() -> Iterator[None]:
         yield
 
 
+SWEEP = """
+study: clip
+data: {dataset: captioned}
+teacher: {model: clip, feature_dim: 8}
+student:
+  {model: clip, image: test_resnet, norm: batch, text: transformer, text_width: 16, text_heads: 2, feature_dim: 8}
+training: {epochs: 3, batch_size: 16, monitor: val/i2t_r1}
+space: {temperature: [0.03, 0.07], batch_size: [16, 32]}
+arms: {cl: {method: clip_kd}}
+search: {sampler: grid, pruner: none, trials: 4, seeds: 3, metric: val/i2t_r1}
+report: {baseline: cl}
+"""
+
+
 def study_of(root: Path, student: dict[str, object]) -> tuple[StudyConfig, StudyStore]:
     """Two arms; in `te1` seed 1 of the second configuration is the best."""
     study = clip_study(root, {"cl": {}, "te1": {"te1": 1.0}})
@@ -65,6 +83,12 @@ def study_of(root: Path, student: dict[str, object]) -> tuple[StudyConfig, Study
     write_group(study, store, "cl", [0.5, 0.1, 0.1])
     write_group(study, store, "te1", [0.2, 0.2, 0.2])
     write_group(study, store, "te1", [0.3, 0.4, 0.3], temperature=0.03)
+    write_weights(store)
+    return study, store
+
+
+def write_weights(store: StudyStore) -> None:
+    """A student for every trial, none at its initial weights."""
     for number, record in enumerate(store.records()):
         torch.manual_seed(number)
         student_model = empty_student(record.config).eval()
@@ -75,7 +99,6 @@ def study_of(root: Path, student: dict[str, object]) -> tuple[StudyConfig, Study
         path = store.trial(record.trial_id).checkpoint / "state.pt"
         path.parent.mkdir(parents=True)
         torch.save({"progress": {"best_state": state}}, path)
-    return study, store
 
 
 @pytest.fixture(scope="module")
@@ -170,3 +193,28 @@ def test_what_is_not_there_is_refused_in_a_line(tmp_path: Path) -> None:
     write_group(study, store, "cl", [0.5, 0.1, 0.1])
     with pytest.raises(StudyRefused, match=r"state\.pt is missing"):
         export_student(study, store)
+
+
+def test_the_command_says_where_the_student_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(SWEEP)
+    refused = CliRunner().invoke(app, ["export", str(file)])
+    assert refused.exit_code == 2 and "holds no study yet" in refused.output
+    study = load(file)
+    record_study(study)
+    store = StudyStore(study.directory)
+    write_group(study, store, "cl", [0.1, 0.3, 0.2], temperature=0.03, batch_size=16)
+    write_weights(store)
+    monkeypatch.setattr("study.export.log_export", lambda *given: Registered("clip", "4", "models:/clip/4"))
+    done = CliRunner().invoke(app, ["export", str(file), "--arm", "cl", "--output", str(tmp_path / "here")])
+    assert done.exit_code == 0, done.output
+    assert "(arm cl, seed 1)" in done.output and "models:/clip/4" in done.output
+    assert (tmp_path / "here" / WEIGHTS).exists()
+
+    def away(*given: object) -> Registered:
+        raise TrackingUnavailable("MLflow is away")
+
+    monkeypatch.setattr("study.export.log_export", away)
+    refused = CliRunner().invoke(app, ["export", str(file)])
+    assert refused.exit_code == 2 and "is exported, but not registered: MLflow is away" in refused.output
+    assert (store.directory / "export" / "cl" / WEIGHTS).exists()
