@@ -109,7 +109,8 @@ def kept_tables(results: StudyResults, store: StudyStore) -> list[Table]:
             shown.append(("chance", *chance, "", ""))
         caption = (
             f"What the student kept of the teacher among the {modality} of the test split: share of the k nearest "
-            "neighbours that both have, and mean teacher–student cosine; mean over seeds [95 % interval]. "
+            "neighbours that both have, and mean teacher–student cosine (through the last epoch's projection where the "
+            "widths differ); mean over seeds [95 % interval]. Of several captions the first. "
         )
         if any(not values[-1] for _, values in rows):
             caption += "No cosine (–) where the widths differ and the arm trains no projection to the teacher's."

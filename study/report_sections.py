@@ -31,6 +31,16 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "to tell that a spectrum has stopped changing.",
         "`ciba`: the margin and the temperature of the Margin and CLIP feature losses are not in the paper.",
     ),
+    "clip_kd": (
+        "`clip_kd`: TE1 and TE2 are proxies, and no transfer entropy is estimated: cosines of differences between rows "
+        "that are neighbours in the batch, taken after normalisation (and after the projection to the teacher's "
+        "width), lag 0, mean over both modalities; the order of a shuffled batch has a true transfer entropy of 0.",
+        "`clip_kd`: KL uses one temperature for teacher and student; MI is InfoNCE between student and teacher within "
+        "each modality, negative; the weight of AFD is 1 unless swept. Their weights and learning rates are not in the "
+        "sources.",
+        "Retrieval: a wrong candidate that is exactly as similar as the right one counts against the student, and any "
+        "of an image's captions is a hit. KL and MSE to the teacher are of the whole validation split.",
+    ),
 }
 """By method: choices where the papers are silent. A method without any needs no entry."""
 
