@@ -100,7 +100,7 @@ def compare(old: dict[str, JsonValue], new: dict[str, JsonValue], prefix: str = 
         yield Change(prefix + renamed[0], old[renamed[0]], new.get(renamed[0]))
         return
     for key in dict.fromkeys((*old, *new)):
-        before, after = old.get(key, ABSENT), new.get(key, ABSENT)
+        before, after = by_name(old.get(key, ABSENT)), by_name(new.get(key, ABSENT))
         if isinstance(before, dict) and isinstance(after, dict):
             yield from compare(before, after, f"{prefix}{key}.")
         elif before != after:
@@ -110,8 +110,16 @@ def compare(old: dict[str, JsonValue], new: dict[str, JsonValue], prefix: str = 
 def has(arm: Arm, path: str) -> bool:
     """Whether a field is part of the identity of the arm's trials."""
     part, _, key = path.partition(".")
-    section = arm.base.canonical().get(part)
-    return isinstance(section, dict) and key in section
+    section = by_name(arm.base.canonical().get(part))
+    return isinstance(section, dict) and (not key or key.partition(".")[0] in section)
+
+
+def by_name(value: JsonValue) -> JsonValue:
+    """A list of things that have names, such as `evaluate`, as a mapping from these names; anything else as it is."""
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
+        named = [dict(item) for item in value if isinstance(item, dict)]
+        return {str(item.pop("name")): item for item in named}
+    return value
 
 
 def objectives(study: StudyConfig) -> JsonValue:
@@ -137,4 +145,6 @@ def free_parts(study: StudyConfig) -> dict[str, JsonValue]:
 
 def text(value: JsonValue) -> str:
     """A value as it stands in a line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{name}: {text(part)}" for name, part in value.items()) + "}"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

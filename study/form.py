@@ -64,6 +64,9 @@ class StudyForm(Frozen):
     criterion: CriterionConfig
     """Estimates beforehand whether distillation will pay, and may skip what it holds for hopeless. Default: neither;
     `criterion: {}` reports with every default."""
+    evaluate: tuple[JsonValue, ...] = ()
+    """Further data, a list of `{name, data}`, on whose test splits every trained student is measured at the end without
+    being trained on them; the metrics are `<name>/i2t_r1` and so on. Like test metrics they choose nothing."""
     search: SearchConfig = SearchConfig()
     """How hyperparameters are proposed and judged."""
     resources: ResourcesConfig = ResourcesConfig()

@@ -22,13 +22,14 @@ from study.config import (
     TrackingConfig,
 )
 from study.criterion_config import CriterionConfig
+from study.evaluations import check_evaluations, read_evaluations
 from study.form import ARM_SECTIONS, OBJECTIVE_KEYS, RESERVED_STUDY_NAMES, StudyForm
 from study.pairs import Member, expand, read_pairs
 from study.problems import Place, Problems, StudyFileError
 from study.published_tables import published_fault
 from study.sections import Given, Section, build, entries_of, read_fields, read_value, unknown_key
 from study.yaml_source import Node, join, parse, read_text
-from trainables.config import TrainingConfig, TrialConfig
+from trainables.config import EvaluationConfig, TrainingConfig, TrialConfig
 from trainables.data.base import DataConfig
 from trainables.tasks import TASKS, metric_direction
 
@@ -72,6 +73,7 @@ class Loader:
             self._built("criterion", CriterionConfig) if "criterion" in (self.root.mapping or {}) else None
         )
         drafts = self._arms(search)
+        evaluations = read_evaluations((self.root.mapping or {}).get("evaluate"), self.folder, self.problems)
         tracking = self._tracking(name, studies)
         report = self._report(drafts)
         self._check_together(search, resources, drafts)
@@ -79,7 +81,10 @@ class Loader:
             check_criterion(criterion, self.place, drafts, self.problems)
         if self.problems.found:
             raise StudyFileError(self.path, self.problems.found)
-        arms = tuple(resolved(draft) for draft in drafts)
+        check_evaluations(evaluations, drafts, self.problems)
+        if self.problems.found:
+            raise StudyFileError(self.path, self.problems.found)
+        arms = tuple(resolved(draft, tuple(evaluation for evaluation, _ in evaluations)) for draft in drafts)
         return StudyConfig(
             study=name,
             arms=arms,
@@ -307,7 +312,7 @@ class Loader:
         check_resources(resources, self.place, self.problems)
 
 
-def resolved(draft: Draft) -> Arm:
+def resolved(draft: Draft, evaluate: tuple[EvaluationConfig, ...] = ()) -> Arm:
     """The arm that a draft without problems describes."""
     values = {part: section.values for part, section in draft.sections.items()}
     for name in draft.space:
@@ -315,5 +320,5 @@ def resolved(draft: Draft) -> Arm:
         values[part][key] = anchor(draft, name)
     space = {name: swept.domain for name, swept in draft.space.items()}
     spectrum = next((swept.rule for swept in draft.space.values() if swept.rule), None)
-    base = TrialConfig.model_validate(values)
+    base = TrialConfig.model_validate({**values, "evaluate": evaluate})
     return Arm(name=draft.name, base=base, space=space, spectrum=spectrum, written=draft.written)

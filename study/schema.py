@@ -17,7 +17,7 @@ from study.config import Objective, ReportConfig, ResourcesConfig, SearchConfig,
 from study.criterion_config import CriterionConfig
 from study.form import ARM_SECTIONS, ArmForm, StudyForm
 from study.spectrum_rule import BOTTLENECK, SpectrumRule, rule_schema
-from trainables.config import CHOICES, TrainingConfig
+from trainables.config import CHOICES, EvaluationConfig, TrainingConfig
 from trainables.methods import METHODS
 
 PATH = Path(__file__).with_name("schema.json")
@@ -40,6 +40,7 @@ def study_schema() -> dict[str, JsonValue]:
     parts["arms"] = {"type": "object", "minProperties": 1, "additionalProperties": arm_schema()}
     parts["pairs"] = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
     parts["criterion"] = fields_schema(CriterionConfig) | {"type": ["object", "null"]}
+    parts["evaluate"] = {"type": "array", "items": evaluation_schema()}
     parts["study"] = field_schema(fields["study"])
     parts["studies"] = field_schema(fields["studies"])
     parts["equal_architectures"] = field_schema(fields["equal_architectures"])
@@ -53,6 +54,13 @@ def study_schema() -> dict[str, JsonValue]:
     }
     definitions: Schema = {}
     return shared(schema, "study", repeated(schema), definitions) | {"definitions": dict(sorted(definitions.items()))}
+
+
+def evaluation_schema() -> Schema:
+    """One entry of `evaluate`."""
+    name = field_schema(EvaluationConfig.model_fields["name"])
+    entry = {"name": name, "data": tagged(*CHOICES["data"], required=True)}
+    return {"type": "object", "additionalProperties": False, "required": list(entry), "properties": entry}
 
 
 def repeated(schema: Schema) -> set[str]:

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Literal, Union
 
-from pydantic import Field, JsonValue, SerializeAsAny, model_validator
+from pydantic import AfterValidator, Field, JsonValue, SerializeAsAny, field_validator, model_validator
 
 from search_spaces.domains import Aliases, Choice, FloatRange
 from trainables.data import DATASETS
@@ -46,6 +46,27 @@ class TrainingConfig(Frozen):
     """Number format; bfloat16 is autocast over float32 weights."""
 
 
+def no_split(name: str) -> str:
+    """A check of `name`."""
+    if name in ("train", "val", "test"):
+        raise ValueError(f"must be none of the trial's own splits, but got {name!r}; name it after its data")
+    return name
+
+
+class EvaluationConfig(Frozen):
+    """Further data on whose test split the trained student is measured, once and without being trained on it."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$"), AfterValidator(no_split)]
+    """Name of the evaluation; its metrics are `<name>/i2t_r1` and so on."""
+    data: SerializeAsAny[DataConfig]
+    """Data set, as in `data`."""
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _choose_type(cls, data: object) -> object:
+        return chosen_config("data", data)
+
+
 class TrialConfig(Frozen):
     """One trial, completely: two trials with equal configs give equal results."""
 
@@ -59,6 +80,8 @@ class TrialConfig(Frozen):
     """How the unimodal teacher and student of the shared stages are trained."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of initialisation, data order and the teacher; the data split has its own seed in `data`."""
+    evaluate: tuple[EvaluationConfig, ...] = ()
+    """Further data on which the trained student is measured."""
 
     @model_validator(mode="before")
     @classmethod
@@ -67,14 +90,7 @@ class TrialConfig(Frozen):
         if not isinstance(values, dict):
             return values
         chosen = dict(values)
-        for key, (tag, classes) in CHOICES.items():
-            given = chosen.get(key)
-            if isinstance(given, dict):
-                name = given.get(tag)
-                if name not in classes:
-                    raise ValueError(f"{key}.{tag} must be one of {sorted(classes)}, but got {name!r}")
-                chosen[key] = classes[name].model_validate(given)
-        return chosen
+        return chosen | {key: chosen_config(key, chosen[key]) for key in CHOICES if key in chosen}
 
     @model_validator(mode="after")
     def _check_together(self) -> "TrialConfig":
@@ -102,11 +118,24 @@ class TrialConfig(Frozen):
         something about the teacher is left out for it; but a student that sees both modalities sees the teacher's.
         """
         values = identity_of(self)
+        if not self.evaluate:
+            del values["evaluate"]
         if self.method.teacher_source == "nothing":
             del values["teacher"], values["pretraining"]
             for name in self.data.teacher_only if self.student.sees == "own" else ():
                 del values["data"][name]
         return values
+
+
+def chosen_config(part: str, given: object) -> object:
+    """The config of a part of a trial that a plain mapping describes; anything else as it is. Raises ValueError."""
+    if not isinstance(given, dict):
+        return given
+    tag, classes = CHOICES[part]
+    name = given.get(tag)
+    if name not in classes:
+        raise ValueError(f"{part}.{tag} must be one of {sorted(classes)}, but got {name!r}")
+    return classes[name].model_validate(given)
 
 
 class Incompatibility(Frozen):
@@ -135,6 +164,9 @@ def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
         for fault in (region_fault(config), cells_fault(config), weights_fault(config), *model_faults(config))
         if fault
     ]
+    for evaluation in config.evaluate:
+        if message := evaluation_fault(evaluation, config.data):
+            found.append(Incompatibility(path="evaluate", message=message))
     allowed = config.method.tasks
     if allowed and config.data.task not in allowed:
         name, dataset = getattr(config.method, "method"), getattr(config.data, "dataset")  # noqa: B009
@@ -204,6 +236,15 @@ def model_faults(config: TrialConfig) -> Iterator[Incompatibility]:
         method = getattr(config.method, "method")  # noqa: B009
         message = f"{method!r} needs a teacher that the study trains, but this one comes trained; use clip_kd"
         yield Incompatibility(path="method.method", message=message)
+
+
+def evaluation_fault(evaluation: EvaluationConfig, data: DataConfig) -> str | None:
+    """Why a student that is trained on `data` cannot be measured on the evaluation's, or None."""
+    own, other = data.task, evaluation.data.task
+    pairs = [TASKS[task].draw is not None for task in (own, other)]
+    if own == other or all(pairs):
+        return None
+    return f"{evaluation.name!r} is data for {other}, but the student learns {own}; take data for the same task"
 
 
 def canonical_json(value: object) -> str:

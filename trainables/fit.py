@@ -20,11 +20,13 @@ import torch
 from torch import Tensor
 
 from trainables.artifacts import StageStore, Usage
+from trainables.assessment import assess
 from trainables.audit import audit_teacher
 from trainables.config import TrialConfig
 from trainables.diagnostics.clip_trial import teacher_gap
 from trainables.diagnostics.trial import loss_split, trial_diagnostics
 from trainables.distributed import Workers, derive_seed
+from trainables.evaluations import further_metrics
 from trainables.inputs import seen_by, to_device
 from trainables.loop import Checkpoint, Member, Report, train_together
 from trainables.methods import METHODS
@@ -201,7 +203,7 @@ def conclude(
     data, problem, used = prepared
     result = TrialResult(
         status="pruned" if progress.stopped else "complete",
-        metrics=final_metrics(problem, data, progress, workers),
+        metrics=final_metrics(config, problem, data, progress, stages, workers),
         epochs=progress.epoch,
         selected_epoch=progress.best_epoch,
         seconds=progress.seconds,
@@ -242,9 +244,19 @@ def build_method(config: TrialConfig, teacher_dim: int) -> Method:
         return entry.build(config.method, config.student.feature_dim, teacher_dim, TASKS[config.data.task])
 
 
-def final_metrics(problem: Problem, data: PairedData, progress: Progress, workers: Workers) -> dict[str, float]:
-    """The selected epoch's metrics, and the test split measured once with its weights (not for a stopped trial)."""
+def final_metrics(
+    config: TrialConfig, problem: Problem, data: PairedData, progress: Progress, stages: StageStore, workers: Workers
+) -> dict[str, float]:
+    """The selected epoch's metrics, and what is measured once with its weights (nothing, for a stopped trial).
+
+    That is the test split, and the further data of `evaluate`.
+    """
     if progress.stopped:
         return progress.history[-1].metrics
-    measured = evaluate_split(problem, data.test, workers)
-    return progress.history[progress.best_epoch - 1].metrics | {f"test/{name}": v for name, v in measured.items()}
+    if problem.task.draw is None:
+        measured = evaluate_split(problem, data.test, workers)
+    else:
+        measured = assess(problem.student, data, data.test, config.data.task, workers.device)
+    selected = progress.history[progress.best_epoch - 1].metrics
+    further = further_metrics(config, problem.student, stages, workers.device)
+    return selected | {f"test/{name}": value for name, value in measured.items()} | further

@@ -14,7 +14,7 @@ from trainables.artifacts import Artifact, Stage, StageStore
 from trainables.bottlenecks import BOTTLENECKS
 from trainables.bottlenecks.base import SHARED_FIELDS
 from trainables.bottlenecks.training import PairedFeatures, train_bottleneck
-from trainables.config import TrainingConfig, TrialConfig, canonical_json
+from trainables.config import EvaluationConfig, TrainingConfig, TrialConfig, canonical_json
 from trainables.data import DATASETS
 from trainables.data.base import DataConfig, load_data
 from trainables.distributed import Workers, derive_seed
@@ -169,6 +169,11 @@ def fingerprint(data_json: str) -> str:
     return dataset.fingerprint(dataset.config.model_validate(values))
 
 
+def evaluation_stage(config: TrialConfig, evaluation: EvaluationConfig) -> PreparedData:
+    """Further data on which the trial's student is measured."""
+    return prepared_data(evaluation.data.for_seed(config.seed))
+
+
 def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:
     """What the trial's unimodal teacher, or the student trained without a teacher, makes of the data."""
     model = config.teacher if role == "teacher" else config.student
@@ -228,7 +233,8 @@ def required_stages(config: TrialConfig) -> list[Stage]:
             visit(parent)
         found[stage.key] = stage
 
-    for stage in (prepared_stage(config), target_stage(config)):
+    further = (evaluation_stage(config, evaluation) for evaluation in config.evaluate)
+    for stage in (prepared_stage(config), target_stage(config), *further):
         if stage is not None:
             visit(stage)
     return list(found.values())

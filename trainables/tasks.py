@@ -126,15 +126,15 @@ DIRECTIONS: dict[str, Direction] = {
 
 
 def metric_direction(key: str) -> Direction:
-    """Which way the metric logged under `key` (`val/accuracy`, `train/loss_fd`) is better.
+    """Which way the metric logged under `key` (`val/accuracy`, `train/loss_fd`, `openmoji/i2t_r1`) is better.
 
     Raises:
         ValueError: if nothing is logged under `key`, or if it is no measure of quality (`train/lr`).
 
     """
     split, _, name = key.partition("/")
-    if split in ("val", "test") and name in DIRECTIONS:
-        return DIRECTIONS[name]
+    if split and split != "train" and name.removeprefix("1k_").removeprefix("ensemble_") in DIRECTIONS:
+        return DIRECTIONS[name.removeprefix("1k_").removeprefix("ensemble_")]
     if split == "train" and (name == "loss" or name.startswith("loss_")):
         return "minimize"
     raise ValueError(

@@ -20,6 +20,7 @@ from trainables.distributed import Workers
 from trainables.fit import Fitted, fit
 from trainables.models import MODELS
 from trainables.stages import required_stages, target_stage
+from trainables.tasks import metric_direction
 
 TRAINING = {"epochs": 3, "batch_size": 16, "monitor": "val/i2t_r1", "precision": "float64", "lr": 0.01}
 
@@ -171,6 +172,41 @@ def test_zero_shot_trains_on_single_prompts(stages: StageStore) -> None:
     training = {**TRAINING, "monitor": "val/top1", "epochs": 40}
     fitted = fit(trial({"method": "none"}, data={"dataset": "classified"}, training=training), stages=stages)
     assert fitted.result.metrics["test/top1"] > 0.5  # chance is 0.2
+
+
+FURTHER = [{"name": "colours", "data": {"dataset": "classified"}}, {"name": "again", "data": {"dataset": "captioned"}}]
+
+
+def test_further_data_are_measured_once_at_the_end(stages: StageStore) -> None:
+    plain, more = trial({"method": "none"}), trial({"method": "none"}, evaluate=FURTHER)
+    assert "evaluate" not in plain.canonical() and plain.trial_id != more.trial_id
+    assert [stage.name for stage in required_stages(more)] == ["prepared", "prepared"]
+    one, other = fit(plain, stages=stages), fit(more, stages=stages)
+    further = {key: value for key, value in other.result.metrics.items() if key not in one.result.metrics}
+    assert {key: value for key, value in other.result.metrics.items() if key not in further} == one.result.metrics
+    for name, value in one.result.metrics.items():
+        if name.startswith("test/"):
+            assert further[name.replace("test/", "again/")] == value
+    expected = {"top1", "top5", "ensemble_top1", "ensemble_top5", "loss"}
+    assert {key for key in further if key.startswith("colours/")} == {f"colours/{name}" for name in expected}
+    assert not any(key in report.metrics for report in other.history for key in further)
+    assert all(metric_direction(key) for key in further)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"name": "val", "data": {"dataset": "captioned"}}, "name"),
+        ({"name": "other", "data": {"dataset": "nothing"}}, "data.dataset must be one of"),
+        (
+            {"name": "digits", "data": {"dataset": "mfeat"}},
+            "is data for classification, but the student learns",
+        ),
+    ],
+)
+def test_further_data_that_do_not_fit(entry: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        trial({"method": "none"}, evaluate=[entry])
 
 
 def train_rank(rank: int, size: int, port: int, root: str) -> None:

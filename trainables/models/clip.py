@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional
 
 from search_spaces.domains import Aliases, Choice
 from trainables.models.base import InputShape
@@ -88,6 +89,7 @@ class Clip(ContrastiveModel):
         own = config.image == "conv"
         self.visual = ConvTower(config.channels, config.feature_dim) if own else timm_tower(config, size)
         bag = config.text == "bag"
+        self.length = 0 if bag else length  # a transformer has as many positions; after the end token none matters
         self.text = BagTower(config.text_width, config.feature_dim) if bag else transformer_tower(config, length)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.initial_temperature)))
         self.open_clip_config = None if own or bag else open_clip_config(config, size, length)
@@ -96,7 +98,7 @@ class Clip(ContrastiveModel):
         return self.visual(self.colours(pixels))
 
     def encode_text(self, tokens: Int[Tensor, "texts length"]) -> Float[Tensor, "texts dim"]:
-        return self.text(tokens)
+        return self.text(functional.pad(tokens, (0, max(0, self.length - tokens.shape[1]))))
 
 
 def open_clip_config(config: ClipConfig, size: tuple[int, int], length: int) -> dict[str, Any] | None:
@@ -137,7 +139,7 @@ def timm_tower(config: ClipConfig, size: tuple[int, int]) -> nn.Module:
     """A timm network. Raises ValueError if timm has none of this name, or its normalisation cannot be replaced."""
     import timm
     from open_clip.timm_model import TimmModel
-    from timm.layers import BatchNormAct2d
+    from timm.layers.norm_act import BatchNormAct2d
 
     if not timm.is_model(config.image):
         guess = get_close_matches(config.image, timm.list_models(), n=1)

@@ -73,10 +73,11 @@ def precise(numbers: Tensor) -> Tensor:
 
 def pair_shapes(model: str, shape: InputShape) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Shapes of one row's images (views, 3, height, width) and captions (captions, length). Raises ValueError."""
-    if len(shape) == 2 and isinstance(shape[0], tuple) and isinstance(shape[1], tuple):
-        images, captions = shape
-        if len(images) == 4 and images[1] == 3 and len(captions) == 2:
-            return images, captions
+    match shape:
+        case ((int() as views, 3, int() as height, int() as width), (int() as captions, int() as length)):
+            return (views, 3, height, width), (captions, length)
+        case _:
+            pass
     raise ValueError(
         f"model: {model!r} takes captioned images, (views, 3, height, width) and (captions, length), but this data has "
         f"the shapes {shape!r}; use captioned data, such as `dataset: emoji`"
