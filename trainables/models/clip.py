@@ -89,7 +89,7 @@ class Clip(ContrastiveModel):
         own = config.image == "conv"
         self.visual = ConvTower(config.channels, config.feature_dim) if own else timm_tower(config, size)
         bag = config.text == "bag"
-        self.length = 0 if bag else length  # a transformer has as many positions; after the end token none matters
+        self.length = 0 if bag else length  # a transformer has as many positions
         self.text = BagTower(config.text_width, config.feature_dim) if bag else transformer_tower(config, length)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.initial_temperature)))
         self.open_clip_config = None if own or bag else open_clip_config(config, size, length)
