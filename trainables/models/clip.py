@@ -72,6 +72,7 @@ class BagTower(nn.Module):
     def __init__(self, width: int, dim: int) -> None:
         super().__init__()
         self.token_embedding = nn.Embedding(VOCABULARY, width)
+        nn.init.normal_(self.token_embedding.weight, std=0.02)  # as CLIP; a rare word never moves away from N(0, 1)
         self.layers = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, dim))
 
     def forward(self, tokens: Int[Tensor, "texts length"]) -> Float[Tensor, "texts dim"]:
