@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.trainables.generated_captions import CAPTION_LAYOUTS
 from tests.trainables.generated_cch import mnist_m, mosei_csd, mosei_mmsa, tcga_linkedomics, tcga_mogonet
 from tests.trainables.generated_nuscenes import write_contract_copy
 
@@ -191,4 +192,5 @@ LAYOUTS: dict[str, Callable[[Path], None]] = {
     "mosei_csd": mosei_csd,
     "tcga_linkedomics": tcga_linkedomics,
     "tcga_mogonet": tcga_mogonet,
+    **CAPTION_LAYOUTS,
 }

@@ -17,7 +17,12 @@ from sklearn.datasets import load_digits
 from tests.trainables.generated import root
 from trainables.data import (
     DATASETS,
+    coco,
     digits,
+    emoji,
+    flickr,
+    food101,
+    imagenet,
     joint_gaussian,
     mfeat,
     mfh,
@@ -52,7 +57,21 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 NOISE = {"teacher_noise": 0.5, "noise_seed": 1}
 SMALL |= {"mnist_m": {"train": 30, "val": 20}, "cmu_mosei": {}, "tcga": {"features": 10}}
+PHOTOS = {"size": 16, "context_length": 20, "views": 2}
+SMALL |= {"coco": PHOTOS, "flickr8k": PHOTOS, "flickr30k": PHOTOS, "food101": {**PHOTOS, "val": 3}}
+SMALL |= {"imagenet": {**PHOTOS, "val": 3}}
+SMALL |= {"emoji": {"train": 20, "val": 0.01, "test": 0.01, "size": 16, "views": 2, "skin_tones": "none"}}
+OTHER_PHOTOS = {"size": 24, "context_length": 10, "views": 3, "view_seed": 1, "train": 5, "val": 1, "test": 1}
 OTHER: dict[str, dict[str, Any]] = {
+    "emoji": {
+        **{"style": "openmoji", "size": 24, "views": 3, "view_seed": 1, "languages": ("de", "en"), "captions": 1},
+        **{"context_length": 8, "skin_tones": "train", "train": 21, "val": 0.012, "test": 0.012, "split_seed": 1},
+    },
+    "coco": {**OTHER_PHOTOS, "splits": "official"},
+    "flickr8k": OTHER_PHOTOS,
+    "flickr30k": OTHER_PHOTOS,
+    "food101": {**OTHER_PHOTOS, "split_seed": 1},
+    "imagenet": {**OTHER_PHOTOS, "split_seed": 1, "class_list": "two_classes.txt"},
     "cmu_mosei": {"teacher": "vision", "student": "text", "target": "seven", **NOISE},
     "tcga": {
         **{"cohort": "KIPAN", "views": ("mRNA", "RPPA"), "teacher": "CNV", "student": "CNV", "features": 8},
@@ -112,6 +131,7 @@ OTHER: dict[str, dict[str, Any]] = {
 """For each field another value than in `SMALL`."""
 
 OWN_TESTS: dict[str, set[str]] = {
+    **{name: {"skip_bad"} for name in ("coco", "flickr8k", "flickr30k", "food101", "imagenet")},
     "mfh": {"mode", "extra"},
     "ravdess": {"layout", "channel", "skip_bad"},
     "mmimdb": {"layout", "ends", "features", "image_dim", "skip_bad"},
@@ -129,6 +149,7 @@ CONTEXT: dict[tuple[str, str], dict[str, Any]] = {
 """What must be set besides for a field of `OTHER` to matter."""
 
 ROOTS = {"ravdess": "ravdess_clips", "mmimdb": "mmimdb_raw", "vggsound": "vggsound", "nuscenes": "nuscenes"}
+ROOTS |= {name: name for name in ("coco", "flickr8k", "flickr30k", "food101", "imagenet")}
 ROOTS |= {"mnist_m": "mnist_m", "cmu_mosei": "mosei_mmsa", "tcga": "tcga_linkedomics"}
 """Generated layouts of the data sets that are read from files."""
 
@@ -137,6 +158,7 @@ MODULES: dict[str, ModuleType] = {
     "joint_gaussian": joint_gaussian,
     **{"ravdess": ravdess, "mmimdb": mmimdb, "vggsound": vggsound, "nuscenes": nuscenes},
     **{"mnist_m": mnist_m, "cmu_mosei": mosei, "tcga": tcga},
+    **{"emoji": emoji, "coco": coco, "flickr8k": flickr, "flickr30k": flickr, "food101": food101, "imagenet": imagenet},
 }
 
 each_dataset = pytest.mark.parametrize("name", DATASETS)
@@ -174,8 +196,12 @@ def test_tensors_have_the_declared_shapes_and_types(name: str) -> None:
     assert data.num_classes == shape.num_classes
     for split, rows in zip(SPLITS, (shape.train, shape.val, shape.test), strict=True):
         batch = data.split(split)
-        assert batch.teacher.shape == (rows, *shape.teacher) and batch.student.shape == (rows, *shape.student)
-        assert {batch.teacher.dtype, batch.student.dtype} <= {torch.float32, *COMPACT}
+        captioned = small(name).task in ("retrieval", "zero_shot")
+        held_out = captioned and split != "train"
+        teacher = (1, *shape.teacher[1:]) if held_out else shape.teacher
+        assert batch.teacher.shape == (rows, *teacher) and batch.student.shape == (rows, *shape.student)
+        assert batch.teacher.dtype in (torch.float32, *COMPACT)
+        assert batch.student.dtype in ((torch.int32,) if captioned else (torch.float32, *COMPACT))
         example = TASKS[small(name).task].example(rows, shape.num_classes)
         assert batch.labels.dtype == example.dtype and batch.labels.ndim == example.ndim
         assert batch.labels.ndim == 3 or batch.labels.shape == example.shape, "as many boxes as the data have"

@@ -1,7 +1,12 @@
 """Data sets of aligned pairs: one file each, and one line here."""
 
 from trainables.data.base import Dataset
+from trainables.data.coco import COCO
 from trainables.data.digits import DIGITS
+from trainables.data.emoji import EMOJI
+from trainables.data.flickr import FLICKR8K, FLICKR30K
+from trainables.data.food101 import FOOD101
+from trainables.data.imagenet import IMAGENET
 from trainables.data.joint_gaussian import JOINT_GAUSSIAN
 from trainables.data.mfeat import MFEAT
 from trainables.data.mfh import MFH
@@ -27,4 +32,10 @@ DATASETS: dict[str, Dataset] = {
     "mnist_m": MNIST_M,
     "cmu_mosei": CMU_MOSEI,
     "tcga": TCGA,
+    "emoji": EMOJI,
+    "coco": COCO,
+    "flickr8k": FLICKR8K,
+    "flickr30k": FLICKR30K,
+    "food101": FOOD101,
+    "imagenet": IMAGENET,
 }

@@ -60,6 +60,12 @@ class Layout(NamedTuple):
 
     shape: tuple[int, ...]
     dtype: type[np.generic]
+    held_out: tuple[int, ...] | None = None
+    """Shape of the rows of val and test where it is another, as without stored augmentations."""
+
+    def of(self, split: Split) -> tuple[int, ...]:
+        """Shape of a row of `split`."""
+        return self.shape if split == "train" or self.held_out is None else self.held_out
 
 
 Read = Callable[[Any], Mapping[View, ndarray]]
@@ -72,11 +78,12 @@ class Order(NamedTuple):
     read: Read
     source: Any
     places: tuple[Place, ...]
+    views: tuple[View, ...]
     folder: Path
 
 
 def prepare(
-    dataset: str, read: Read, clips: Sequence[Clip], layout: Mapping[View, Layout], folder: Path, skip_bad: int
+    dataset: str, read: Read, clips: Sequence[Clip], layout: Mapping[View, Layout], folder: Path, skip_bad: int | None
 ) -> tuple[dict[Split, dict[View, ndarray]], list[int], dict[str, JsonValue]]:
     """Read all clips into `folder`.
 
@@ -85,32 +92,31 @@ def prepare(
         clips; notes about them.
 
     Raises:
-        ValueError: if more than `skip_bad` clips cannot be read.
+        ValueError: if more than `skip_bad` clips cannot be read; None: none may be, and there is no such field.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
     sizes = {split: sum(place.split == split for clip in clips for place in clip.places) for split in SPLITS}
-    for split, view in every_array():
-        create(array_path(folder, split, view), (sizes[split], *layout[view].shape), layout[view].dtype)
+    for split, view in every_array(layout):
+        create(array_path(folder, split, view), (sizes[split], *layout[view].of(split)), layout[view].dtype)
     done = create(folder / "done.npy", (len(clips),), np.uint8)
-    bad = read_missing(dataset, read, clips, folder, done, skip_bad)
+    order = Order(read, None, (), tuple(layout), folder)
+    bad = read_missing(dataset, order, clips, done, skip_bad)
     kept = {split: np.ones(size, dtype=bool) for split, size in sizes.items()}
     for number in bad:
         for split, row in clips[number].places:
             kept[split][row] = False
     arrays = {
-        split: {view: rows_kept(array_path(folder, split, view), kept[split]) for view in VIEWS} for split in kept
+        split: {view: rows_kept(array_path(folder, split, view), kept[split]) for view in layout} for split in kept
     }
     names: list[JsonValue] = [clips[number].name for number in bad]
     return arrays, bad, {"clips": len(clips), "clips_skipped": len(bad), "skipped": names[:NAMED]}
 
 
-def read_missing(
-    dataset: str, read: Read, clips: Sequence[Clip], folder: Path, done: ndarray, skip_bad: int
-) -> list[int]:
+def read_missing(dataset: str, order: Order, clips: Sequence[Clip], done: ndarray, skip_bad: int | None) -> list[int]:
     """Read the clips whose byte in `done` is not set; the numbers of those that cannot be read, in order."""
     missing = [number for number in range(len(clips)) if not done[number]]
-    orders = [Order(read, clips[number].source, clips[number].places, folder) for number in missing]
+    orders = [order._replace(source=clips[number].source, places=clips[number].places) for number in missing]
     bad: list[int] = []
     for which, problem in progress(dataset, run_all(write_rows, orders), len(orders)):
         number = missing[which]
@@ -119,6 +125,8 @@ def read_missing(
             continue
         bad.append(number)
         logger.warning("%s: %s cannot be read: %s", dataset, clips[number].name, problem)
+        if skip_bad is None:
+            raise ValueError(f"{dataset}: {clips[number].name} cannot be read ({problem}); repair or restore the file")
         if len(bad) > skip_bad:
             raise ValueError(
                 f"{dataset}: {clips[number].name} cannot be read ({problem}), and skip_bad is {skip_bad}; "
@@ -130,7 +138,7 @@ def read_missing(
 def write_rows(order: Order) -> None:
     """Read one clip and put its rows in their places."""
     rows = order.read(order.source)
-    for split, view in every_array():
+    for split, view in every_array(order.views):
         own = [(number, place.row) for number, place in enumerate(order.places) if place.split == split]
         if own:
             target = np.load(array_path(order.folder, split, view), mmap_mode="r+")
@@ -186,9 +194,9 @@ def paired(
     return PairedData(**batches, num_classes=num_classes, notes=notes)
 
 
-def every_array() -> Iterator[tuple[Split, View]]:
-    """The two arrays of each split."""
-    return ((split, view) for split in SPLITS for view in VIEWS)
+def every_array(views: Iterable[View]) -> Iterator[tuple[Split, View]]:
+    """The arrays of each split."""
+    return ((split, view) for split in SPLITS for view in views)
 
 
 def array_path(folder: Path, split: Split, view: View) -> Path:
