@@ -5,15 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from study.config import ResourcesConfig
-from trainables.artifacts import Stage
+from trainables.artifacts import CPU, Stage
 from trainables.bottlenecks.training import PairedFeatures, train_bottleneck
 from trainables.config import TrainingConfig, TrialConfig
 from trainables.data import DATASETS
 from trainables.data.base import DataConfig, DataShape
 from trainables.fit import build_method
-from trainables.inputs import inputs_of, seen_by
+from trainables.inputs import as_numbers, inputs_of, seen_by
 from trainables.loop import train
 from trainables.methods.base import Method
 from trainables.methods.ciba import CIBAConfig
@@ -26,6 +28,12 @@ from trainables.types import Batch, ModelOutput
 
 BATCHES = 8
 """Batches in a rehearsed epoch; its time is scaled up to the real number."""
+
+FEW_TOKENS = 1000
+"""Different tokens in made-up captions; any vocabulary has them."""
+
+USUAL_TEMPERATURE = 0.07
+"""Of made-up contrastive teachers."""
 
 SLOW_SECONDS = 1.0
 """A first batch that takes longer is all that is rehearsed."""
@@ -94,11 +102,22 @@ def made_up_problem(
     targets = None
     if teacher_dim:
         with torch.no_grad():
-            out = network(*(part[:1] for part in inputs_of(split)))
-        cells = out.features.shape[1:-1]
-        logits = torch.randn(rows, *out.logits.shape[1:], dtype=dtype)
-        targets = ModelOutput(logits, torch.randn(rows, *cells, teacher_dim, dtype=dtype))
+            out = network(*(as_numbers(part[:1], CPU, dtype) for part in inputs_of(split)))
+        targets = made_up_targets(out, rows, teacher_dim)
     return Problem(network, method.to(dtype), split, val, targets, task)
+
+
+def made_up_targets(out: ModelOutput, rows: int, teacher_dim: int) -> ModelOutput:
+    """Random outputs of a teacher beside a student that gives `out` for a row."""
+
+    def like(part: Tensor, *widths: int) -> Tensor:
+        return torch.randn(rows, *part.shape[1 : part.ndim - len(widths)], *widths, dtype=part.dtype)
+
+    features = like(out.features, teacher_dim)
+    if out.embeddings is None:
+        return ModelOutput(like(out.logits), features)
+    embeddings = functional.normalize(like(out.embeddings, teacher_dim), dim=-1)
+    return ModelOutput(embeddings / USUAL_TEMPERATURE**0.5, features, embeddings)
 
 
 def rehearse_bottleneck(stage: Bottleneck) -> float:
@@ -120,7 +139,11 @@ def rehearse_bottleneck(stage: Bottleneck) -> float:
 
 def random_split(rows: int, shape: DataShape, task: Task, dtype: torch.dtype) -> Batch:
     """Rows that look like a split of the data set."""
-    teacher, student = (torch.randn(rows, *inputs, dtype=dtype) for inputs in (shape.teacher, shape.student))
+    if task.draw is None:
+        teacher, student = (torch.randn(rows, *inputs, dtype=dtype) for inputs in (shape.teacher, shape.student))
+    else:  # captioned pictures
+        teacher = torch.randint(256, (rows, *shape.teacher), dtype=torch.uint8)
+        student = torch.randint(1, FEW_TOKENS, (rows, *shape.student), dtype=torch.int32)
     labels = task.example(rows, shape.num_classes)
     return Batch(teacher, student, labels, torch.ones(rows, dtype=torch.bool), torch.arange(rows))
 

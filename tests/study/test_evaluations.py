@@ -8,7 +8,9 @@ import pytest
 from study.changes import differences
 from study.config import StudyConfig
 from study.load import load
+from study.plan import make_plan
 from study.problems import StudyFileError
+from study.store import StudyStore
 from tests.trainables import tiny_clip
 from trainables.config import CHOICES
 from trainables.data import DATASETS
@@ -85,3 +87,12 @@ def test_other_further_data_are_other_trials(tmp_path: Path) -> None:
     assert differences(new, new).blocking == []
     smaller = study(tmp_path, "evaluate: [{name: colours, data: {dataset: classified, train: 20}}]\n")
     assert differences(new, smaller).blocking == ["evaluate.colours.data.train: 32 -> 20"]
+
+
+def test_a_dry_run_knows_what_captioned_data_cost(tmp_path: Path) -> None:
+    more = "evaluate: [{name: colours, data: {dataset: classified}}]\n"
+    path = tmp_path / "sweep.yaml"
+    path.write_text(STUDY.replace("none: {method: none}", "kd: {method: clip_kd, kl: 1.0, mfd: 1.0}") + more)
+    plan = make_plan(found := load(path), StudyStore(found.directory))
+    assert {stage.name: stage.needed for stage in plan.stages}["prepared"] == 2
+    assert {arm.name for arm in plan.arms if arm.seconds_per_trial > 0} == {"none", "kd"}
