@@ -15,6 +15,7 @@ from study.report_tables import ended_table, settings_table, stages_table
 from study.stats import StudyResults
 from study.store import StudyStore
 from trainables.data import DATASETS
+from trainables.tasks import TASKS
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "kd": (
@@ -50,6 +51,13 @@ GENERAL_CHOICES = (
 )
 
 
+def counted(task: str, number: int) -> str:
+    """`10 classes`, `1 output`, `at most 5 captions`."""
+    unit = TASKS[task].counted
+    most = "at most " if unit == "caption" else ""
+    return f"{most}{number} {unit}{'' if number == 1 else 'es' if unit.endswith('s') else 's'}"
+
+
 def introduction(study: StudyConfig, results: StudyResults) -> list[Block]:
     """What the study is, in a paragraph."""
     data = study.arms[0].base.data
@@ -60,7 +68,7 @@ def introduction(study: StudyConfig, results: StudyResults) -> list[Block]:
     return [
         Text(
             f"This study compares {len(study.arms)} arms on `{tag(data, 'dataset')}` ({shape.train} training pairs, "
-            f"{shape.val} validation, {shape.test} test, {shape.num_classes} classes). Each arm is a method with its "
+            f"{shape.val} validation, {shape.test} test, {counted(data.task, shape.num_classes)}). Each arm is a method with its "
             f"own search space and the same budget: up to {study.search.trials} configurations, proposed by "
             f"`{study.search.sampler}`, pruned by `{study.search.pruner}`, each run with "
             f"{seeds_text(len(study.search.seeds))} ({', '.join(map(str, study.search.seeds))}). Objective: "

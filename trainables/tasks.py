@@ -44,6 +44,8 @@ class Task(NamedTuple):
     something is (`region: boxes` of the feature losses); None: labels say nothing about places."""
     draw: Callable[[Batch, Tensor, torch.Generator], Draw] | None = None
     """`draw(train, rows, generator)`: which of their views and captions a step sees; None: rows have one input each."""
+    counted: str = "class"
+    """What `num_classes` counts, in the singular."""
 
 
 def example_classes(rows: int, num_classes: int) -> Tensor:
@@ -66,13 +68,19 @@ def example_numbers(rows: int, num_classes: int) -> Tensor:
 TASKS: dict[str, Task] = {
     "classification": Task(labelled_cross_entropy, METRICS, example_classes, "class"),
     "multilabel": Task(labelled_binary_cross_entropy, MULTILABEL_METRICS, example_multilabel, "several"),
-    "regression": Task(labelled_squared_error, REGRESSION_METRICS, example_numbers, "numbers"),
-    "sentiment": Task(labelled_squared_error, SENTIMENT_METRICS, example_numbers, "numbers"),
+    "regression": Task(labelled_squared_error, REGRESSION_METRICS, example_numbers, "numbers", counted="output"),
+    "sentiment": Task(labelled_squared_error, SENTIMENT_METRICS, example_numbers, "numbers", counted="output"),
     "detection": Task(
         detection_loss, DETECTION_METRICS, example_boxes, "several", detection_evaluation, regions=object_weights
     ),
     "retrieval": Task(
-        labelled_contrastive, RETRIEVAL_METRICS, example_captions, "several", retrieval_metrics, draw=draw_pairs
+        labelled_contrastive,
+        RETRIEVAL_METRICS,
+        example_captions,
+        "several",
+        retrieval_metrics,
+        draw=draw_pairs,
+        counted="caption",
     ),
     "zero_shot": Task(
         labelled_contrastive, ZERO_SHOT_METRICS, example_classes, "class", zero_shot_metrics, draw=draw_pairs

@@ -18,7 +18,7 @@ from study.notation import metric_label, show_p, show_param, show_summary, show_
 from study.report import arms_table, write_report
 from study.report_document import Code, Heading, Items, Table, Text, to_html, to_markdown
 from study.report_findings import findings
-from study.report_sections import domain_text
+from study.report_sections import counted, domain_text
 from study.stats import Summary, study_results
 from study.store import Proposal, StudyStore
 from trainables.files import read_json, write_json
@@ -284,3 +284,8 @@ def test_notation() -> None:
     assert domain_text(Choice((2, 4))) == "{2, 4}"
     assert domain_text(FloatRange(0.1, 10.0, log=True)) == "[0.1, 10] log"
     assert domain_text(IntRange(1, 9, step=2)) == "[1, 9] step 2" and domain_text(IntRange(1, 9)) == "[1, 9]"
+
+
+def test_what_a_data_set_counts_is_called_by_its_name() -> None:
+    assert [counted("classification", 10), counted("classification", 1)] == ["10 classes", "1 class"]
+    assert [counted("regression", 1), counted("retrieval", 5)] == ["1 output", "at most 5 captions"]
