@@ -12,7 +12,7 @@ from study.problems import Place, Problems
 from study.yaml_source import Node, join
 from trainables.config import CHOICES
 
-KEYS_TO_LIST = 16
+KEYS_TO_LIST = 18
 """An unknown key is answered with all known ones if they are no more than this."""
 
 
