@@ -68,8 +68,8 @@ def introduction(study: StudyConfig, results: StudyResults) -> list[Block]:
     return [
         Text(
             f"This study compares {len(study.arms)} arms on `{tag(data, 'dataset')}` ({shape.train} training pairs, "
-            f"{shape.val} validation, {shape.test} test, {counted(data.task, shape.num_classes)}). Each arm is a method with its "
-            f"own search space and the same budget: up to {study.search.trials} configurations, proposed by "
+            f"{shape.val} validation, {shape.test} test, {counted(data.task, shape.num_classes)}). "
+            f"Each arm is a method with its own search space and the same budget: up to {study.search.trials} configurations, proposed by "
             f"`{study.search.sampler}`, pruned by `{study.search.pruner}`, each run with "
             f"{seeds_text(len(study.search.seeds))} ({', '.join(map(str, study.search.seeds))}). Objective: "
             f"{objectives}, mean over seeds.{first} Baseline: "
