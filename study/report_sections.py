@@ -69,8 +69,8 @@ def introduction(study: StudyConfig, results: StudyResults) -> list[Block]:
         Text(
             f"This study compares {len(study.arms)} arms on `{tag(data, 'dataset')}` ({shape.train} training pairs, "
             f"{shape.val} validation, {shape.test} test, {counted(data.task, shape.num_classes)}). "
-            f"Each arm is a method with its own search space and the same budget: up to {study.search.trials} configurations, proposed by "
-            f"`{study.search.sampler}`, pruned by `{study.search.pruner}`, each run with "
+            f"Each arm is a method with its own search space and the same budget: up to {study.search.trials} "
+            f"configurations, proposed by `{study.search.sampler}`, pruned by `{study.search.pruner}`, each run with "
             f"{seeds_text(len(study.search.seeds))} ({', '.join(map(str, study.search.seeds))}). Objective: "
             f"{objectives}, mean over seeds.{first} Baseline: "
             f"{baselines}."
