@@ -157,7 +157,12 @@ class ArmSearch:
         """Whether the pruner stops the trial after this epoch. Only first seeds are judged."""
         if trial_id != configuration.first or self.metrics[0] not in report.metrics:
             return False
-        return self.pruner.report(configuration.number, report.epoch, report.metrics[self.metrics[0]])
+        number, epoch = configuration.number, report.epoch
+        is_new = epoch > self.pruner.reported(number)
+        stops = self.pruner.report(number, epoch, report.metrics[self.metrics[0]])
+        if is_new and not stops and self.search.pruner != "none":
+            self.store.note_passed(self.arm.name, number, epoch)
+        return stops
 
     def complete(self, configuration: Configuration, trial_id: str, result: TrialResult) -> None:
         """Take in how one trial ended."""
@@ -210,8 +215,9 @@ class ArmSearch:
         self.open.append(configuration)
         self.pruner.begin(configuration.number)
         if configuration.first not in results:
-            answered = self.store.trial(configuration.first).history()[:-1]  # it trained on, so they were let pass
-            self.pruner.observe(configuration.number, self._objective(answered))
+            passed = self.store.passed(self.arm.name, configuration.number)
+            known = self._objective(self.store.trial(configuration.first).history())
+            self.pruner.observe(configuration.number, {e: value for e, value in known.items() if e <= passed})
         self._update(configuration)
         return configuration
 

@@ -30,6 +30,10 @@ class ArmPruner:
         self._trials[number] = self._study.ask()
         self._reported[number] = 0
 
+    def reported(self, number: int) -> int:
+        """The last epoch of proposal `number` that is known here."""
+        return self._reported[number]
+
     def report(self, number: int, epoch: int, value: float) -> bool:
         """Whether to stop after `epoch`. An epoch that comes again gets the answer that it got before."""
         if epoch > self._reported[number] and number not in self._stopped and self._observe(number, epoch, value):

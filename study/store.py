@@ -6,6 +6,7 @@
       suggested_h.json                  the H that spectra chose, and by what
       manifest.json                     versions, git commit, data fingerprints, machine
       proposals/<arm>/<number>.json     every configuration proposed, in order, before it runs
+                        <number>.passed.jsonl  epochs after which the pruner let its first seed go on
       trials/<trial_id>/config.json     the full TrialConfig
                         attempts.jsonl  one line each time that training started or went on
                         history.jsonl   one line per epoch
@@ -25,7 +26,7 @@ from typing import NamedTuple
 
 from search_spaces.domains import Value
 from trainables.config import TrialConfig
-from trainables.files import read_json, write_json
+from trainables.files import append_json, read_json, read_lines, write_json
 from trainables.trial_directory import TrialDirectory
 from trainables.types import EpochReport, TrialResult
 
@@ -91,6 +92,20 @@ class StudyStore:
         """The arm's proposals in the order in which they were made."""
         paths = sorted((self.directory / "proposals" / arm).glob("*.json"))
         return [Proposal(**read_json(path)) for path in paths]
+
+    def note_passed(self, arm: str, number: int, epoch: int) -> None:
+        """Remember that the pruner let the proposal's first seed pass after `epoch`."""
+        append_json(self._passed_path(arm, number), {"epoch": epoch})
+
+    def passed(self, arm: str, number: int) -> int:
+        """The last epoch after which the pruner let the proposal's first seed pass; 0 before the first.
+
+        Training runs ahead of the pruner, so the trial's history may hold more.
+        """
+        return max((line["epoch"] for line in read_lines(self._passed_path(arm, number))), default=0)
+
+    def _passed_path(self, arm: str, number: int) -> Path:
+        return self._proposal_path(arm, number).with_suffix(".passed.jsonl")
 
     def _proposal_path(self, arm: str, number: int) -> Path:
         return self.directory / "proposals" / arm / f"{number:06d}.json"

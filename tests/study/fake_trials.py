@@ -48,20 +48,30 @@ def train(search: Search, store: StudyStore, job: Job, fails: Callable[[Job], bo
         pass
 
 
-def training_steps(search: Search, store: StudyStore, job: Job, fails: Callable[[Job], bool]) -> Iterator[str]:
-    """What a worker and the driver do for one trial, with the name of the place wherever a kill could come between."""
+def training_steps(
+    search: Search, store: StudyStore, job: Job, fails: Callable[[Job], bool], lead: int = 0
+) -> Iterator[str]:
+    """What a worker and the driver do for one trial, with the name of the place wherever a kill could come between.
+
+    Training is `lead` epochs ahead of the search's answers.
+    """
     trial_id, trial = job.trial.trial_id, store.trial(job.trial.trial_id)
     yield "handed out"
-    past = trial.history()
-    trial.begin(job.trial, len(past))
+    stored = len(trial.history())
+    trial.begin(job.trial, stored)
     status, report = "complete", EpochReport(0, {})
-    for epoch in range(1, EPOCHS + 1):
-        report = EpochReport(epoch, {"val/accuracy": accuracy(job.trial, epoch), "val/loss": 1 / epoch})
-        if epoch > len(past):
-            trial.append(report)
-            yield f"epoch {epoch} stored"
+    reports = [
+        EpochReport(epoch, {"val/accuracy": accuracy(job.trial, epoch), "val/loss": 1 / epoch})
+        for epoch in range(1, EPOCHS + 1)
+    ]
+    for epoch, report in enumerate(reports, start=1):
+        while stored < min(epoch + lead, EPOCHS):
+            stored += 1
+            trial.append(reports[stored - 1])
+            yield f"epoch {stored} stored"
         if search.report(trial_id, report):
             status = "pruned"
+            trial.set_history(reports[:epoch])
             break
         yield f"epoch {epoch} answered"
         if fails(job) and epoch == 2:
@@ -99,14 +109,16 @@ def run_ahead(study: StudyConfig, fails: Callable[[Job], bool], depth: int) -> t
     return jobs, taken
 
 
-def run_killed(study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False, every: int = 1) -> list[Job]:
+def run_killed(
+    study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False, every: int = 1, lead: int = 0
+) -> list[Job]:
     """The whole study in one process after another: killed once at each place of each trial (at every nth of them)."""
     store, jobs, places = store_of(study), [], set()
     while True:
         search, killed = Search(study, store), False
         while not killed and (job := search.next()):
             jobs.append(job)
-            for place in training_steps(search, store, job, fails):
+            for place in training_steps(search, store, job, fails, lead):
                 is_new = (job.trial.trial_id, place) not in places
                 places.add((job.trial.trial_id, place))
                 if killed := is_new and len(places) % every == 0:

@@ -43,6 +43,16 @@ def test_a_study_killed_at_every_point_ends_as_the_undisturbed_one(tmp_path: Pat
     assert min(statuses["pruned"], statuses["failed"], statuses["complete"]) > 0  # the test sees every end
 
 
+def test_epochs_that_nobody_had_judged_when_the_kill_came_are_judged_afterwards(tmp_path: Path) -> None:
+    """Training is ahead of the driver. Seen: what stood in the store counted as let pass, and was pruned later."""
+    settings = {"sampler": "tpe", "pruner": "median", "trials": 6, "sampler_seed": SAMPLER_SEED}
+    calm, killed = two_arms(tmp_path / "calm", **settings), two_arms(tmp_path / "killed", **settings)
+    jobs = run(calm)
+    run_killed(killed, lead=3)
+    assert snapshot(killed) == snapshot(calm)
+    assert any(store_of(calm).trial(job.trial.trial_id).result().status == "pruned" for job in jobs)
+
+
 @pytest.mark.parametrize("every", [3, 17])
 def test_kills_between_which_the_search_lives_on(tmp_path: Path, every: int) -> None:
     calm, killed = two_arms(tmp_path / "calm", sampler="tpe"), two_arms(tmp_path / "killed", sampler="tpe")
