@@ -76,10 +76,12 @@ def train_together(members: Sequence[Member], workers: Workers = ALONE) -> list[
     as one pack (see `trainables.pack`). One whose loss is not finite ends there, with `Progress.error`.
 
     Args:
-        members: one, or several with the same `trainables.packing.pack_key`.
+        members: none, one, or several with the same `trainables.packing.pack_key`.
         workers: this process's place among those that train together; all call this function. Packs have one.
 
     """
+    if not members:
+        return []
     runs = [Run(member, workers) for member in members]
     pack: list[Run] = []
     epochs = epochs_of(runs[:1])

@@ -177,3 +177,18 @@ def test_fit_of_several_is_fit_of_each(stages: StageStore) -> None:
         assert found.diagnostics.keys() == expected.diagnostics.keys()
         for name, value in found.diagnostics.items():
             torch.testing.assert_close(value, expected.diagnostics[name], rtol=1e-6, atol=1e-6)
+
+
+def test_trials_that_cannot_begin_end_with_their_own_errors(
+    stages: StageStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where none is left to train."""
+
+    def fail(config: TrialConfig, inputs: Inputs, workers: object) -> None:
+        raise ValueError(f"seed {config.seed} has no data")
+
+    monkeypatch.setattr("trainables.fit.prepare", fail)
+    found = fit_together([Order(trial(seed=seed)) for seed in (3, 5)], stages=stages)
+    assert [str(one) for one in found] == ["seed 3 has no data", "seed 5 has no data"]
+    with pytest.raises(ValueError, match="seed 7 has no data"):
+        fit(trial(seed=7), stages=stages)
