@@ -65,7 +65,15 @@ OTHER_PHOTOS = {"size": 24, "context_length": 10, "views": 3, "view_seed": 1, "t
 OTHER: dict[str, dict[str, Any]] = {
     "emoji": {
         **{"style": "openmoji", "size": 24, "views": 3, "view_seed": 1, "languages": ("de", "en"), "captions": 1},
-        **{"context_length": 8, "skin_tones": "train", "train": 21, "val": 0.012, "test": 0.012, "split_seed": 1},
+        **{
+            "context_length": 8,
+            "subgroups": True,
+            "skin_tones": "train",
+            "train": 21,
+            "val": 0.012,
+            "test": 0.012,
+            "split_seed": 1,
+        },
     },
     "coco": {**OTHER_PHOTOS, "splits": "official"},
     "flickr8k": OTHER_PHOTOS,

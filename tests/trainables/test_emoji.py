@@ -111,6 +111,15 @@ def test_captions_are_names_then_aliases_each_once() -> None:
     assert captions_of("🇦🇫", ["en"]) == ("Afghanistan", "flag for Afghanistan"), "capitals make no other caption"
 
 
+def test_captions_may_name_the_subgroup() -> None:
+    shark, lifter, ballet_dancer = "🦈", "🏋🏽‍♀️", "🧑‍🩰"
+    assert captions_of(shark, ["en", "de"], True) == ("shark, animal marine", "hai, animal marine")
+    assert {caption.rpartition(", ")[2] for caption in captions_of(lifter, ["en"], True)} == {"person sport"}
+    assert captions_of(ballet_dancer, ["en"], True) == captions_of(ballet_dancer, ["en"]), "newer than the package"
+    everyone = [one for one in every_emoji() if not one.toned]
+    assert sum(code(one.text) not in emoji_names.subgroups() for one in everyone) == 16
+
+
 def test_a_row_has_its_emojis_picture_and_captions(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["🟥", "🍹", "🏋️", "🐇", "🏠"]
     few = tuple(one for one in every_emoji() if one.text in texts)

