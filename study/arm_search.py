@@ -13,7 +13,7 @@ from study.config import Arm, Params, SearchConfig
 from study.gate import Gate
 from study.groups import current_trials
 from study.pruners import ArmPruner
-from study.samplers import Observation, Sampler, State, grid_point
+from study.samplers import INDEPENDENT, Observation, Sampler, State, grid_point
 from study.store import Proposal, StudyStore
 from trainables.config import TrialConfig
 from trainables.distributed import derive_seed
@@ -130,6 +130,19 @@ class ArmSearch:
         return self.exhausted or len(self.configurations) >= self.budget
 
     @property
+    def knows_next(self) -> bool:
+        """Whether nothing that is still running can change the next proposal, or be pruned because of it.
+
+        Until `startup_trials` configurations are there, model-based samplers draw at random (by number), and the
+        median pruner lets everything pass.
+        """
+        search = self.search
+        starting = len(self.configurations) < search.startup_trials
+        return (starting or search.sampler in INDEPENDENT) and (
+            search.pruner == "none" or (starting and search.pruner == "median")
+        )
+
+    @property
     def planned(self) -> int:
         """Trials of the configurations so far, and all seeds of those to come."""
         known = sum(
@@ -218,6 +231,9 @@ class ArmSearch:
             passed = self.store.passed(self.arm.name, configuration.number)
             known = self._objective(self.store.trial(configuration.first).history())
             self.pruner.observe(configuration.number, {e: value for e, value in known.items() if e <= passed})
+        elif results[configuration.first].status != "complete":
+            for trial_id in by_id.keys() - results.keys():  # trained beside the first seed when the study was killed
+                self.store.leave_out(trial_id)
         self._update(configuration)
         return configuration
 

@@ -163,6 +163,9 @@ def check_resources(resources: ResourcesConfig, places: Places, problems: Proble
             problems.add(
                 places(path), path, f"must be a whole number above 1, but got {amount:g}; Ray divides only one"
             )
+    if resources.workers > 1 and resources.pack not in ("auto", 1):
+        message = f"one worker trains a pack, but workers is {resources.workers}; leave pack out, or set workers: 1"
+        problems.add(places("resources.pack"), "resources.pack", message)
     if resources.ray != "auto":
         if not re.fullmatch(r"(ray://)?[A-Za-z0-9_.\-\[\]:]+:\d{1,5}", resources.ray):
             message = f"must be auto or an address such as 10.0.0.1:6379 or ray://head:10001, but got {resources.ray!r}"

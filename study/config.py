@@ -96,6 +96,10 @@ class ResourcesConfig(Frozen):
     """GPUs of one worker; a fraction lets several workers share one; `auto` is 1 where there is a GPU, else 0."""
     concurrency: Annotated[int, Field(ge=1)] = 1
     """Trials that run at the same time, each in its own slot of workers."""
+    pack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """Trials of one shape (their networks and batch size) that are trained together as one stacked network, by one
+    worker: `auto` finds out how many pay and leaves the search as it is; a number takes so many at once, as
+    `concurrency` would; 1 trains each alone."""
     ray: str = "auto"
     """`auto` starts a local Ray for this study; an address joins a running cluster."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 5.0

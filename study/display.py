@@ -27,8 +27,11 @@ from study.events import (
     WorkersDied,
 )
 from study.notation import scale, show_params, show_summary, show_value
-from study.progress import Progress, trial_name
+from study.progress import Progress, RunningTrial, trial_name
 from trainables.types import TrialResult
+
+ROWS = 8
+"""Running trials that the live table shows at most, over all slots (two of each at least)."""
 
 REDRAWS_PER_SECOND = 4
 """However fast the events come, the terminal is drawn no more often."""
@@ -152,11 +155,12 @@ def describe(event: Event, progress: Progress) -> str:
             return f"{count}  {name}  {ending}{params}"
         case ConfigurationSkipped():
             return f"{event.arm} #{event.number}  skipped, {event.reason}"
-        case WorkersDied(trial_id=None):
+        case WorkersDied(trials=()):
             return f"the workers of slot {event.slot} died ({plural(event.deaths, 'time')}) and are started again"
         case WorkersDied():
-            trial = progress.running.get(event.trial_id or "")
-            name = trial.name if trial else event.trial_id
+            first, *others = event.trials
+            trial = progress.running.get(first)
+            name = (trial.name if trial else first) + (f" and {plural(len(others), 'other')}" if others else "")
             return f"the workers of slot {event.slot} died in {name} ({plural(event.deaths, 'time')})"
         case TrackingProblem():
             return f"MLflow: {event.message}"
@@ -209,14 +213,27 @@ def header(progress: Progress, note: str) -> RenderableType:
 
 
 def running_table(progress: Progress) -> Table:
-    """One row per running trial, by slot."""
+    """One row per running trial, by slot; of a large pack the first few."""
     metric = progress.objective.metric
     table = open_table("running", "epoch", metric_header(metric))
-    for trial in sorted(progress.running.values(), key=lambda trial: trial.slot):
+    by_slot: dict[int, list[RunningTrial]] = {}
+    for trial in progress.running.values():
+        by_slot.setdefault(trial.slot, []).append(trial)
+    shown = max(2, ROWS // max(1, len(by_slot)))
+    for _, trials in sorted(by_slot.items()):
+        hidden = len(trials) - shown if len(trials) > shown + 1 else 0
+        add_running(table, trials[: len(trials) - hidden], metric)
+        if hidden:
+            table.add_row(f"and {hidden} with them", "", "", "")
+    return table
+
+
+def add_running(table: Table, trials: list[RunningTrial], metric: str) -> None:
+    """A row for each trial."""
+    for trial in trials:
         epoch = f"{trial.epoch}/{trial.epochs}" if trial.epochs else str(trial.epoch)
         value = "" if trial.value is None else show_value(trial.value, metric)
         table.add_row(escape(trial.name), epoch, value, escape(show_params(trial.params)))
-    return table
 
 
 def best_table(progress: Progress) -> Table:

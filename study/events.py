@@ -58,6 +58,13 @@ class TrialFinished:
 
 
 @dataclass(frozen=True)
+class TrialLeftOut:
+    """A trial that was trained beside its configuration's first seed ends with it: that one was pruned or failed."""
+
+    trial_id: str
+
+
+@dataclass(frozen=True)
 class TrialReused:
     """The store already held the trial's result, so nothing ran."""
 
@@ -81,12 +88,13 @@ class ConfigurationSkipped:
 
 @dataclass(frozen=True)
 class WorkersDied:
-    """A slot's worker group died. Its trial, if it had one, is handed to the restarted group or failed."""
+    """A slot's worker group died. Its trials, if it had any, are handed to the restarted group or failed."""
 
     slot: int
-    trial_id: str | None
+    trials: tuple[str, ...]
+    """Their ids."""
     deaths: int
-    """Worker groups that this trial has cost so far (of this slot, without a trial)."""
+    """Worker groups that these trials have cost so far (of this slot, without any)."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,7 @@ Event = (
     | TrialStarted
     | EpochFinished
     | TrialFinished
+    | TrialLeftOut
     | TrialReused
     | ConfigurationSkipped
     | WorkersDied

@@ -66,8 +66,7 @@ def collect_arm(arm: Arm, study: StudyConfig, store: StudyStore) -> list[Group]:
         configs = current_trials(arm, proposal, study.search.seeds)
         if not configs:
             continue
-        begun = [config.trial_id for config in configs if (store.trial(config.trial_id).path / "config.json").exists()]
-        trials = tuple(store.record(trial_id) for trial_id in begun)
+        trials = tuple(record for config in configs if (record := store.find(config.trial_id)))
         found = Group(arm.name, proposal.number, proposal.group_id, proposal.params, trials, study.search.seeds)
         groups.append(found._replace(skipped=proposal.skipped))
     return groups

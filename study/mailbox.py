@@ -1,7 +1,8 @@
 """The mailbox: a named Ray actor through which Tune's trials and Ray Train's slots reach each other.
 
-Tune's side submits a trial and asks for its news; a slot's rank 0 takes a trial, reports its epochs, asks for the
-verdict and hands in the result. Every call is short or waits inside the actor, so neither side polls.
+Tune's side submits a pack (trials that are trained together, often one) and asks for its news; a slot's rank 0 takes
+a pack, reports epochs, asks for the verdict and hands in the results. Every call is short or waits inside the actor,
+so neither side polls.
 """
 
 import asyncio
@@ -11,11 +12,14 @@ from typing import Any, Literal, NamedTuple
 
 import ray
 
-from trainables.assignments import Assignment, Verdict
-from trainables.results import EpochReport, TrialError, TrialResult
+from trainables.assignments import Assignment, PackResult, Reports, TrialOrder, Verdict
+from trainables.results import TrialError, TrialResult
 
 DEATHS_ALLOWED = 3
 """A trial whose worker group died this often is failed instead of being handed out again."""
+
+DEATHS_TOGETHER = 2
+"""A pack whose worker group died this often is handed out trial by trial: one of them may be to blame."""
 
 IDLE_SECONDS = 60.0
 """A slot without work hears at least this often from the mailbox: its other ranks wait in a collective with a
@@ -26,15 +30,19 @@ INTERRUPTED_SECONDS = 0.2
 
 
 class News(NamedTuple):
-    """What a slot has reported of a trial since the last question."""
+    """What a slot has reported of a pack since the last question."""
 
-    reports: list[EpochReport]
-    result: TrialResult | None
-    """Set with the last news of a trial."""
+    reports: Reports
+    results: dict[str, TrialResult]
+    """Of the trials that have ended, all of them."""
     slot: int
-    from_epoch: int
-    """Epochs that the present attempt found in the trial's checkpoint."""
+    from_epoch: dict[str, int]
+    """Epochs that the present attempt found in each trial's checkpoint."""
     notices: "list[Notice]"
+    size: int | None
+    """How many trials of this kind it pays to train together, if the slot has found it out."""
+    done: bool
+    """Whether these are the last news of the pack."""
 
 
 class Notice(NamedTuple):
@@ -42,28 +50,42 @@ class Notice(NamedTuple):
 
     kind: Literal["ready", "died"]
     slot: int
-    trial_id: str = ""
-    """The trial that a dead worker group was training, if any."""
+    trials: tuple[str, ...] = ()
+    """The trials that a dead worker group was training, if any."""
     deaths: int = 0
-    """Worker groups that this trial has cost so far."""
+    """Worker groups that they have cost so far."""
 
 
 @dataclass
 class Entry:
-    """One trial between its submission and the delivery of its last news."""
+    """One pack between its submission and the delivery of its last news."""
 
     assignment: Assignment
     slot: int = -1
-    from_epoch: int = 0
-    reports: list[EpochReport] = field(default_factory=list)
+    from_epoch: dict[str, int] = field(default_factory=dict)
+    reports: Reports = field(default_factory=list)
     judged: int = 0
     """How many of the reports the driver has judged."""
-    stop_epoch: int | None = None
-    result: TrialResult | None = None
+    stops: dict[str, int] = field(default_factory=dict)
+    """Epoch after which a trial is pruned."""
+    results: dict[str, TrialResult] = field(default_factory=dict)
+    size: int | None = None
+    done: bool = False
     deaths: int = 0
+    alone: deque[TrialOrder] = field(default_factory=deque)
+    """Trials of a pack that died too often, each to be handed out alone; the first is on its way."""
     blamed: TrialError | None = None
     told: bool = False
-    """Whether the result was delivered; such an entry is dropped when the next trial is submitted."""
+    """Whether the last news were delivered; such an entry is dropped when the next pack is submitted."""
+
+    @property
+    def current(self) -> tuple[TrialOrder, ...]:
+        """What is handed out now."""
+        return (self.alone[0],) if self.alone else self.assignment.trials
+
+    def stopped(self) -> set[str]:
+        """Trials that are to stop: the pruned ones, and the other seeds of their configurations."""
+        return {t.trial_id for t in self.current if t.trial_id in self.stops or t.follows in self.stops}
 
 
 class Mailbox:
@@ -81,38 +103,39 @@ class Mailbox:
     # Tune's side
 
     async def submit(self, assignment: Assignment) -> None:
-        """Queue a trial. One that is already on its way (its relay died) is only joined again."""
+        """Queue a pack. One that is already on its way (its relay died) is only joined again."""
         async with self.changed:
             for finished in [name for name, entry in self.entries.items() if entry.told]:
                 del self.entries[finished]
-            if assignment.trial_id not in self.entries:
-                self.entries[assignment.trial_id] = Entry(assignment)
-                self.waiting.append(assignment.trial_id)
+            if assignment.pack not in self.entries:
+                self.entries[assignment.pack] = Entry(assignment)
+                self.waiting.append(assignment.pack)
                 self.changed.notify_all()
 
-    async def news(self, trial_id: str, seen: int) -> News:
-        """What is new of a trial beyond its first `seen` reports, waiting for it.
+    async def news(self, pack: str, seen: int) -> News:
+        """What is new of a pack beyond its first `seen` reports, waiting for it.
 
         Tune asks for more only after it has taken in the last answer, so those `seen` are judged. A relay that
         replaces a dead one begins at 0 and is told everything again: the search takes an epoch in only once.
         """
-        entry = self.entries[trial_id]
+        entry = self.entries[pack]
         async with self.changed:
             entry.judged = seen
             self.changed.notify_all()
             await self.changed.wait_for(
-                lambda: len(entry.reports) > seen or entry.result or self.notices or self.state == "interrupted"
+                lambda: len(entry.reports) > seen or entry.done or self.notices or self.state == "interrupted"
             )
-            news = News(entry.reports[seen:], entry.result, entry.slot, entry.from_epoch, self.notices)
-            self.notices, entry.told = [], entry.result is not None
-        if self.state == "interrupted" and not news.reports and not news.result:
+            known = entry.reports[seen:], dict(entry.results), entry.slot, dict(entry.from_epoch)
+            news = News(*known, self.notices, entry.size, entry.done)
+            self.notices, entry.told = [], entry.done
+        if self.state == "interrupted" and not news.reports and not news.done:
             await asyncio.sleep(INTERRUPTED_SECONDS)  # Tune asks again until it has noticed
         return news
 
-    async def stop(self, trial_id: str, epoch: int) -> None:
-        """The trial is pruned after `epoch`."""
+    async def stop(self, pack: str, trial_id: str, epoch: int) -> None:
+        """A trial is pruned after `epoch`."""
         async with self.changed:
-            self.entries[trial_id].stop_epoch = epoch
+            self.entries[pack].stops[trial_id] = epoch
             self.changed.notify_all()
 
     async def interrupt(self) -> None:
@@ -138,24 +161,28 @@ class Mailbox:
                 self.greeted.add(slot)
                 self.notices.append(Notice("ready", slot))
             elif held:
-                self.entries[held].deaths += 1
-                self.notices.append(Notice("died", slot, held, self.entries[held].deaths))
+                entry = self.entries[held]
+                entry.deaths += 1
+                self.notices.append(Notice("died", slot, tuple(t.trial_id for t in entry.current), entry.deaths))
+                if len(entry.current) > 1 and entry.deaths >= DEATHS_TOGETHER:
+                    entry.alone, entry.deaths = deque(entry.assignment.trials), 0
             else:
                 self.notices.append(Notice("died", slot))
             self.changed.notify_all()
 
     async def take(self, slot: int) -> Assignment:
-        """The next trial for a slot, or the one that a dead worker group of this slot had left."""
+        """The next pack for a slot, or the one that a dead worker group of this slot had left."""
         held = self.holding.get(slot)
         if held is None:
             return await self._take_new(slot)
         entry = self.entries[held]
         if self.state == "interrupted":
             return Assignment("close")
-        if entry.blamed or entry.deaths >= DEATHS_ALLOWED:
-            died = TrialError("WorkerDied", f"its worker group died {entry.deaths} times (out of memory, or killed)")
-            return replace(entry.assignment, kind="abandon", error=entry.blamed or died)
-        return entry.assignment
+        handed = replace(entry.assignment, trials=entry.current)
+        if len(entry.current) > 1 or (entry.deaths < DEATHS_ALLOWED and not entry.blamed):
+            return handed
+        died = TrialError("WorkerDied", f"its worker group died {entry.deaths} times (out of memory, or killed)")
+        return replace(handed, kind="abandon", error=entry.blamed or died)
 
     async def _take_new(self, slot: int) -> Assignment:
         async with self.changed:
@@ -166,49 +193,56 @@ class Mailbox:
                 return Assignment("idle")
             if not self.waiting or self.state == "interrupted":
                 return Assignment("close")
-            trial_id = self.waiting.popleft()
-            self.holding[slot] = trial_id
-            self.entries[trial_id].slot = slot
-            return self.entries[trial_id].assignment
+            pack = self.waiting.popleft()
+            self.holding[slot] = pack
+            self.entries[pack].slot = slot
+            return self.entries[pack].assignment
 
-    async def began(self, trial_id: str, from_epoch: int) -> None:
-        """A slot starts to train a trial, after `from_epoch` epochs that it found in the checkpoint."""
-        self.entries[trial_id].from_epoch = from_epoch
+    async def began(self, pack: str, from_epoch: dict[str, int]) -> None:
+        """A slot starts to train trials, each after the epochs that it found in the checkpoint."""
+        self.entries[pack].from_epoch |= from_epoch
 
-    async def report(self, slot: int, trial_id: str, reports: list[EpochReport]) -> str:
-        """Epochs of a running trial; the answer is "go on", "stop" or "interrupt"."""
-        entry = self.entries[trial_id]
+    async def report(self, slot: int, pack: str, reports: Reports) -> set[str] | Literal["interrupt"]:
+        """Epochs of a running pack; the answer: which of its trials are to stop, or that all are to be saved."""
+        entry = self.entries[pack]
         async with self.changed:
             entry.reports += reports
             self.changed.notify_all()
-        if self.state == "interrupted":
-            return "interrupt"
-        return "go on" if entry.stop_epoch is None else "stop"
+        return "interrupt" if self.state == "interrupted" else entry.stopped()
 
-    async def verdict(self, slot: int, trial_id: str, reports: list[EpochReport]) -> Verdict:
+    async def verdict(self, slot: int, pack: str, reports: Reports) -> Verdict:
         """What the driver has decided, once it has judged every epoch."""
-        entry = self.entries[trial_id]
+        entry = self.entries[pack]
         async with self.changed:
             entry.reports += reports
             self.changed.notify_all()
             await self.changed.wait_for(
-                lambda: (
-                    entry.stop_epoch is not None or entry.judged == len(entry.reports) or self.state == "interrupted"
-                )
+                lambda: entry.judged == len(entry.reports) or self.state == "interrupted" or self._all_stopped(entry)
             )
-        return Verdict(entry.stop_epoch, self.state == "interrupted" and entry.stop_epoch is None)
+        unjudged = entry.judged < len(entry.reports) and not self._all_stopped(entry)
+        return Verdict(dict(entry.stops), self.state == "interrupted" and unjudged)
 
-    async def blame(self, slot: int, trial_id: str, error: TrialError) -> None:
+    def _all_stopped(self, entry: Entry) -> bool:
+        """Whether no further epoch could change a decision."""
+        return all(trial.trial_id in entry.stops for trial in entry.current if trial.prunable)
+
+    async def blame(self, slot: int, pack: str, error: TrialError) -> None:
         """A rank failed in a trial; the group goes down with it, and the next one abandons the trial."""
-        self.entries[trial_id].blamed = error
+        self.entries[pack].blamed = error
 
-    async def done(self, slot: int, trial_id: str, reports: list[EpochReport], result: TrialResult) -> None:
-        """The trial's result is in the store; the slot is free."""
+    async def done(self, slot: int, pack: str, reports: Reports, ended: PackResult) -> None:
+        """The results are in the store; the slot is free, unless there are trials that go one by one."""
         async with self.changed:
-            entry = self.entries[trial_id]
+            entry = self.entries[pack]
             entry.reports += reports
-            entry.result = result
-            self.holding.pop(slot, None)
+            entry.results |= ended.results
+            entry.size = ended.size
+            if entry.alone:
+                entry.alone.popleft()
+                entry.deaths, entry.blamed = 0, None
+            if not entry.alone:
+                entry.done = True
+                self.holding.pop(slot, None)
             self.changed.notify_all()
 
 

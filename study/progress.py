@@ -11,7 +11,16 @@ from statistics import fmean
 from typing import NamedTuple
 
 from study.config import Params, StudyConfig
-from study.events import ConfigurationSkipped, EpochFinished, Event, SlotReady, TrialFinished, TrialReused, TrialStarted
+from study.events import (
+    ConfigurationSkipped,
+    EpochFinished,
+    Event,
+    SlotReady,
+    TrialFinished,
+    TrialLeftOut,
+    TrialReused,
+    TrialStarted,
+)
 from study.stats import Summary, summarise
 
 ETA_WINDOW = 20
@@ -117,6 +126,10 @@ class Progress:
                 self.running.pop(event.trial_id, None)
                 self._finish_times.append(self._clock())
                 self._count(event)
+            case TrialLeftOut():
+                left_out = self.running.pop(event.trial_id)
+                self._seeds[left_out.arm, left_out.number].discard(left_out.seed)
+                self.planned -= 1
             case TrialReused():
                 self.reused += 1
                 self._count(event)

@@ -1,4 +1,4 @@
-"""Tune's side of a trial. In a module of its own, so that Tune's actors import neither torch nor Optuna."""
+"""Tune's side of a pack of trials. In a module of its own, so that Tune's actors import neither torch nor Optuna."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from ray import tune
 
 
 class TrialRelay(tune.Trainable):
-    """Tune's side of a trial: passes on its news. Reused from trial to trial."""
+    """Tune's side of a pack: passes on its news. Reused from pack to pack."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.mailbox = ray.get_actor(config["mailbox"], namespace=config["namespace"])
@@ -18,12 +18,12 @@ class TrialRelay(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        news: Any = ray.get(self.mailbox.news.remote(self.config["trial_id"], self.seen))
+        news: Any = ray.get(self.mailbox.news.remote(self.config["pack"], self.seen))
         self.seen += len(news.reports)
-        return {"news": news, "done": news.result is not None}
+        return {"news": news, "done": news.done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         return {}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing to load: the trial's state is its slot's."""
+        """Nothing to load: the state is its slot's."""

@@ -6,7 +6,7 @@ finish decides what a sampler knew, as it does in an undisturbed run.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import optuna
@@ -17,6 +17,7 @@ from study.gate import Gate
 from study.samplers import INDEPENDENT
 from study.store import StudyStore
 from trainables.config import TrialConfig
+from trainables.packing import pack_key
 from trainables.types import EpochReport, TrialResult
 
 
@@ -31,6 +32,8 @@ class Job(NamedTuple):
     seed: int
     first_seed: bool
     """Whether this is the configuration's first seed, the only one that may be pruned."""
+    follows: str = ""
+    """Trial id of the first seed, if that one is trained beside this one: it is kept only if that one is complete."""
 
 
 class Counts(NamedTuple):
@@ -57,6 +60,7 @@ class Search:
         gate = Gate(study)
         self.arms = [ArmSearch(arm, study.search, store, gate) for arm in study.arms]
         self._running: set[str] = set()
+        self._keys: dict[str, str | None] = {}
         self._owners: dict[str, list[tuple[ArmSearch, Configuration]]] = defaultdict(list)
         self._reused: list[tuple[Job, TrialResult]] = []
         self._num_reused = 0
@@ -79,6 +83,32 @@ class Search:
             configuration = arm.propose()
             if configuration:
                 self._enter(arm, configuration)
+
+    def next_pack(self, size: Callable[[TrialConfig], int], *, ahead: bool = False, hasty: bool = False) -> list[Job]:
+        """A trial to start now and those that can be trained in one pack with it; empty as `next` gives None.
+
+        The other seeds of a configuration come along with its first. Configurations not proposed yet come along where
+        the search would propose the same ones later.
+
+        Args:
+            size: how many trials to take together at most, given the first.
+            ahead: only trials that will come next whatever the running ones come to (see `next_ahead`).
+            hasty: new configurations come along in any case: the search knows less of those before, and prunes less.
+
+        """
+        lead = self.next_ahead() if ahead else self.next()
+        if lead is None:
+            return []
+        room = size(lead.trial)
+        if room < 2 or self._key(lead.trial) is None:
+            return [lead]
+        pack = [lead]
+        for job in self._companions(lead, room, hasty):
+            if len(pack) == room:
+                break
+            self._running.add(job.trial.trial_id)
+            pack.append(job)
+        return pack
 
     def next_ahead(self) -> Job | None:
         """As `next`, but only a trial that will come next whatever the running ones come to.
@@ -129,6 +159,12 @@ class Search:
         return [(arm.arm.name, configuration) for arm, configuration in taken]
 
     @property
+    def left(self) -> int:
+        """Trials that are neither finished nor running, the one that was handed out last included; as known now."""
+        counts = self.counts
+        return counts.planned - counts.complete - counts.pruned - counts.failed - len(self._running) + 1
+
+    @property
     def counts(self) -> Counts:
         """Trials as known now."""
         states = [
@@ -141,6 +177,49 @@ class Search:
         by_state = (states.count("complete"), states.count("pruned"), states.count("failed"))
         skipped = sum(configuration.state == "skipped" for arm in self.arms for configuration in arm.configurations)
         return Counts(planned, *by_state, self._num_reused, skipped)
+
+    def _companions(self, lead: Job, room: int, hasty: bool) -> Iterator[Job]:
+        """Trials that can be trained together with `lead`, which is taken."""
+        key = self._key(lead.trial)
+        yield from self._followers(lead)
+        for job in list(self._startable()):
+            if self._key(job.trial) == key:
+                yield job
+                yield from self._followers(job)
+        arm = next(arm for arm in self.arms if arm.arm.name == lead.arm)
+        for _ in range(2 * room):  # of what is proposed in vain here, all waits for a pack of its own
+            if arm.spent or not (hasty or arm.knows_next):
+                return
+            configuration = arm.propose()
+            if configuration is None:
+                continue
+            self._enter(arm, configuration)
+            for job in self._first(arm, configuration):
+                if self._key(job.trial) == key:
+                    yield job
+                    yield from self._followers(job)
+
+    def _first(self, arm: ArmSearch, configuration: Configuration) -> Iterator[Job]:
+        """The startable trials of one configuration."""
+        if configuration in arm.open:
+            for trial_id in configuration.startable():
+                if trial_id not in self._running:
+                    yield job_of(arm, configuration, trial_id)
+
+    def _followers(self, job: Job) -> Iterator[Job]:
+        """The other seeds of a configuration whose first is handed out now."""
+        if not job.first_seed:
+            return
+        for arm, configuration in self._owners[job.trial.trial_id][:1]:
+            for trial_id in configuration.trials:
+                if trial_id not in configuration.results and trial_id not in self._running:
+                    yield job_of(arm, configuration, trial_id)._replace(follows=configuration.first)
+
+    def _key(self, trial: TrialConfig) -> str | None:
+        """What the members of a pack have in common."""
+        if trial.trial_id not in self._keys:
+            self._keys[trial.trial_id] = pack_key(trial)
+        return self._keys[trial.trial_id]
 
     def _startable(self) -> Iterator[Job]:
         """Trials of open configurations that do not run yet: lowest proposal number first, arms in their order."""

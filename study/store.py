@@ -20,6 +20,7 @@ Lines are appended to `*.jsonl` with a newline last; a torn last line (a kill in
 cut off by the next writer.
 """
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -79,10 +80,22 @@ class StudyStore:
         trial = self.trial(trial_id)
         return TrialRecord(trial_id, trial.config(), trial.history(), trial.result())
 
+    def find(self, trial_id: str) -> TrialRecord | None:
+        """As `record`; None if it never began, or was left out since."""
+        try:
+            return self.record(trial_id)
+        except FileNotFoundError:
+            return None
+
+    def leave_out(self, trial_id: str) -> None:
+        """Remove a trial that was trained ahead and is not to be one. Nothing happens if it never began."""
+        shutil.rmtree(self.trial(trial_id).path, ignore_errors=True)
+
     def records(self) -> Iterator[TrialRecord]:
         """Every trial that ever began, by id; also those that the present study file no longer asks for."""
         for path in sorted((self.directory / "trials").glob("*/config.json")):
-            yield self.record(path.parent.name)
+            if record := self.find(path.parent.name):
+                yield record
 
     def propose(self, proposal: Proposal) -> None:
         """Store a proposal. Do this before its first trial starts."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from statistics import median
 from typing import NamedTuple
 
-from study.events import Event, SlotReady, TrialFinished, TrialStarted, WorkersDied
+from study.events import Event, SlotReady, TrialFinished, TrialLeftOut, TrialStarted, WorkersDied
 
 
 class RunSeconds(NamedTuple):
@@ -22,10 +22,10 @@ class RunSeconds(NamedTuple):
 class Timing:
     """A stopwatch over the events of one run.
 
-    A slot's turnaround is the time from the end of one trial to the end of the next. The cost of orchestration is the
-    median over trials of turnaround minus training. Trials that computed a stage, went on from a checkpoint or lost
-    their workers are left out of it, because their turnaround holds other work; so are pruned ones, whose training
-    time only the store knows.
+    A slot's turnaround is the time from the end of one pack (of one trial or more) to the end of the next. The cost of
+    orchestration is the median over packs of turnaround minus training, for each of its trials. Packs with a trial
+    that computed a stage, went on from a checkpoint, lost its workers or was left out do not count, because their
+    turnaround holds other work; nor do those with a pruned one, whose training time only the store knows.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -35,8 +35,10 @@ class Timing:
         """By slot, since when it could have trained: ready, or done with its last trial."""
         self._slots: dict[str, int] = {}
         """Slot of each running trial."""
-        self._unclear: set[str] = set()
-        """Trials whose turnaround would not tell."""
+        self._ended: dict[int, list[float]] = {}
+        """By slot, the training seconds of the trials of its pack that have ended."""
+        self._unclear: set[int] = set()
+        """Slots whose turnaround would not tell."""
         self._training = 0.0
         self._costs: list[float] = []
 
@@ -48,11 +50,15 @@ class Timing:
             case TrialStarted():
                 self._slots[event.trial_id] = event.slot
                 if event.from_epoch:
-                    self._unclear.add(event.trial_id)
-            case WorkersDied(trial_id=str(trial_id)):
-                self._unclear.add(trial_id)
+                    self._unclear.add(event.slot)
+            case WorkersDied():
+                self._unclear.add(event.slot)
             case TrialFinished():
                 self._finish(event)
+            case TrialLeftOut():
+                slot = self._slots.pop(event.trial_id)
+                self._unclear.add(slot)
+                self._end_pack(slot)
             case _:
                 pass
 
@@ -66,9 +72,18 @@ class Timing:
         slot = self._slots.pop(event.trial_id, None)
         if slot is None:
             return
-        now = self._now()
+        if event.result.stages_computed or event.result.status != "complete":
+            self._unclear.add(slot)
+        self._ended.setdefault(slot, []).append(event.result.seconds)
+        self._end_pack(slot)
+
+    def _end_pack(self, slot: int) -> None:
+        """Note what a pack cost when its last trial has ended: its trials' events follow each other closely."""
+        if slot in self._slots.values():
+            return
+        now, seconds = self._now(), self._ended.pop(slot, [])
         free_since = self._free_since.get(slot)
         self._free_since[slot] = now
-        clear = event.trial_id not in self._unclear and not event.result.stages_computed
-        if free_since is not None and clear and event.result.status == "complete":
-            self._costs.append(max(0.0, now - free_since - event.result.seconds))
+        if free_since is not None and slot not in self._unclear and seconds:
+            self._costs.append(max(0.0, now - free_since - sum(seconds)) / len(seconds))
+        self._unclear.discard(slot)

@@ -30,6 +30,7 @@ ONLY_IN = {
         "study/slots.py",
         "study/mailbox.py",
         "study/relay.py",
+        "trainables/reporting.py",
         "trainables/worker.py",
     ),
 }

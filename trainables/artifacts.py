@@ -119,6 +119,11 @@ class StageStore:
         self._computed, self._reused, self._seconds = [], {}, 0.0
         return usage
 
+    def put_back(self, usage: Usage) -> None:
+        """Count as asked for what a rehearsal of the caller's has asked for: it is the next trial's usage."""
+        self._computed += usage.computed
+        self._seconds += usage.seconds_computing
+
     def _compute(self, stage: Stage, device: torch.device) -> None:
         """Compute and put in place. The caller holds the lock."""
         for left_by_a_kill in self.root.joinpath(stage.name).glob(f"{stage.key}.tmp-*"):

@@ -210,6 +210,7 @@ def conclude(
         stages_computed=used.computed,
         stages_reused=used.reused,
         seconds_saved=used.seconds_saved,
+        trained_together=progress.together,
     )
     diagnostics = {} if progress.stopped else trial_diagnostics(config, problem, data.test, stages, workers.device)
     stages.take_usage()

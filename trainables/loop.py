@@ -14,7 +14,8 @@ from trainables.session import NonFiniteLossError, Outcome, Problem, Progress, S
 from trainables.types import EpochReport
 
 Report = Callable[[EpochReport], object]
-"""Called on rank 0 after every epoch; a true answer asks for a stop."""
+"""Called on rank 0 after every epoch; a true answer asks for a stop. So does one that is a function without arguments
+and returns true: it is called when all trainings of a pack have reported the epoch."""
 
 
 @runtime_checkable
@@ -25,10 +26,10 @@ class Checkpoint(Protocol):
         """The last saved state, or None."""
         ...
 
-    def save(self, state: dict[str, Any], last: bool) -> None:
-        """Keep `state` atomically (rank 0 only). May decline if the one before is recent, but not the `last`.
+    def save(self, state: Callable[[], dict[str, Any]], last: bool) -> None:
+        """Keep what `state` returns atomically (rank 0 only). May decline if the one before is recent, not the `last`.
 
-        The tensors are the living ones: they change as soon as the training goes on.
+        It returns the living tensors: they change as soon as the training goes on.
         """
         ...
 
@@ -88,11 +89,15 @@ def train_together(members: Sequence[Member], workers: Workers = ALONE) -> list[
     while going := [run for run in runs if run.going]:
         if going != pack:  # those that ended free their part of the computation
             pack, epochs = going, epochs_of(going)
+            for run in going:
+                run.progress.together = max(run.progress.together, len(going))
         started = time.perf_counter()
         outcomes = epochs([run.progress.epoch + 1 for run in going])
         seconds = (time.perf_counter() - started) / len(going)
         for run, outcome in zip(going, outcomes, strict=True):
             run.take(outcome, seconds)
+        for run in going:
+            run.hear()
     for run in runs:
         run.finish()
     return [run.progress for run in runs]
@@ -105,9 +110,11 @@ class Run:
         self.member, self.workers = member, workers
         self.session = Session(member.problem, member.config, member.seed, workers)
         self.progress = self.session.restore(member.checkpoint.load()) if member.checkpoint else Progress()
+        self.answer: object = False
         for past in self.progress.history:
-            if self.asked_to_stop(past):
-                self.progress.stopped = True
+            self.answer = self.report(past)
+            self.hear()
+            if self.progress.stopped:
                 break
 
     @property
@@ -127,13 +134,19 @@ class Run:
         progress.history.append(EpochReport(progress.epoch, outcome))
         self.session.note_best(progress)
         if checkpoint and self.workers.rank == 0:
-            checkpoint.save(self.session.state(progress), last=progress.epoch == self.member.config.epochs)
-        progress.stopped = self.asked_to_stop(progress.history[-1])
+            checkpoint.save(lambda: self.session.state(progress), last=progress.epoch == self.member.config.epochs)
+        self.answer = self.report(progress.history[-1])
 
-    def asked_to_stop(self, report: EpochReport) -> bool:
-        """Report an epoch; every rank hears the answer."""
-        reports = self.member.report
-        return self.workers.broadcast(bool(reports and self.workers.rank == 0 and reports(report)))
+    def report(self, report: EpochReport) -> object:
+        """Report an epoch; the answer of whoever is told."""
+        told = self.member.report
+        return told(report) if told and self.workers.rank == 0 else False
+
+    def hear(self) -> None:
+        """Stop if the answer to the last report says so; every rank hears it."""
+        if self.progress.error is None:
+            answer = self.answer() if callable(self.answer) else self.answer
+            self.progress.stopped = self.workers.broadcast(bool(answer))
 
     def finish(self) -> None:
         """Leave the student with the selected weights."""

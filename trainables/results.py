@@ -47,3 +47,5 @@ class TrialResult:
     seconds_saved: float = 0.0
     """What the reused stages had cost when they were computed, in seconds."""
     error: TrialError | None = None
+    trained_together: int = 1
+    """Trials of the pack in which it was trained (see `trainables.pack`); its seconds are its share of the pack's."""

@@ -69,6 +69,8 @@ class Progress:
     best_value: float = -math.inf
     best_state: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
+    together: int = 1
+    """Members of the largest pack in which it was trained."""
     stopped: bool = False
     """Whether a report asked for a stop."""
     error: NonFiniteLossError | None = None

@@ -1,16 +1,16 @@
-"""What Ray Train runs on every worker of a slot: take a trial, train it, report it, take the next.
+"""What Ray Train runs on every worker of a slot: take a pack of trials, train it, report it, take the next.
 
 A slot is one long-lived worker group, because starting a group costs 8 to 25 seconds and a trial often less. Rank 0
 talks to the mailbox (see `study.mailbox`) and broadcasts what it hears. The group that replaces a dead one is handed
-the trial that died with it, and goes on from the trial's checkpoint.
+the pack that died with it, and goes on from the trials' checkpoints.
 """
 
-import io
-import time
+import shutil
 import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import ray
@@ -19,109 +19,16 @@ import ray.train.torch
 import torch
 
 from trainables.artifacts import StageStore
-from trainables.assignments import Assignment, SlotConfig, Verdict
+from trainables.assignments import Assignment, PackResult, SlotConfig, TrialOrder, Verdict
 from trainables.config import TrialConfig
 from trainables.distributed import Workers
 from trainables.files import write_bytes
-from trainables.fit import Fitted, fit
-from trainables.results import EpochReport, TrialError, TrialResult
+from trainables.fit import Fitted, Inputs, Order, fit_together, prepare
+from trainables.pack_size import find_pack_size
+from trainables.reporting import CheckpointFile, DriverLostError, Line, answer_of
+from trainables.results import TrialError, TrialResult
 from trainables.session import NonFiniteLossError
 from trainables.trial_directory import TrialDirectory
-
-REPORT_SECONDS = 0.1
-"""Epochs that end within this time of each other are reported together: a report costs the driver milliseconds."""
-
-WATCHED_SECONDS = 0.5
-"""The same for a trial that cannot be pruned: only the person at the terminal waits for its epochs."""
-
-PATIENCE = 0.05
-"""Share of the time since the last report that training waits for the driver's answer. Short epochs run on meanwhile
-(an answer takes milliseconds, and what is stored is what was decided); long ones are not begun in vain."""
-
-
-class DriverLostError(RuntimeError):
-    """The mailbox does not answer any more: the driver, its Ray or its node died. Says nothing about the trial."""
-
-
-class CheckpointFile:
-    """A trial's state in one file, replaced atomically, at most every `seconds`."""
-
-    def __init__(self, path: Path, seconds: float) -> None:
-        self.path, self.seconds = path, seconds
-        self._saved = time.monotonic()
-        self._pending: dict[str, Any] | None = None
-
-    def load(self) -> dict[str, Any] | None:
-        """The last saved state, or None."""
-        if not self.path.exists():
-            return None
-        return torch.load(self.path, weights_only=True)
-
-    def save(self, state: dict[str, Any], last: bool) -> None:
-        """Keep `state`, on disk if it is the last or the one before is old enough."""
-        self._pending = state
-        if last or time.monotonic() - self._saved >= self.seconds:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write the state that was offered last, if it is not on disk yet. Only before the training goes on."""
-        if self._pending is None:
-            return
-        buffer = io.BytesIO()
-        torch.save(self._pending, buffer)
-        write_bytes(self.path, buffer.getvalue())
-        self._pending, self._saved = None, time.monotonic()
-
-
-class Reporter:
-    """Rank 0's line to the driver for one trial: history to the store, epochs to the mailbox, its answers back."""
-
-    def __init__(
-        self, mailbox: Any, slot: int, trial: TrialDirectory, checkpoint: CheckpointFile, prunable: bool
-    ) -> None:
-        self.mailbox, self.slot, self.trial, self.checkpoint = mailbox, slot, trial, checkpoint
-        self.pause = REPORT_SECONDS if prunable else WATCHED_SECONDS
-        self.interrupted = False
-        self._stored = {report.epoch for report in trial.history()}
-        self._buffer: list[EpochReport] = []
-        self._sent = time.monotonic()
-        self._answer: Any = None
-        """The driver's answer to the last report, on its way."""
-
-    def __call__(self, report: EpochReport) -> bool:
-        """Take one epoch; whether the training is to stop."""
-        if report.epoch not in self._stored:
-            self.trial.append(report)
-        self._buffer.append(report)
-        since = time.monotonic() - self._sent
-        if self._answer is None and since >= self.pause:
-            self._answer = self.mailbox.report.remote(self.slot, self.trial.path.name, self.take())
-            self._sent = time.monotonic()
-        return self.told_to_stop(PATIENCE * since)
-
-    def told_to_stop(self, patience: float) -> bool:
-        """Whether the answer, if it is here within `patience` seconds, ends the training."""
-        if self._answer is None or not ray.wait([self._answer], timeout=patience)[0]:
-            return False
-        answered, self._answer = self._answer, None
-        answer = answer_of(answered, "take the last epochs")
-        if answer == "interrupt":
-            self.checkpoint.flush()
-            self.interrupted = True
-        return answer != "go on"
-
-    def take(self) -> list[EpochReport]:
-        """The epochs not sent yet."""
-        sent, self._buffer = self._buffer, []
-        return sent
-
-
-def answer_of(asked: Any, question: str) -> Any:
-    """What the mailbox answers to a call. Raises DriverLostError if it is gone."""
-    try:
-        return ray.get(asked)
-    except Exception as error:
-        raise DriverLostError(f"the driver did not {question}: {error}") from error
 
 
 def run_slot(settings: dict[str, Any]) -> None:
@@ -150,37 +57,56 @@ def run_slot(settings: dict[str, Any]) -> None:
             run_assignment(assignment, slot, mailbox, stages, workers)
 
 
+class Task(NamedTuple):
+    """A trial of an assignment, on its way."""
+
+    order: TrialOrder
+    config: TrialConfig
+    trial: TrialDirectory
+    checkpoint: CheckpointFile
+
+
 def run_assignment(
     assignment: Assignment, slot: SlotConfig, mailbox: Any, stages: StageStore, workers: Workers
 ) -> None:
-    """Train one trial and store how it ended. An exception of the trial's own making fails the trial alone."""
-    config = TrialConfig.model_validate(assignment.config)
-    trial = TrialDirectory(Path(assignment.directory))
-    checkpoint = CheckpointFile(trial.checkpoint / "state.pt", slot.checkpoint_seconds)
-    if workers.rank == 0 and not checkpoint.path.exists():
-        adopt_shorter(config, trial, checkpoint.path, assignment.shorter)
-    workers.broadcast(None)  # nobody reads the checkpoint before it is there
-    state = checkpoint.load()
-    reporter = Reporter(mailbox, slot.slot, trial, checkpoint, assignment.prunable)
+    """Train the trials of a pack and store how each ended. An exception of a trial's own making fails it alone."""
+    tasks = [task_of(order, slot) for order in assignment.trials]
+    # Of several, a worker group that died may have stored some of the results.
+    stored = {task.trial.path.name: task.trial.result() for task in tasks} if len(tasks) > 1 else {}
+    ended = {trial_id: result for trial_id, result in stored.items() if result}
+    tasks = [task for task in tasks if task.order.trial_id not in ended and not is_superfluous(task, ended)]
+    size = assignment.size
+    if size is None and tasks:
+        size = find_size(tasks, stages, workers)
+    tasks = tasks[:size]
+    line = Line(mailbox, slot.slot, assignment)
     if workers.rank == 0:
-        begun = state["progress"]["epoch"] if state else 0
-        trial.begin(config, from_epoch=begun)
-        mailbox.began.remote(assignment.trial_id, begun)
-    try:
-        fitted = fit(config, reporter, checkpoint, stages=stages, workers=workers)
-    except DriverLostError:
-        raise  # no failure of the trial: whoever drives the study next goes on from its checkpoint
-    except Exception as error:
-        if workers.size > 1 and not isinstance(error, NonFiniteLossError):
-            # The other ranks may be waiting for this one: only a new group is sure to be in step.
-            ray.get(mailbox.blame.remote(slot.slot, assignment.trial_id, describe(error)))
-            raise
-        result = TrialResult("failed", epochs=len(trial.history()), error=describe(error))
-        fitted = None
-    else:
-        result = fitted.result
-    if workers.rank == 0 and not reporter.interrupted:
-        conclude(assignment, slot, mailbox, trial, reporter, result, fitted)
+        mailbox.began.remote(assignment.pack, {task.order.trial_id: begin(task) for task in tasks})
+    workers.broadcast(None)  # nobody reads a checkpoint before it is there
+    fitted = train_tasks(tasks, line, stages, workers)
+    if workers.size > 1 and isinstance(fitted[0], Exception) and not isinstance(fitted[0], NonFiniteLossError):
+        # The other ranks may be waiting for this one: only a new group is sure to be in step.
+        ray.get(mailbox.blame.remote(slot.slot, assignment.pack, describe(fitted[0])))
+        raise fitted[0]
+    if workers.rank == 0 and not line.interrupted:
+        conclude(list(zip(tasks, fitted, strict=True)), line, PackResult(ended, size))
+
+
+def task_of(order: TrialOrder, slot: SlotConfig) -> Task:
+    """The trial of an order."""
+    trial = TrialDirectory(Path(order.directory))
+    checkpoint = CheckpointFile(trial.checkpoint / "state.pt", slot.checkpoint_seconds)
+    return Task(order, TrialConfig.model_validate(order.config), trial, checkpoint)
+
+
+def begin(task: Task) -> int:
+    """Note that a trial begins or goes on; the epochs that its checkpoint holds."""
+    if not task.checkpoint.path.exists():
+        adopt_shorter(task.config, task.trial, task.checkpoint.path, task.order.shorter)
+    state = task.checkpoint.load()
+    begun = state["progress"]["epoch"] if state else 0
+    task.trial.begin(task.config, from_epoch=begun)
+    return begun
 
 
 def adopt_shorter(config: TrialConfig, trial: TrialDirectory, checkpoint: Path, lengths: tuple[int, ...]) -> None:
@@ -201,43 +127,96 @@ def adopt_shorter(config: TrialConfig, trial: TrialDirectory, checkpoint: Path, 
             return
 
 
-def conclude(
-    assignment: Assignment,
-    slot: SlotConfig,
-    mailbox: Any,
-    trial: TrialDirectory,
-    reporter: Reporter,
-    result: TrialResult,
-    fitted: Fitted | None,
-) -> None:
-    """Store the end of a trial, after the driver has said whether it was pruned on the way.
+def find_size(tasks: Sequence[Task], stages: StageStore, workers: Workers) -> int:
+    """How many of the trials it pays to train together; 1 where the first cannot even be prepared."""
+    if len(tasks) == 1:
+        return 1
+    config = tasks[0].config
+    try:
+        prepared = prepare(config, Inputs(stages, workers.device), workers)
+    except Exception:  # the trial's own training will say so
+        return 1
+    stages.put_back(prepared.used)
+    return find_pack_size(prepared.problem, config.training, workers, len(tasks))
+
+
+def train_tasks(tasks: Sequence[Task], line: Line, stages: StageStore, workers: Workers) -> list[Fitted | Exception]:
+    """What the training of each trial comes to. Raises DriverLostError.
+
+    What befalls a pack as a whole (no memory for all of it) is tried again trial by trial.
+    """
+    orders = [Order(task.config, line.reporter(task.trial, task.checkpoint), task.checkpoint) for task in tasks]
+    if not tasks:
+        return []
+    try:
+        return fit_together(orders, stages=stages, workers=workers)
+    except DriverLostError:
+        raise  # no failure of the trial: whoever drives the study next goes on from its checkpoint
+    except Exception as error:
+        if len(tasks) == 1:
+            return [error]
+    if workers.device.type == "cuda":
+        torch.cuda.empty_cache()
+    return [fitted for task in tasks for fitted in train_tasks([task], line, stages, workers)]
+
+
+def is_superfluous(task: Task, ended: dict[str, TrialResult]) -> bool:
+    """Whether the trial is one of the further seeds of a configuration whose first seed was pruned or failed."""
+    if not task.order.follows:
+        return False
+    first = ended.get(task.order.follows) or TrialDirectory(task.trial.path.with_name(task.order.follows)).result()
+    return first is not None and first.status != "complete"
+
+
+def conclude(fitted: Sequence[tuple[Task, Fitted | Exception]], line: Line, ended: PackResult) -> None:
+    """Store the end of the trials, after the driver has said which were pruned on the way.
 
     Training runs ahead of the driver's decisions. What is stored is what was decided: the history of a pruned trial
     ends with the epoch at which it was pruned, however far training had come, so a result never depends on timing.
     """
-    verdict = Verdict(None, False)
-    if assignment.prunable:
-        asked = mailbox.verdict.remote(slot.slot, assignment.trial_id, reporter.take())
-        verdict = Verdict(*answer_of(asked, "say whether the trial is pruned"))
+    verdict = Verdict({}, False)
+    if any(task.order.prunable for task, _ in fitted):
+        asked = line.mailbox.verdict.remote(line.slot, line.pack, line.take())
+        verdict = Verdict(*answer_of(asked, "say which trials are pruned"))
     if verdict.interrupted:
         return
-    if verdict.pruned_at is not None:
-        kept = [report for report in trial.history() if report.epoch <= verdict.pruned_at]
+    results = dict(ended.results)
+    for task, outcome in fitted:
+        if is_superfluous(task, results):
+            shutil.rmtree(task.trial.path)  # it was trained ahead, and its configuration has ended without it
+        else:
+            results[task.order.trial_id] = store_end(task, outcome, verdict.pruned.get(task.order.trial_id))
+    handed_in = line.mailbox.done.remote(line.slot, line.pack, line.take(), PackResult(results, ended.size))
+    answer_of(handed_in, "take the results")
+
+
+def store_end(task: Task, fitted: Fitted | Exception, pruned_at: int | None) -> TrialResult:
+    """Store the end of one trial."""
+    trial = task.trial
+    if isinstance(fitted, Exception):
+        result = TrialResult("failed", epochs=len(trial.history()), error=describe(fitted))
+    else:
+        result = fitted.result
+    if pruned_at is not None:
+        kept = [report for report in trial.history() if report.epoch <= pruned_at]
         trial.set_history(kept)
-        result = replace(result, status="pruned", metrics=kept[-1].metrics, epochs=len(kept), selected_epoch=len(kept))
-    elif fitted is not None:
+        result = replace(
+            result, status="pruned", metrics=kept[-1].metrics, epochs=len(kept), selected_epoch=len(kept), error=None
+        )
+    elif isinstance(fitted, Fitted):
         trial.write_diagnostics({name: np.asarray(value) for name, value in fitted.diagnostics.items()})
     trial.finish(result)
-    answer_of(mailbox.done.remote(slot.slot, assignment.trial_id, reporter.take(), result), "take the result")
+    return result
 
 
 def abandon(assignment: Assignment, slot: SlotConfig, mailbox: Any) -> None:
     """Store the failure of a trial that killed its worker groups or broke one of several ranks."""
-    trial = TrialDirectory(Path(assignment.directory))
-    trial.begin(TrialConfig.model_validate(assignment.config), from_epoch=len(trial.history()))
+    [order] = assignment.trials
+    trial = TrialDirectory(Path(order.directory))
+    trial.begin(TrialConfig.model_validate(order.config), from_epoch=len(trial.history()))
     result = TrialResult("failed", epochs=len(trial.history()), error=assignment.error)
     trial.finish(result)
-    ray.get(mailbox.done.remote(slot.slot, assignment.trial_id, [], result))
+    ray.get(mailbox.done.remote(slot.slot, assignment.pack, [], PackResult({order.trial_id: result})))
 
 
 def describe(error: Exception) -> TrialError:

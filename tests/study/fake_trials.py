@@ -95,6 +95,88 @@ def run(study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False) ->
     return jobs
 
 
+def run_packs(
+    study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False, size: int = 8, hasty: bool = False
+) -> list[list[Job]]:
+    """The whole study in packs, one at a time; the packs."""
+    store, packs = store_of(study), []
+    search = Search(study, store)
+    while pack := search.next_pack(lambda lead: size, hasty=hasty):
+        packs.append(pack)
+        for _ in pack_steps(search, store, pack, fails):
+            pass
+    assert search.finished()
+    return packs
+
+
+def run_packs_killed(study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False, size: int = 8) -> None:
+    """As `run_packs`, in one process after another: killed once at each place of each trial."""
+    store, places = store_of(study), set()
+    while True:
+        search, killed = Search(study, store), False
+        while not killed and (pack := search.next_pack(lambda lead: size)):
+            for place in pack_steps(search, store, pack, fails):
+                if killed := place not in places:
+                    places.add(place)
+                    break
+        if not killed:
+            assert search.finished()
+            return
+
+
+def pack_steps(search: Search, store: StudyStore, pack: list[Job], fails: Callable[[Job], bool]) -> Iterator[str]:
+    """What a worker and the driver do for a pack: trained together, stored one by one, told at the end."""
+    reports = {job.trial.trial_id: list[EpochReport]() for job in pack}
+    ended: dict[str, tuple[str, int]] = {}
+    for job in pack:
+        trial = store.trial(job.trial.trial_id)
+        trial.begin(job.trial, len(trial.history()))
+    for epoch in range(1, EPOCHS + 1):
+        for job in pack:
+            trial_id = job.trial.trial_id
+            if trial_id in ended or ended.get(job.follows, ("", 0))[0] == "pruned":
+                continue
+            report = EpochReport(epoch, {"val/accuracy": accuracy(job.trial, epoch), "val/loss": 1 / epoch})
+            reports[trial_id].append(report)
+            if epoch > len(store.trial(trial_id).history()):
+                store.trial(trial_id).append(report)
+            yield f"{trial_id} epoch {epoch}"
+            if search.report(trial_id, report):
+                ended[trial_id] = ("pruned", epoch)
+            elif fails(job) and epoch == 2:
+                ended[trial_id] = ("failed", epoch)
+    yield from pack_ends(search, store, pack, ended, reports)
+
+
+def pack_ends(
+    search: Search,
+    store: StudyStore,
+    pack: list[Job],
+    ended: dict[str, tuple[str, int]],
+    reports: dict[str, list[EpochReport]],
+) -> Iterator[str]:
+    """What follows the training of a pack."""
+    results: dict[str, TrialResult] = {}
+    for job in pack:
+        trial_id = job.trial.trial_id
+        if job.follows in ended and ended[job.follows][0] != "complete":
+            store.leave_out(trial_id)
+            continue
+        status, epoch = ended.setdefault(trial_id, ("complete", EPOCHS))
+        store.trial(trial_id).set_history(reports[trial_id][:epoch])
+        error = TrialError("RuntimeError", "out of memory") if status == "failed" else None
+        last = reports[trial_id][epoch - 1].metrics
+        store.trial(trial_id).finish(result := TrialResult(status, last, epoch, epoch, 1.0, error=error))
+        results[trial_id] = result
+        yield f"{trial_id} stored"
+    for job in pack:
+        if result := results.get(job.trial.trial_id):
+            search.complete(job.trial.trial_id, result)
+        else:
+            search.release(job.trial.trial_id)
+    yield f"{pack[0].trial.trial_id} told"
+
+
 def run_ahead(study: StudyConfig, fails: Callable[[Job], bool], depth: int) -> tuple[list[Job], int]:
     """As `run`, with up to `depth` trials taken before the one in training has ended; the jobs, and how many were."""
     store, taken, ahead = store_of(study), 0, deque[Job]()

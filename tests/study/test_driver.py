@@ -41,11 +41,15 @@ resources: {RESOURCES}
 studies: STUDIES
 """
 
+EPOCHS = 150
+"""Long enough to be killed on the way."""
+
 CIBA = "ciba: {method: ciba, bottleneck_epochs: 3, space: {H: [2, 4]}}"
 
 
 def study_of(folder: Path, resources: str, arm: str = CIBA, epochs: int = 3) -> StudyConfig:
     folder.mkdir(exist_ok=True)
+    resources = resources if "pack" in resources else f"{resources}, pack: 1"
     text = STUDY.replace("RESOURCES", resources).replace("STUDIES", str(folder)).replace("ARM", arm)
     file = folder / "sweep.yaml"
     file.write_text(text.replace("EPOCHS", str(epochs)))
@@ -118,6 +122,7 @@ def test_the_next_trial_of_a_grid_waits_in_the_mailbox_for_its_slot(ray_cluster:
 
     from study.conductor import Conductor
     from study.mailbox import start_mailbox
+    from trainables.assignments import PackResult
     from trainables.results import TrialResult
 
     study = study_of(tmp_path / "ahead", "workers: 0")
@@ -126,10 +131,11 @@ def test_the_next_trial_of_a_grid_waits_in_the_mailbox_for_its_slot(ray_cluster:
     conductor = Conductor(study, store, Search(study, store), lambda event: None, mailbox)
     told = conductor.suggest("tune's first")
     first = ray.get(mailbox.take.remote(0))
-    ray.get(mailbox.done.remote(0, first.trial_id, [], TrialResult("complete", {"val/accuracy": 0.5}, 3, 3)))
+    ended = dict.fromkeys((t.trial_id for t in first.trials), TrialResult("complete", {"val/accuracy": 0.5}, 3, 3))
+    ray.get(mailbox.done.remote(0, first.pack, [], PackResult(ended)))
     second = ray.get(mailbox.take.remote(0))
-    assert isinstance(told, dict) and first.trial_id == told["trial_id"] != second.trial_id
-    assert conductor.suggest("tune's second") == {"trial_id": second.trial_id}, "Tune joins what has begun"
+    assert isinstance(told, dict) and first.pack == told["pack"] != second.pack
+    assert conductor.suggest("tune's second") == {"pack": second.pack}, "Tune joins what has begun"
     ray.kill(mailbox)
 
 
@@ -174,9 +180,72 @@ def test_more_epochs_go_on_where_the_shorter_trials_ended(
         assert record.history == fitted.history
 
 
-def test_a_trial_that_diverges_fails_alone(ray_cluster: None, tmp_path: Path) -> None:
+def test_packs_give_what_trials_alone_give(alone: tuple[StudyConfig, StudyStore, list], tmp_path: Path) -> None:
+    study = study_of(tmp_path / "packed", "concurrency: 1, pack: 4")
+    store, seen, _ = driven(study)
+    one, packed = results(alone[1]), results(store)
+    assert one.keys() == packed.keys()
+    for trial_id, metrics in one.items():
+        assert packed[trial_id] == pytest.approx(metrics, rel=1e-9), trial_id
+        for mine, other in zip(store.record(trial_id).history, alone[1].record(trial_id).history, strict=True):
+            assert mine.metrics == pytest.approx(other.metrics, rel=1e-9)
+    together = [record.result.trained_together for record in store.records() if record.result]
+    assert max(together) > 1, together
+    kinds = [type(event).__name__ for event in seen]
+    assert kinds.count("TrialStarted") == kinds.count("TrialFinished") == 6 and kinds.count("EpochFinished") == 18
+
+
+def test_a_slot_finds_out_how_many_pay_and_gives_the_others_back(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainables import worker
+
+    asked: list[int] = []
+
+    def two(problem: Any, config: Any, workers: Any, largest: int) -> int:
+        asked.append(largest)
+        return 2
+
+    monkeypatch.setattr(worker, "find_pack_size", two)
+    arm = "kd: {method: kd, space: {T: [1, 2, 4]}}"
+    study = study_of(tmp_path / "found", "workers: 0, pack: auto", arm=arm)  # in this process, so the change holds
+    store, seen, search = driven(study)
+    assert search.counts.complete == 8 and asked, "2 of none, 6 of kd"
+    assert {record.result.trained_together for record in store.records() if record.result} == {2}
+    assert len([event for event in seen if isinstance(event, events.TrialFinished)]) == 8
+    assert all(len(record.history) == 3 for record in store.records())
+
+
+def test_a_pack_whose_workers_die_loses_nothing(ray_cluster: None, tmp_path: Path) -> None:
+    """Killed twice, so that its trials are handed out one by one afterwards."""
+    arm = "kd: {method: kd, space: {T: [1, 2]}}"
+    study = study_of(
+        tmp_path / "pack deaths", "concurrency: 1, pack: 4, checkpoint_seconds: 0.1", arm=arm, epochs=EPOCHS
+    )
+    victims: list[str] = []
+    deaths: list[tuple[int, int]] = []
+
+    def watch(event: events.Event) -> None:
+        if isinstance(event, events.TrialStarted) and event.arm == "kd" and not victims:
+            victims.append(event.trial_id)
+            threading.Thread(target=kill_workers, args=(study, event.trial_id, 2), daemon=True).start()
+        if isinstance(event, events.WorkersDied) and event.trials:
+            deaths.append((len(event.trials), event.deaths))
+
+    store, _, search = driven(study, watch)
+    assert deaths == [(4, 1), (4, 2)] and search.counts.complete == 6
+    assert [attempt["from_epoch"] > 0 for attempt in store.trial(victims[0]).attempts()] == [False, True, True]
+    for record in store.records():
+        fitted = fit(record.config, stages=StageStore(study.stages_directory))
+        assert record.result is not None and record.result.metrics == pytest.approx(fitted.result.metrics, rel=1e-9)
+        assert [report.epoch for report in record.history] == list(range(1, EPOCHS + 1))
+
+
+@pytest.mark.parametrize("pack", [1, 4])
+def test_a_trial_that_diverges_fails_alone(ray_cluster: None, tmp_path: Path, pack: int) -> None:
     arm = "none_sgd: {method: none, training: {optimizer: sgd}, space: {lr: [1.0e-2, 1.0e+30]}}"
-    store, _, search = driven(study_of(tmp_path / "nan", "workers: 0", arm=arm))
+    store, _, search = driven(study_of(tmp_path / "nan", f"workers: 0, pack: {pack}", arm=arm))
+    assert len(list(store.records())) == 5, "its other seed leaves nothing"
     failed = [record for record in store.records() if record.result and record.result.status == "failed"]
     assert len(failed) == 1 and search.counts.failed == 1, "after its first seed failed, no other is run"
     error = failed[0].result.error if failed[0].result else None
@@ -196,7 +265,7 @@ def test_a_trial_that_kills_three_worker_groups_is_failed_and_the_rest_goes_on(
         if isinstance(event, events.TrialStarted) and event.arm == "kd" and not victims:
             victims.append(event.trial_id)
             threading.Thread(target=kill_workers, args=(study, event.trial_id), daemon=True).start()
-        if isinstance(event, events.WorkersDied) and event.trial_id:
+        if isinstance(event, events.WorkersDied) and event.trials:
             deaths.append(event.deaths)
 
     store, _, search = driven(study, watch)
@@ -206,10 +275,10 @@ def test_a_trial_that_kills_three_worker_groups_is_failed_and_the_rest_goes_on(
     assert search.counts.failed == 1 and search.counts.complete == 2
 
 
-def kill_workers(study: StudyConfig, trial_id: str) -> None:
-    """Kill the Ray Train worker that holds the trial, each time that it has gone on with it, three times."""
+def kill_workers(study: StudyConfig, trial_id: str, times: int = 3) -> None:
+    """Kill the Ray Train worker that holds the trial, each time that it has gone on with it."""
     trial = StudyStore(study.directory).trial(trial_id)
-    for attempt in range(1, 4):
+    for attempt in range(1, times + 1):
         while len(trial.attempts()) < attempt:
             time.sleep(0.1)
         time.sleep(0.3)
@@ -238,9 +307,10 @@ def test_a_driver_that_is_gone_is_no_failure_of_the_trial(ray_cluster: None, tmp
     import ray
 
     from study.mailbox import start_mailbox
-    from trainables.assignments import Assignment, SlotConfig
+    from trainables.assignments import Assignment, SlotConfig, TrialOrder
     from trainables.distributed import Workers
-    from trainables.worker import DriverLostError, run_assignment
+    from trainables.reporting import DriverLostError
+    from trainables.worker import run_assignment
 
     study = study_of(tmp_path / "lost", "workers: 0")
     store = StudyStore(study.directory)
@@ -249,7 +319,8 @@ def test_a_driver_that_is_gone_is_no_failure_of_the_trial(ray_cluster: None, tmp
     trial = store.trial(job.trial.trial_id)
     mailbox = start_mailbox("lost")
     ray.kill(mailbox)
-    assignment = Assignment("train", trial.path.name, job.trial.model_dump(mode="json"), str(trial.path), prunable=True)
+    order = TrialOrder(trial.path.name, job.trial.model_dump(mode="json"), str(trial.path), prunable=True)
+    assignment = Assignment("train", trial.path.name, (order,), size=1)
     stages = StageStore(study.stages_directory)
     slot = SlotConfig(0, "lost", "tests", stages=str(stages.root), threads=1, checkpoint_seconds=1.0)
     with pytest.raises(DriverLostError, match="the driver did not"):

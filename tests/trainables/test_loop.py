@@ -2,6 +2,7 @@
 
 import math
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +54,11 @@ class MemoryCheckpoint:
     def __init__(self) -> None:
         self.states: list[bytes] = []
 
-    def save(self, state: dict[str, Any], last: bool) -> None:
+    def save(self, state: Callable[[], dict[str, Any]], last: bool) -> None:
         import io
 
         buffer = io.BytesIO()
-        torch.save(state, buffer)
+        torch.save(state(), buffer)
         self.states.append(buffer.getvalue())
 
     def load(self) -> dict[str, Any] | None:
