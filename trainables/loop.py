@@ -157,6 +157,9 @@ class Run:
 
 def epochs_of(runs: Sequence[Run]) -> Callable[[Sequence[int]], list[Outcome]]:
     """What trains each of some runs for its epoch of a given number."""
-    if len(runs) == 1:
-        return runs[0].session.run_epochs
-    return Pack([run.session for run in runs]).run_epochs
+    sessions = [run.session for run in runs]
+    if len({session.shape for session in sessions}) == 1 < len(sessions):
+        return Pack(sessions).run_epochs
+    return lambda epochs: [
+        one for session, epoch in zip(sessions, epochs, strict=True) for one in session.run_epochs([epoch])
+    ]

@@ -14,6 +14,9 @@ from torch.nn import functional
 Scalar = float | Float[Tensor, ""]
 """A hyperparameter: a number, or a tensor of no dimensions where trials with different values are stacked."""
 
+Dims = int | Float[Tensor, ""] | None
+"""How many of the first feature dimensions count (None: all), where trials with different numbers are stacked."""
+
 COSINE_EPS = 1e-8
 """Shortest length that a vector is divided by: the zero vector has cosine 0 with every vector."""
 
@@ -96,53 +99,64 @@ def feature_mse(
     teacher: Float[Tensor, "batch dim"],
     reduction: Literal["mean", "sum"] = "mean",
     weights: Float[Tensor, " batch"] | None = None,
+    dims: Dims = None,
 ) -> Float[Tensor, ""]:
     """Squared distance of the features: ||a - b||^2 (CIBA paper, Eq. 1 without its 1/2).
 
     Mean over rows; `reduction` says whether the dimensions are summed, as the equation writes, or averaged too. With
     `weights` the mean over rows is weighted (0 if all weights are 0). In [0, inf); 0 iff equal.
     """
-    squared = (student - teacher).square()
+    squared = first(student - teacher, dims).square()
+    counted = 1 if dims is None or reduction == "sum" else squared.shape[1] / dims
     if weights is not None:
         rows = squared.mean(dim=1) if reduction == "mean" else squared.sum(dim=1)
-        return (weights * rows).sum() / weights.sum().clamp(min=WEIGHT_EPS)
-    return squared.mean() if reduction == "mean" else squared.sum(dim=1).mean()
+        return (weights * rows).sum() / weights.sum().clamp(min=WEIGHT_EPS) * counted
+    return (squared.mean() if reduction == "mean" else squared.sum(dim=1).mean()) * counted
 
 
 def feature_cross_entropy(
-    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"]
+    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], dims: Dims = None
 ) -> Float[Tensor, ""]:
     """Cross-entropy of the features, read as logits: -Σ softmax(a) ln softmax(b) (CIBA paper, appendix E.5).
 
     Here a is the teacher. Sum over dimensions, mean over rows. In [entropy of softmax(a), inf), the lower end iff the
     rows differ by constants; so it is not 0 at equality, and a one-dimensional feature always gives 0.
     """
-    return -(functional.softmax(teacher, dim=1) * functional.log_softmax(student, dim=1)).sum(dim=1).mean()
+    least = torch.finfo(student.dtype).min
+    log_student = functional.log_softmax(first(student, dims, least), dim=1)
+    return -(functional.softmax(first(teacher, dims, least), dim=1) * log_student).sum(dim=1).mean()
 
 
 def feature_clip(
-    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], temperature: Scalar
+    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], temperature: Scalar, dims: Dims = None
 ) -> Float[Tensor, ""]:
     """Symmetric InfoNCE: ½[CE(S, diag) + CE(Sᵀ, diag)], S_ij = cos(b_i, a_j) / τ (Radford et al. 2021, figure 3).
 
     Each row must pick out its own partner among the batch. Mean over rows. In (0, inf) for two rows or more, ln(batch)
     where all cosines are equal; unchanged by the length of any row.
     """
-    similarity = unit_rows(student) @ unit_rows(teacher).T / temperature
+    similarity = unit_rows(first(student, dims)) @ unit_rows(first(teacher, dims)).T / temperature
     rows = functional.log_softmax(similarity, dim=1).diagonal()
     columns = functional.log_softmax(similarity, dim=0).diagonal()
     return -(rows + columns).mean() / 2
 
 
 def feature_margin(
-    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], margin: Scalar
+    student: Float[Tensor, "batch dim"], teacher: Float[Tensor, "batch dim"], margin: Scalar, dims: Dims = None
 ) -> Float[Tensor, ""]:
     """Hinge on the cosine: max(0, m - cos(a, b)), a loose alignment after Jin et al. 2023.
 
     That paper's formula could not be had; this is the project's reading. Mean over rows. In [0, m + 1]; 0 iff each
     cosine reaches the margin.
     """
-    return (margin - cosine(student, teacher)).relu().mean()
+    return (margin - cosine(first(student, dims), first(teacher, dims))).relu().mean()
+
+
+def first(features: Float[Tensor, "batch dim"], dims: Dims, rest: float = 0.0) -> Float[Tensor, "batch dim"]:
+    """The features with `rest` in the place of all dimensions after the first `dims`."""
+    if dims is None:
+        return features
+    return torch.where(torch.arange(features.shape[1], device=features.device) < dims, features, rest)
 
 
 def standard_normal_kl(mean: Float[Tensor, "batch dim"], log_variance: Float[Tensor, "batch dim"]) -> Float[Tensor, ""]:

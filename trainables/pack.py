@@ -1,9 +1,9 @@
 """Packs: trainings of one shape that run as one. What differs between them is numbers only.
 
 Their networks are stacked and every step is taken for all at once (`torch.func.vmap`): small networks are bound by the
-cost of calling operations, not by arithmetic. A member's parameters and optimiser state are views of the stacked
-tensors, so its session copies, saves, restores and measures them as ever and knows nothing of the pack; a member that
-ends is left out by stacking the others anew. Each takes the steps that it would take alone, to rounding.
+cost of calling operations, not by arithmetic. A member's parameters, buffers and optimiser state are views of the
+stacked tensors, so its session copies, saves, restores and measures them as ever and knows nothing of the pack; a
+member that ends is left out by stacking the others anew. Each takes the steps that it would take alone, to rounding.
 """
 
 import copy
@@ -11,15 +11,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from trainables.inputs import as_numbers, chunk_rows, inputs_of, take
-from trainables.session import DTYPES, NonFiniteLossError, Outcome, Session
+from trainables.inputs import as_numbers, chunk_rows, inputs_of
+from trainables.pack_inputs import Fed, Feeder
+from trainables.session import NonFiniteLossError, Outcome, Session
 from trainables.stacked_optimizer import STACKED_OPTIMIZERS, Rates, zero_moments
-from trainables.tasks import measure
+from trainables.tasks import evaluate, measure
 from trainables.types import Batch, ModelOutput
+
+State = dict[str, dict[str, Tensor]]
+"""Of each network, by name: what a step uses and does not train. The first axis is that of the members."""
 
 
 class Slot(NamedTuple):
@@ -36,16 +40,18 @@ class Pack:
     def __init__(self, sessions: Sequence[Session]) -> None:
         self.sessions = list(sessions)
         first = self.sessions[0]
-        self.networks = {"student": copy.deepcopy(first.problem.student), "method": copy.deepcopy(first.problem.method)}
+        self.student, self.method = copy.deepcopy(first.problem.student), copy.deepcopy(first.problem.method)
         self.slots = [Slot(network, name, value.shape) for network, name, value in trained(first)]
         self.rows = torch.stack([torch.cat([value.detach().flatten() for *_, value in trained(s)]) for s in sessions])
         self.rows.requires_grad_()
+        self.state = stacked_state(self.sessions)
         self.kind = STACKED_OPTIMIZERS[first.config.optimizer]
         self.moments = zero_moments(self.kind.moments, self.rows.detach())
         self.counts = self.rows.new_zeros(len(self.sessions), 1, dtype=torch.float64)
         for number, session in enumerate(self.sessions):
             self.adopt(number, session)
-        self.numbers = {name: self.column(name) for name in first.problem.method.config.stackable or ()}
+        self.numbers = different_numbers(self.sessions)
+        self.feeder = Feeder(self.sessions)
         self.terms: tuple[str, ...] = ()
 
     def adopt(self, number: int, session: Session) -> None:
@@ -65,23 +71,16 @@ class Pack:
                 self.counts[number] = float(state.get("step", 0.0))
             begin = end
 
-    def column(self, name: str) -> Float[Tensor, " members"]:
-        """One hyperparameter of the method, member by member."""
-        values = [float(getattr(session.problem.method.config, name)) for session in self.sessions]
-        return self.rows.new_tensor(values, requires_grad=False)
-
     def run_epochs(self, epochs: Sequence[int]) -> list[Outcome]:
         """Train each member for its epoch of this number and evaluate it."""
-        first = self.sessions[0]
-        orders = torch.stack([s.begin_epoch(epoch).order for s, epoch in zip(self.sessions, epochs, strict=True)])
+        plans = [session.begin_epoch(epoch) for session, epoch in zip(self.sessions, epochs, strict=True)]
         rates = Rates(*(self.rate(name) for name in Rates._fields))
         values: list[Tensor] = []
         weights = self.rows.new_zeros(0)
-        for step in range(first.steps):
+        for step, fed in enumerate(self.feeder.epoch(plans)):
             lr = [s.set_lr((epoch - 1) * s.steps + step) for s, epoch in zip(self.sessions, epochs, strict=True)]
             rates = rates._replace(lr=self.rows.new_tensor(lr, dtype=torch.float64)[:, None])
-            rows = orders[:, step * first.batch_size : (step + 1) * first.batch_size]
-            value, weights = self.run_step(rows, rates)
+            value, weights = self.run_step(fed, rates)
             values.append(value)
         self.hand_back()
         losses, weighed = torch.stack(values, dim=1).double().cpu(), weights.tolist()
@@ -100,21 +99,9 @@ class Pack:
         """A number of every member's optimiser."""
         return self.rows.new_tensor([[getattr(s.config, name)] for s in self.sessions], dtype=torch.float64)
 
-    def run_step(
-        self, rows: Int[Tensor, "members batch"], rates: Rates
-    ) -> tuple[Float[Tensor, "members terms"], Float[Tensor, "members terms"]]:
-        """One optimisation step of every member on rows of its own; values and weights of the loss terms."""
-        inputs = tuple(
-            self.gather([inputs_of(s.problem.train)[part] for s in self.sessions], rows, True)
-            for part in range(len(inputs_of(self.sessions[0].problem.train)))
-        )
-        targets = [s.problem.targets for s in self.sessions]
-        known = [(t.logits, t.features) for t in targets if isinstance(t, ModelOutput)]
-        teacher = tuple(self.gather(list(parts), rows) for parts in zip(*known, strict=True))
-        labels = tuple(
-            self.gather([s.problem.train[part] for s in self.sessions], rows) for part in range(2, len(Batch._fields))
-        )
-        values, weights = vmap(self.member)(self.split(), self.numbers, inputs, teacher, labels)
+    def run_step(self, fed: Fed, rates: Rates) -> tuple[Float[Tensor, "members terms"], Float[Tensor, "members terms"]]:
+        """One optimisation step of every member; values and weights of the loss terms."""
+        values, weights = vmap(self.member)(self.split(), self.state, self.numbers, *fed)
         (gradient,) = torch.autograd.grad((values * weights).sum(), self.rows)
         self.counts += 1
         with torch.no_grad():
@@ -125,22 +112,10 @@ class Pack:
         """The stacked numbers, parameter by parameter (one operation, so that its gradient is one, too)."""
         return self.rows.split([slot.shape.numel() for slot in self.slots], dim=1)
 
-    def gather(self, parts: list[Tensor], rows: Int[Tensor, "members batch"], inputs: bool = False) -> Tensor:
-        """Each member's rows of a stored tensor; of one tensor at once, where all share it."""
-        if all(part is parts[0] for part in parts):
-            return self.taken(parts[0], rows, inputs)
-        return torch.stack([self.taken(part, own, inputs) for part, own in zip(parts, rows, strict=True)])
-
-    def taken(self, part: Tensor, rows: Tensor, inputs: bool) -> Tensor:
-        """Rows of a stored tensor; inputs as a network takes them."""
-        dtype = DTYPES[self.sessions[0].config.precision]
-        if not inputs:
-            return part[rows.to(part.device)]
-        return take(part, rows.flatten(), self.rows.device, dtype).unflatten(0, rows.shape)
-
     def member(
         self,
         parameters: tuple[Tensor, ...],
+        state: State,
         numbers: dict[str, Tensor],
         inputs: tuple[Tensor, ...],
         teacher: tuple[Tensor, ...],
@@ -148,20 +123,20 @@ class Pack:
     ) -> tuple[Float[Tensor, " terms"], Float[Tensor, " terms"]]:
         """Values and weights of one member's loss terms; run for all members at once by `vmap`."""
         with self.sessions[0].autocast():
-            own = functional_call(self.networks["student"], self.named(parameters, "student"), inputs)
-            method = self.networks["method"]
+            own = functional_call(self.student, self.named(parameters, state, "student"), inputs)
+            method = self.method
             plain, method.config = method.config, method.config.model_copy(update=numbers)
             nothing = labels[0].new_empty(len(labels[-1]), 0)
             arguments = (own, ModelOutput(*teacher) if teacher else None, Batch(nothing, nothing, *labels), None)
-            terms = functional_call(method, self.named(parameters, "method"), arguments)
+            terms = functional_call(method, self.named(parameters, state, "method"), arguments)
             method.config = plain
         self.terms = tuple(terms)
-        weights = [torch.as_tensor(term.weight).to(self.rows) for term in terms.values()]
-        return torch.stack([term.value for term in terms.values()]), torch.stack(weights)
+        weights = [torch.as_tensor(term.weight, dtype=torch.float64) for term in terms.values()]
+        return torch.stack([term.value.to(self.rows) for term in terms.values()]), torch.stack(weights)
 
-    def named(self, parameters: tuple[Tensor, ...], network: str) -> dict[str, Tensor]:
-        """The parameters of one of the two networks, by their names in it."""
-        return {
+    def named(self, parameters: tuple[Tensor, ...], state: State, network: str) -> dict[str, Tensor]:
+        """What one of the two networks is called with, by its names in it."""
+        return state[network] | {
             slot.name: value.view(slot.shape)
             for slot, value in zip(self.slots, parameters, strict=True)
             if slot.network == network
@@ -180,30 +155,61 @@ class Pack:
         vals = [s.problem.val for s in self.sessions]
         if any(inputs is not first for val in vals for inputs, first in zip(val[:3], vals[0][:3], strict=True)):
             return [session.evaluate() for session in self.sessions]
-        student, task, inputs = self.networks["student"].eval(), self.sessions[0].problem.task, inputs_of(vals[0])
+        student, task, inputs = self.student.eval(), self.sessions[0].problem.task, inputs_of(vals[0])
 
-        def logits(parameters: tuple[Tensor, ...], chunk: tuple[Tensor, ...]) -> Tensor:
+        def logits(parameters: tuple[Tensor, ...], state: State, chunk: tuple[Tensor, ...]) -> Tensor:
             with self.sessions[0].autocast():
-                return functional_call(student, self.named(parameters, "student"), chunk).logits
+                return functional_call(student, self.named(parameters, state, "student"), chunk).logits
 
-        parts = []
-        for several in zip(*(part.split(chunk_rows(inputs)) for part in inputs), strict=True):
+        parts, rows = [], max(1, chunk_rows(inputs) // len(self.sessions))
+        for several in zip(*(part.split(rows) for part in inputs), strict=True):
             chunk = tuple(as_numbers(part, self.rows.device, self.rows.dtype) for part in several)
-            parts.append(vmap(logits, in_dims=(0, None))(self.split(), chunk))
+            parts.append(vmap(logits, in_dims=(0, 0, None))(self.split(), self.state, chunk))
         student.train()
-        found = vmap(lambda own: measure(task, own, vals[0].labels))(torch.cat(parts, dim=1))
+        whole = torch.cat(parts, dim=1)
+        if task.measure:  # what metrics share may depend on the values
+            return [evaluate(task, own, vals[0].labels) for own in whole]
+        found = vmap(lambda own: measure(task, own, vals[0].labels))(whole)
         return [dict(zip(task.metrics, row, strict=True)) for row in found.tolist()]
+
+
+def networks_of(session: Session) -> dict[str, nn.Module]:
+    """Everything that has parameters."""
+    return {"student": session.problem.student, "method": session.problem.method}
 
 
 def trained(session: Session) -> list[tuple[str, str, nn.Parameter]]:
     """Every parameter that the session trains: the network it is of, its name there, itself."""
-    networks: tuple[tuple[str, nn.Module], ...] = (
-        ("student", session.problem.student),
-        ("method", session.problem.method),
-    )
     return [
         (network, name, value)
-        for network, module in networks
+        for network, module in networks_of(session).items()
         for name, value in module.named_parameters()
         if value.requires_grad
     ]
+
+
+def stacked_state(sessions: Sequence[Session]) -> State:
+    """What is saved with each network and not trained, stacked; the sessions' own become views of it."""
+    state: State = {}
+    for network, module in networks_of(sessions[0]).items():
+        learnt = {name for name, value in module.named_parameters() if value.requires_grad}
+        own = [networks_of(session)[network].state_dict(keep_vars=True) for session in sessions]
+        state[network] = {
+            name: torch.stack([one[name].detach() for one in own]) for name in own[0] if name not in learnt
+        }
+        for number, one in enumerate(own):
+            for name, stacked in state[network].items():
+                one[name].data = stacked[number]
+    return state
+
+
+def different_numbers(sessions: Sequence[Session]) -> dict[str, Float[Tensor, " members"]]:
+    """The method's hyperparameters in which the members differ, each member by member in double precision."""
+    configs = [session.problem.method.config for session in sessions]
+    device = next(sessions[0].problem.student.parameters()).device
+    found: dict[str, Tensor] = {}
+    for name in configs[0].stackable:
+        values = [getattr(config, name) for config in configs]
+        if len(set(values)) > 1 and not isinstance(values[0], str):
+            found[name] = torch.tensor(values, dtype=torch.float64, device=device)
+    return found

@@ -1,31 +1,41 @@
-"""Which trials may be trained as one pack: those that differ in numbers only."""
+"""Which trials may be trained as one pack: those whose computation has the same shape."""
 
 from trainables.config import TrialConfig, digest
-from trainables.tasks import TASKS
 
-NUMBERS_OF_TRAINING = ("epochs", "lr", "weight_decay", "momentum")
+OF_TRAINING = ("epochs", "lr", "weight_decay", "momentum", "schedule", "select", "monitor")
 """Fields of `training` in which the members of a pack may differ: each has its own."""
 
 
 def pack_key(config: TrialConfig) -> str | None:
     """The same for trials whose trainings can be stacked; None for one that must be trained alone.
 
-    Seeds, learning rates, weights of losses, temperatures and numbers of epochs may differ; shapes may not, so neither
-    may batch sizes, networks, data sets or the bottleneck's dimension.
+    Seeds, learning rates, weights of losses, temperatures, numbers of epochs and the bottleneck's dimension may differ,
+    and so may whatever makes other targets or data of the same shape: the teacher, its training, noise, gamma. Batch
+    sizes, networks, data sets and the terms of a loss may not. The key looks at the config alone; should data of one
+    key have different numbers of rows after all, `train_together` takes such members one after another.
     """
     if why_alone(config):
         return None
-    values = config.model_dump(mode="json", exclude={"seed": True, "training": set(NUMBERS_OF_TRAINING)})
-    for name in config.method.stackable or ():
-        del values["method"][name]
-    return digest(values)
+    method, data = config.method, config.data
+    seeds_and_levels = {name for name, value in data if isinstance(value, float) or name.endswith("_seed")}
+    for_teacher = data.teacher_only if config.student.sees == "own" else ()
+    values = config.model_dump(
+        mode="json",
+        include={"student": True, "data": True, "method": True, "training": True},
+        exclude={
+            "data": {*seeds_and_levels, *for_teacher},
+            "method": set(method.stackable),
+            "training": set(OF_TRAINING),
+        },
+    )
+    width = config.teacher.feature_dim if method.teacher_source in ("teacher", "nullified") else 0
+    return digest([values, method.active_terms, width])
 
 
 def why_alone(config: TrialConfig) -> str:
-    """Why a trial can be trained in no pack; empty if it can."""
-    method = getattr(config.method, "method")  # noqa: B009  (every method config names its method)
-    if config.method.stackable is None:
-        return f"the method {method} has no stacked form"
-    if TASKS[config.data.task].draw is not None:
-        return "its rows are drawn from several pictures and captions"
-    return config.student.why_alone
+    """Why a trial can be trained in no pack, as `part name: reason`; empty if it can."""
+    reasons = {
+        f"student {getattr(config.student, 'model')}": config.student.why_alone,  # noqa: B009
+        f"method {getattr(config.method, 'method')}": config.method.why_alone,  # noqa: B009
+    }
+    return "; ".join(f"{part}: {reason}" for part, reason in reasons.items() if reason)

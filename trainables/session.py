@@ -18,11 +18,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from trainables.config import TrainingConfig
 from trainables.distributed import Workers, derive_seed
-from trainables.draws import Draw
 from trainables.inputs import as_numbers, chunk_rows, inputs_of
 from trainables.methods.base import Method
 from trainables.models.base import Model
-from trainables.steps import make_step, with_masked_view
+from trainables.steps import Step, make_step, with_masked_view
 from trainables.tasks import Task, evaluate, metric_direction
 from trainables.types import Batch, EpochReport, LossTerm, ModelOutput
 
@@ -92,17 +91,20 @@ class Session:
         self.batch_size = batch - batch % workers.size
         self.steps = rows // self.batch_size
 
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """Shapes of the data; sessions in which they differ cannot be stacked, even if all else is alike."""
+        return tuple(part.shape for part in self.problem.train)
+
     def run_epochs(self, epochs: Sequence[int]) -> list[Outcome]:
         """Train for the one epoch number in `epochs` (from 1) and evaluate."""
         [epoch] = epochs
         plan = self.begin_epoch(epoch)
         totals: list[dict[str, LossTerm]] = []
-        task = self.problem.task
         for step in range(self.steps):
             self.set_lr((epoch - 1) * self.steps + step)
             rows = plan.order[step * self.batch_size : (step + 1) * self.batch_size]
-            draw = task.draw(self.problem.train, rows, plan.drawn) if task.draw else None
-            totals.append(self.run_step(rows, draw, plan.generator))
+            totals.append(self.run_step(rows, plan))
         names = list(totals[0])
         values = torch.stack([torch.stack([step[name].value for name in names]) for step in totals])
         weights = {name: float(totals[-1][name].weight) for name in names}
@@ -132,16 +134,22 @@ class Session:
         """The task's metrics on the validation split."""
         return evaluate_split(self.problem, self.problem.val, self.workers, self.autocast())
 
-    def run_step(
-        self, rows: Int[Tensor, " batch"], draw: Draw | None, generator: torch.Generator
-    ) -> dict[str, LossTerm]:
-        """One optimisation step on the global batch `rows`; the loss terms, detached, still on the device."""
+    def feed(self, rows: Int[Tensor, " batch"], plan: "EpochPlan") -> Step:
+        """What the step on the global batch `rows` works on, with everything that is drawn for it."""
         problem, dtype = self.problem, DTYPES[self.config.precision]
+        draw = problem.task.draw(problem.train, rows, plan.drawn) if problem.task.draw else None
         with self.autocast():
             step = make_step(problem.train, problem.targets, rows, draw, self.workers, dtype)
-            inputs = with_masked_view(step.inputs, problem.method.config, len(rows), self.workers, generator)
-            own = self.student(*inputs)
-            terms = problem.method(own.map(self.workers.gather), step.teacher_out, step.batch, generator)
+            masked = with_masked_view(step.inputs, problem.method.config, len(rows), self.workers, plan.generator)
+        return step._replace(inputs=masked)
+
+    def run_step(self, rows: Int[Tensor, " batch"], plan: "EpochPlan") -> dict[str, LossTerm]:
+        """One optimisation step on the global batch `rows`; the loss terms, detached, still on the device."""
+        step = self.feed(rows, plan)
+        with self.autocast():
+            own = self.student(*step.inputs)
+            method = self.problem.method
+            terms = method(own.map(self.workers.gather), step.teacher_out, step.batch, plan.generator)
         loss = torch.stack([term.value * term.weight for term in terms.values()]).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

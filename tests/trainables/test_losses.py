@@ -256,3 +256,27 @@ def test_contrastive_against_a_naive_loop_over_the_labelled_rows() -> None:
         expected += (rows - right + columns - right) / 2 / len(kept)
     found = losses.labelled_contrastive(logits, torch.zeros(7, 0), labelled)
     assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("dims", [1, 3, 5])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_first_dimensions_count_as_if_there_were_no_others(dims: int, weighted: bool) -> None:
+    """The features after them and their gradients do not matter, whatever they are."""
+    generator = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(6, 5, generator=generator, dtype=torch.float64) for _ in range(2))
+    weights = torch.rand(6, generator=generator, dtype=torch.float64) if weighted else None
+    student.requires_grad_()
+    for loss in (
+        lambda a, b, dims: losses.feature_mse(a, b, "mean", weights, dims),
+        lambda a, b, dims: losses.feature_mse(a, b, "sum", weights, dims),
+        losses.feature_cross_entropy,
+        lambda a, b, dims: losses.feature_clip(a, b, 0.07, dims),
+        lambda a, b, dims: losses.feature_margin(a, b, 0.5, dims),
+    ):
+        expected, found = (
+            loss(student[:, :dims], teacher[:, :dims], None),
+            loss(student, teacher, torch.tensor(float(dims), dtype=torch.float64)),
+        )
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+        (wanted,), (gradient,) = (torch.autograd.grad(value, student, retain_graph=True) for value in (expected, found))
+        torch.testing.assert_close(gradient, wanted, rtol=1e-12, atol=1e-12)

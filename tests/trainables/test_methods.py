@@ -346,7 +346,7 @@ def test_feature_kd_with_an_adapter_compares_the_mapped_features(loss: Literal["
     method = build(config, teacher_dim=9)
     assert teacher is not None
     weight, bias = method.state_dict()["adapter.weight"], method.state_dict()["adapter.bias"]
-    expected = FEATURE_LOSSES[loss](student_out.features @ weight.T + bias, teacher.features, config, None)
+    expected = FEATURE_LOSSES[loss](student_out.features @ weight.T + bias, teacher.features, config, None, None)
     torch.testing.assert_close(method(student_out, teacher, batch)["fd"].value, expected)
 
 

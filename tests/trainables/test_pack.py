@@ -8,10 +8,11 @@ import torch
 from test_loop import MemoryCheckpoint, trial
 
 from trainables.artifacts import StageStore
-from trainables.config import TrialConfig
+from trainables.config import TrainingConfig, TrialConfig
 from trainables.distributed import ALONE
 from trainables.fit import Fitted, Inputs, Order, build_problem, fit, fit_together
 from trainables.loop import Member, train, train_together
+from trainables.models.mlp import MLPConfig
 from trainables.packing import pack_key, why_alone
 from trainables.session import NonFiniteLossError, Problem, Progress
 
@@ -63,29 +64,29 @@ def varied(method: dict[str, Any], values: list[dict[str, Any]], **training: Any
     ]
 
 
-@pytest.mark.parametrize(
-    ("method", "values"),
-    [
-        ({"method": "none"}, [{}, {}, {}]),
-        ({"method": "kd"}, [{"temperature": 1.0, "lambda_kd": 0.2}, {"temperature": 4.0}, {"lambda_kd": 0.9}]),
-        ({"method": "feature_kd", "loss": "mse"}, [{"lambda_kd": 0.1}, {"lambda_kd": 10.0}, {"lambda_task": 0.5}]),
-        ({"method": "feature_kd", "loss": "ce"}, [{"lambda_kd": 0.1}, {}, {}]),
-        ({"method": "feature_kd", "loss": "clip"}, [{"fd_temperature": 0.5}, {}, {"lambda_kd": 2.0}]),
-        ({"method": "feature_kd", "loss": "margin"}, [{"margin": 0.9}, {}, {"lambda_kd": 2.0}]),
-        (
-            {"method": "ciba", "bottleneck_dim": 4, "bottleneck_epochs": 3},
-            [{"lambda_ib": 0.1}, {"lambda_kd": 3.0}, {}],
-        ),
-        ({"method": "nullified_kd"}, [{"lambda_kd": 0.3}, {"temperature": 2.0}, {"nullified_part": 0.5}]),
-    ],
-    ids=lambda value: "-".join(value.values()) if isinstance(value, dict) and len(value) < 3 else "",
-)
-def test_every_member_is_trained_as_alone(
-    method: dict[str, Any], values: list[dict[str, Any]], stages: StageStore
-) -> None:
+def test_members_with_other_bottlenecks_are_trained_as_alone(stages: StageStore) -> None:
+    """H from the first to the whole of the student's dimensions, and other kinds of bottleneck."""
+    method = {"method": "ciba", "bottleneck_epochs": 3}
+    values = [{"bottleneck_dim": 4}, {"bottleneck_dim": 1, "bottleneck": "vq"}, {"bottleneck_dim": 8, "lambda_ib": 0.1}]
     configs = varied(method, values)
     assert len({pack_key(config) for config in configs}) == 1
     assert_like_alone(configs, stages)
+
+
+def test_members_with_other_teachers_and_data_are_trained_as_alone(stages: StageStore) -> None:
+    teacher = MLPConfig(hidden=(4, 4), feature_dim=12)
+    configs = varied({"method": "feature_kd"}, [{}, {}, {}])
+    configs[1] = configs[1].model_copy(update={"teacher": teacher, "pretraining": TrainingConfig(epochs=1)})
+    noisy = {"split_seed": 3, "teacher_noise": 0.5}
+    configs[2] = configs[2].model_copy(update={"data": configs[2].data.model_copy(update=noisy)})
+    assert len({pack_key(config) for config in configs}) == 1
+    assert_like_alone(configs, stages)
+
+
+def test_members_with_other_numbers_of_rows_are_trained_one_after_another(stages: StageStore) -> None:
+    configs = varied({"method": "kd"}, [{}, {}, {}])
+    configs[1] = configs[1].model_copy(update={"data": configs[1].data.model_copy(update={"train": 80, "labels": 50})})
+    assert_like_alone(configs, stages, 0.0)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
@@ -158,8 +159,11 @@ def test_only_numbers_may_differ_within_a_pack() -> None:
     assert key and key == pack_key(trial({"method": "kd", "temperature": 7.0}, seed=3, lr=0.5, epochs=9))
     assert key != pack_key(trial({"method": "kd"}, batch_size=16))
     assert key != pack_key(trial({"method": "feature_kd"}))
-    ciba = {"method": "ciba", "bottleneck_dim": 4}
-    assert pack_key(trial(ciba)) != pack_key(trial(ciba | {"bottleneck_dim": 2}))
+    assert key != pack_key(trial({"method": "kd"}, optimizer="sgd"))
+    clip = {"method": "feature_kd", "loss": "clip"}
+    assert pack_key(trial(clip)) != pack_key(trial({"method": "feature_kd"}))
+    wider = trial(clip).model_copy(update={"teacher": MLPConfig(feature_dim=13)})
+    assert pack_key(wider) != pack_key(trial(clip)), "its adapter has another shape"
     dropped = trial().model_copy(update={"student": trial().student.model_copy(update={"dropout": 0.5})})
     assert pack_key(dropped) is None and "dropout" in why_alone(dropped)
 

@@ -22,9 +22,11 @@ class MethodConfig(Frozen):
     teacher_source: ClassVar[TeacherSource]
     terms: ClassVar[tuple[str, ...]]
     """Names of all its loss terms, logged as `train/loss_<term>`."""
-    stackable: ClassVar[tuple[str, ...] | None] = None
-    """Fields that `forward` takes as they come, number or tensor, so that trials which differ in them (and in the seed)
-    may be trained as one pack; None: such trials are trained one by one."""
+    stackable: ClassVar[tuple[str, ...]] = ()
+    """Fields in which trials that are trained as one pack may differ: numbers that `forward` takes as they come, number
+    or tensor, and whatever it does not look at. Seeds always may."""
+    why_alone: ClassVar[str] = ""
+    """Why trainings with the method cannot be stacked in one pack; empty if they can."""
     tasks: ClassVar[tuple[str, ...]] = ()
     """Tasks that the method can be used for; empty: all."""
 

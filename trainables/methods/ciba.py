@@ -4,11 +4,19 @@ from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from search_spaces.domains import Aliases, Choice, FloatRange
 from trainables.methods.base import Method, TeacherSource, frozen
 from trainables.methods.feature_loss import FeatureLossConfig, feature_loss, row_weights
 from trainables.types import Batch, LossTerm, ModelOutput, rows_of
+
+OF_THE_BOTTLENECK = (
+    *("lambda_ib", "bottleneck"),
+    *(f"bottleneck_{name}" for name in ("heads", "chunks", "codes", "code_parts", "commitment")),
+    *(f"bottleneck_{name}" for name in ("lr", "batch_size", "epochs", "patience")),
+)
+"""Fields that make another h' and nothing else."""
 
 
 class CIBAConfig(FeatureLossConfig):
@@ -16,7 +24,10 @@ class CIBAConfig(FeatureLossConfig):
 
     teacher_source: ClassVar[TeacherSource] = "bottleneck"
     terms: ClassVar[tuple[str, ...]] = ("task", "fd")
-    stackable: ClassVar[tuple[str, ...] | None] = ("lambda_task", "lambda_kd", "lambda_ib", "fd_temperature", "margin")
+    stackable: ClassVar[tuple[str, ...]] = (
+        *("lambda_task", "lambda_kd", "fd_temperature", "margin", "bottleneck_dim"),
+        *OF_THE_BOTTLENECK,
+    )
     method: Literal["ciba"] = "ciba"
     """Distil a bottleneck of the teacher's features."""
     lambda_kd: Annotated[float, Field(ge=0), FloatRange(0.01, 100.0, log=True), Aliases("lambda")] = 1.0
@@ -57,10 +68,12 @@ class CIBA(Method[CIBAConfig]):
         batch: Batch,
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
-        head = rows_of(student_out.features)[:, : self.config.bottleneck_dim]
-        target = rows_of(frozen(teacher_out).features)
-        assert head.shape == target.shape, f"h' {tuple(target.shape)} must fit the student's {tuple(head.shape)}"
+        target, dims = rows_of(frozen(teacher_out).features), self.config.bottleneck_dim
+        head = rows_of(student_out.features)[:, : target.shape[1]]
+        if not isinstance(dims, Tensor):  # it is one where trials with different H are stacked: h' has the largest
+            assert dims == target.shape[1], f"h' has width {target.shape[1]}, but H is {dims}"
+            dims = None
         task = self.task.loss(student_out.logits, batch.labels, batch.labelled)
         weights = row_weights(self.config, self.task, batch, student_out.features)
-        fd = feature_loss(head, target, self.config, weights)
+        fd = feature_loss(head, target, self.config, weights, dims)
         return {"task": LossTerm(task, self.config.lambda_task), "fd": LossTerm(fd, self.config.lambda_kd)}

@@ -35,6 +35,7 @@ class ClipKDConfig(MethodConfig):
         *("cl", "kl", "mse", "icl", "mi", "te1", "te2"),
         *("crd", "fd", "mfd", "gd", "afd"),
     )
+    stackable: ClassVar[tuple[str, ...]] = (*terms, "temperature", "mask_ratio")
     tasks: ClassVar[tuple[str, ...]] = ("retrieval", "zero_shot")
     method: Literal["clip_kd"] = "clip_kd"
     """Distil a contrastive image-text model."""
@@ -104,7 +105,8 @@ class ClipKD(Method[ClipKDConfig]):
 
     def __init__(self, config: ClipKDConfig, student_dim: int, teacher_dim: int, task: Task) -> None:
         super().__init__(config, student_dim, teacher_dim, task)
-        active = set(config.active_terms)
+        self.terms = config.active_terms
+        active = set(self.terms)
         self.same_dims = student_dim == teacher_dim
         self.projection = self.fusion = None
         if not self.same_dims and active & PROJECTED:
@@ -122,9 +124,7 @@ class ClipKD(Method[ClipKDConfig]):
         # Similarities are divided by temperatures, and GD is weighed with 1e8: half precision would not do.
         with torch.autocast(student_out.logits.device.type, enabled=False):
             compared = Compared(self, precise(student_out), precise(frozen(teacher_out)), batch)
-            return {
-                name: LossTerm(TERMS[name](compared), getattr(self.config, name)) for name in self.config.active_terms
-            }
+            return {name: LossTerm(TERMS[name](compared), getattr(self.config, name)) for name in self.terms}
 
     def project(self, embeddings: Float[Tensor, "batch two dim"]) -> Float[Tensor, "batch two wide"] | None:
         if self.projection is None:

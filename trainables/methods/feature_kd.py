@@ -18,7 +18,7 @@ class FeatureKDConfig(FeatureLossConfig):
 
     teacher_source: ClassVar[TeacherSource] = "teacher"
     terms: ClassVar[tuple[str, ...]] = ("task", "fd")
-    stackable: ClassVar[tuple[str, ...] | None] = ("lambda_task", "lambda_kd", "fd_temperature", "margin")
+    stackable: ClassVar[tuple[str, ...]] = ("lambda_task", "lambda_kd", "fd_temperature", "margin")
     method: Literal["feature_kd"] = "feature_kd"
     """Distil the whole feature vector."""
     lambda_kd: Annotated[float, Field(ge=0), FloatRange(0.01, 100.0, log=True), Aliases("lambda")] = 1.0

@@ -49,16 +49,19 @@ def feature_loss(
     teacher: Float[Tensor, "batch dim"],
     config: FeatureLossConfig,
     weights: Float[Tensor, " batch"] | None = None,
+    dims: losses.Dims = None,
 ) -> Float[Tensor, ""]:
-    """FD(teacher, student) by `config.loss`; `weights` of the rows from `row_weights`."""
-    return FEATURE_LOSSES[config.loss](student, teacher, config, weights)
+    """FD(teacher, student) by `config.loss`, in the first `dims` dimensions; `weights` of rows from `row_weights`."""
+    return FEATURE_LOSSES[config.loss](student, teacher, config, weights, dims)
 
 
-FEATURE_LOSSES: dict[str, Callable[[Tensor, Tensor, FeatureLossConfig, Tensor | None], Tensor]] = {
-    "mse": lambda student, teacher, config, weights: losses.feature_mse(student, teacher, config.reduction, weights),
-    "ce": lambda student, teacher, config, weights: losses.feature_cross_entropy(student, teacher),
-    "clip": lambda student, teacher, config, weights: losses.feature_clip(student, teacher, config.fd_temperature),
-    "margin": lambda student, teacher, config, weights: losses.feature_margin(student, teacher, config.margin),
+FEATURE_LOSSES: dict[str, Callable[[Tensor, Tensor, FeatureLossConfig, Tensor | None, losses.Dims], Tensor]] = {
+    "mse": lambda own, teacher, config, weights, dims: losses.feature_mse(
+        own, teacher, config.reduction, weights, dims
+    ),
+    "ce": lambda own, teacher, config, weights, dims: losses.feature_cross_entropy(own, teacher, dims),
+    "clip": lambda own, teacher, config, weights, dims: losses.feature_clip(own, teacher, config.fd_temperature, dims),
+    "margin": lambda own, teacher, config, weights, dims: losses.feature_margin(own, teacher, config.margin, dims),
 }
 """Each feature loss, with what it takes from the config."""
 

@@ -16,7 +16,7 @@ class KDConfig(MethodConfig):
 
     teacher_source: ClassVar[TeacherSource] = "teacher"
     terms: ClassVar[tuple[str, ...]] = ("task", "kd")
-    stackable: ClassVar[tuple[str, ...] | None] = ("lambda_kd", "temperature")
+    stackable: ClassVar[tuple[str, ...]] = ("lambda_kd", "temperature")
     tasks: ClassVar[tuple[str, ...]] = ("classification",)
     method: Literal["kd"] = "kd"
     """Distil the logits."""

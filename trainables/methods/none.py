@@ -13,7 +13,6 @@ class NoneConfig(MethodConfig):
 
     teacher_source: ClassVar[TeacherSource] = "nothing"
     terms: ClassVar[tuple[str, ...]] = ("task",)
-    stackable: ClassVar[tuple[str, ...] | None] = ()
     method: Literal["none"] = "none"
     """Distil nothing."""
 

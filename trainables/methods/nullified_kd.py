@@ -18,7 +18,10 @@ class NullifiedKDConfig(MethodConfig):
 
     teacher_source: ClassVar[TeacherSource] = "nullified"
     terms: ClassVar[tuple[str, ...]] = ("task", "kd")
-    stackable: ClassVar[tuple[str, ...] | None] = ("lambda_kd", "temperature", "nullified_part")
+    stackable: ClassVar[tuple[str, ...]] = (
+        *("lambda_kd", "temperature"),
+        *("nullify", "nullified_part", "nullified_permutations"),
+    )
     tasks: ClassVar[tuple[str, ...]] = ("classification",)
     method: Literal["nullified_kd"] = "nullified_kd"
     """Distil the logits of a teacher without some of its channels."""

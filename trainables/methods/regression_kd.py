@@ -16,7 +16,7 @@ class RegressionKDConfig(MethodConfig):
 
     teacher_source: ClassVar[TeacherSource] = "teacher"
     terms: ClassVar[tuple[str, ...]] = ("task", "kd")
-    stackable: ClassVar[tuple[str, ...] | None] = ("lambda_kd",)
+    stackable: ClassVar[tuple[str, ...]] = ("lambda_kd",)
     tasks: ClassVar[tuple[str, ...]] = ("regression", "sentiment")
     method: Literal["regression_kd"] = "regression_kd"
     """Distil the predicted numbers."""

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from search_spaces.domains import Aliases, Choice
 from trainables.models.base import InputShape
-from trainables.models.contrastive import Colours, ContrastiveConfig, ContrastiveModel, pair_shapes
+from trainables.models.contrastive import FOREIGN_TOWERS, Colours, ContrastiveConfig, ContrastiveModel, pair_shapes
 from trainables.models.pictures import Norm, group_norm
 
 VOCABULARY = 49408
@@ -49,6 +49,10 @@ class ClipConfig(ContrastiveConfig):
     """Whether a token sees only those before it in the `transformer`, as in CLIP, or all of them."""
     initial_temperature: Annotated[float, Field(ge=0.01, le=1)] = 0.07
     """Temperature at the start, whose inverse is the scale of similarities."""
+
+    @property
+    def why_alone(self) -> str:
+        return FOREIGN_TOWERS if self.image != "conv" or self.text != "bag" else ""
 
 
 class ConvTower(nn.Module):

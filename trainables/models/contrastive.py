@@ -15,6 +15,9 @@ from trainables.types import ModelOutput
 MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Of CLIP's colours, for pixels in [0, 1] (Radford et al. 2021)."""
 
+FOREIGN_TOWERS = "attention, and the networks of timm and open_clip, have no stacked form that saves time"
+"""Why contrastive models with such towers are trained alone."""
+
 LARGEST_SCALE = 100.0
 """What the learnt scale is held below (Radford et al. 2021, section 2.5)."""
 

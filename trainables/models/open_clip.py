@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from search_spaces.domains import Aliases
 from trainables.models.base import InputShape
-from trainables.models.contrastive import Colours, ContrastiveConfig, ContrastiveModel, pair_shapes
+from trainables.models.contrastive import FOREIGN_TOWERS, Colours, ContrastiveConfig, ContrastiveModel, pair_shapes
 from trainables.models.open_clip_weights import HASH, Weights, find_weights, settings_of, with_hash
 from trainables.types import IDENTITY
 
@@ -41,6 +41,10 @@ class OpenClipConfig(ContrastiveConfig):
     @property
     def comes_trained(self) -> bool:
         return self.pretrained is not None
+
+    @property
+    def why_alone(self) -> str:
+        return FOREIGN_TOWERS
 
     @model_serializer(mode="wrap")
     def _leave_out_path(self, whole: Any, info: Any) -> dict[str, Any]:
