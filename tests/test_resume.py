@@ -1,4 +1,4 @@
-"""A study that is killed again and again ends exactly as one that never was."""
+"""A study that is killed again and again ends exactly as one that never was (see `test_resume_packs` for packs)."""
 
 import json
 import os
@@ -29,7 +29,7 @@ arms:
   kd: {method: kd, space: {T: {low: 1, high: 8, log: true}, lambda: {low: 0.1, high: 0.9}}}
   ciba: {method: ciba, bottleneck_epochs: 5, space: {H: [2, 4, 8, 16], lambda: {low: 0.1, high: 10, log: true}}}
 search: {sampler: tpe, pruner: median, trials: 6, seeds: 2, startup_trials: 2, warmup_epochs: 3}
-resources: {concurrency: 1, checkpoint_seconds: 0.1}
+resources: {concurrency: 1, checkpoint_seconds: 0.1, pack: 1}
 studies: STUDIES
 """
 
@@ -47,7 +47,7 @@ class Run:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        self.directory = file.parent / "studies" / "small"
+        self.directory = file.parent / "studies" / file.stem
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> psutil.Process:
