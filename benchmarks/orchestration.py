@@ -152,7 +152,7 @@ def study_spans(folder: Path) -> list[Span]:
 
 def read_spans(path: Path) -> list[Span]:
     """The trials of another variant, from the lines that it wrote."""
-    return [Span(*json.loads(line)) for line in path.read_text().splitlines()]
+    return [Span(*json.loads(line)[:3]) for line in path.read_text().splitlines()]
 
 
 def print_rows(rows: list[Row]) -> None:
@@ -191,13 +191,15 @@ def train_one(values: dict[str, Any], context: dict[str, str], report: Any) -> N
 
     torch.set_num_threads(1)
     began = time.time()
-    fitted = fit(TrialConfig.model_validate(values), report, stages=StageStore(Path(context["stages"])))
+    config = TrialConfig.model_validate(values)
+    fitted = fit(config, report, stages=StageStore(Path(context["stages"])))
     with open(context["spans"], "a") as file:
-        file.write(json.dumps([began, time.time(), fitted.result.seconds]) + "\n")
+        result = fitted.result
+        file.write(json.dumps([began, time.time(), result.seconds, config.trial_id, result.metrics]) + "\n")
 
 
-def run_plain(configs: list[dict[str, Any]], context: dict[str, str], folder: Path) -> None:
-    """A function trainable in reused actors."""
+def run_plain(configs: list[dict[str, Any]], context: dict[str, str], folder: Path, slots: int = 1) -> None:
+    """A function trainable in reused actors, `slots` at a time."""
     from ray import tune
 
     def trainable(config: dict[str, Any]) -> None:
@@ -206,12 +208,12 @@ def run_plain(configs: list[dict[str, Any]], context: dict[str, str], folder: Pa
     tune.Tuner(
         tune.with_resources(trainable, {"CPU": 1}),
         param_space={"trial": tune.grid_search(configs)},
-        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=1),
+        tune_config=tune.TuneConfig(reuse_actors=True, max_concurrent_trials=slots),
         run_config=tune.RunConfig(storage_path=str(folder / "plain"), verbose=0),
     ).fit()
 
 
-def run_nested(configs: list[dict[str, Any]], context: dict[str, str], folder: Path) -> None:
+def run_nested(configs: list[dict[str, Any]], context: dict[str, str], folder: Path, slots: int = 1) -> None:
     """A function that builds a TorchTrainer for every trial, as Ray's guide has it."""
     import ray.train
     import ray.train.torch
@@ -239,7 +241,7 @@ def run_nested(configs: list[dict[str, Any]], context: dict[str, str], folder: P
     tune.Tuner(
         tune.with_resources(trainable, {"CPU": 1}),
         param_space={"trial": tune.grid_search(configs)},
-        tune_config=tune.TuneConfig(max_concurrent_trials=1),
+        tune_config=tune.TuneConfig(max_concurrent_trials=slots),
         run_config=tune.RunConfig(storage_path=str(folder / "nested"), verbose=0, callbacks=[logger]),
     ).fit()
 
