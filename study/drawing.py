@@ -71,7 +71,9 @@ def render(figure: Figure, form: Literal["svg", "png"]) -> bytes:
     return buffer.getvalue()
 
 
-def canvas(panels: int, height: float, columns: int = 1, sharey: bool = False) -> tuple[Figure, list[Axes]]:
+def canvas(
+    panels: int, height: float, columns: int = 1, sharey: bool | Literal["row"] = False
+) -> tuple[Figure, list[Axes]]:
     """A figure of `panels` axes in at most `columns` columns, each row `height` inches high; one panel is narrower."""
     columns = min(columns, panels)
     rows = -(-panels // columns)

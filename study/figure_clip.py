@@ -23,6 +23,8 @@ Points = Float[np.ndarray, "2 points 2"]
 """Images, then captions, in a plane."""
 
 IMAGES, CAPTIONS = "#0072B2", "#D55E00"
+MOST_BESIDE = 6
+"""Panels beside each other."""
 LINKS = 40
 """Pairs of image and caption, or of student and teacher, that a thin line joins."""
 
@@ -71,25 +73,25 @@ def trajectories_by_value(table: dict[str, dict[str, dict[float, Curves]]], symb
         }
         for label, columns in table.items()
     }
-    names = [arms for arms in next(iter(shown.values()), {}) if all(row.get(arms) for row in shown.values())]
+    names = [arms for arms in next(iter(shown.values()), {}) if any(row.get(arms) for row in shown.values())]
     if not names:
         return None
-    values = sorted({value for row in shown.values() for arms in names for value in row[arms]})
+    values = sorted({value for row in shown.values() for arms in names for value in row.get(arms, {})})
     colours = dict(zip(values, mpl.colormaps["viridis"](np.linspace(0, 0.85, len(values))), strict=True))
-    columns = min(4, len(names))
-    figure, axes = canvas(len(shown) * -(-len(names) // columns) * columns, 1.9, columns=columns)
-    place = 0
-    for start in range(0, len(names), columns):
-        for label, row in shown.items():
-            for arms in [*names[start : start + columns], *[""] * (columns - len(names[start : start + columns]))]:
-                ax, place = axes[place], place + 1
-                if not arms:
-                    ax.remove()
-                    continue
-                for value, line in row[arms].items():
-                    draw_line(ax, line, colours[value], f"{symbol} = {value:g}")
-                finish(ax, label if arms == names[start] else "")
-                ax.set_title(arms)
+    columns = -(-len(names) // -(-len(names) // MOST_BESIDE))  # as many in each row as can be
+    rows = [names[start : start + columns] for start in range(0, len(names), columns)]
+    figure, axes = canvas(len(shown) * len(rows) * columns, 1.7, columns=columns, sharey="row")
+    for number, (label, arms) in enumerate((label, arms) for arms in rows for label in shown):
+        for ax in axes[number * columns + len(arms) : (number + 1) * columns]:
+            ax.remove()
+        for ax, name in zip(axes[number * columns :], arms, strict=False):
+            lines = shown[label].get(name, {})
+            for value, line in lines.items():
+                draw_line(ax, line, colours[value], f"{symbol} = {value:g}")
+            if not lines:
+                ax.text(0.5, 0.5, "not\nmeasured", transform=ax.transAxes, ha="center", va="center", fontsize=7)
+            finish(ax, label if name == arms[0] else "")
+            ax.set_title(name if label == next(iter(shown)) else "")
     share_legend(figure, *(ax for ax in axes if ax.figure))
     return figure
 

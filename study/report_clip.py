@@ -102,7 +102,8 @@ def kept_tables(results: StudyResults, store: StudyStore) -> list[Table]:
         rows = [(arm, values) for arm, values in rows if any(values)]
         if not rows:
             continue
-        shown = [(f"`{arm}`", *map(mean_text, values), str(max(map(len, values)))) for arm, values in rows]
+        leasts = [-1.0 if name == "cosine" else 0.0 for name in reads]
+        shown = [(f"`{arm}`", *map(mean_text, values, leasts), str(max(map(len, values)))) for arm, values in rows]
         count = neighbour_rows(results, store)
         if count:
             chance = [f"{k / (count - 1):.3f}" if k < count else "–" for k in NEIGHBOURS]
@@ -119,12 +120,14 @@ def kept_tables(results: StudyResults, store: StudyStore) -> list[Table]:
     return tables
 
 
-def mean_text(values: dict[int, float]) -> str:
-    """`0.412 [0.398, 0.426]`."""
+def mean_text(values: dict[int, float], least: float = 0.0) -> str:
+    """`0.412 [0.398, 0.426]`, of a number between `least` and 1: Student's interval is cut where it leaves them."""
     if not values:
         return "–"
     found = interval_of_mean(list(values.values()), max(map(abs, values.values())))
-    ends = "" if found.low is None else f" [{found.low:.3f}, {found.high:.3f}]"
+    ends = (
+        "" if found.low is None or found.high is None else f" [{max(found.low, least):.3f}, {min(found.high, 1.0):.3f}]"
+    )
     return f"{found.mean:.3f}{ends}"
 
 

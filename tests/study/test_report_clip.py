@@ -168,13 +168,17 @@ def test_kept_tables_have_intervals_and_chance(tmp_path: Path) -> None:
     write_group(study, store, "te1", [0.1, 0.2, 0.3], arrays=near)
     found = table(study, store, "among the images of the test split")
     values = {seed: float(each["clip/cosine"][0]) for seed, each in enumerate(near)}
-    assert found.rows[1][5:] == (mean_text(values), "3") and found.rows[0][5] == "–" and "No cosine" in found.caption
+    assert (
+        found.rows[1][5:] == (mean_text(values, -1.0), "3") and found.rows[0][5] == "–" and "No cosine" in found.caption
+    )
     assert found.rows[2] == ("chance", "0.025", "0.125", "0.250", "0.500", "", "")
 
 
 def test_mean_text_by_hand() -> None:
     half = 12.7062047 * 0.1 / 2**0.5 / 2**0.5
-    assert mean_text({0: 0.3, 1: 0.4}) == f"0.350 [{0.35 - half:.3f}, {0.35 + half:.3f}]"
+    assert mean_text({0: 0.3, 1: 0.4}, -1.0) == f"0.350 [{0.35 - half:.3f}, {0.35 + half:.3f}]"
+    assert mean_text({0: 0.3, 1: 0.4}) == f"0.350 [0.000, {0.35 + half:.3f}]", "no agreement is below 0"
+    assert mean_text({0: 0.9, 1: 0.96}, -1.0).endswith(", 1.000]"), "no cosine is above 1"
     assert mean_text({0: 0.3}) == "0.300" and mean_text({}) == "–"
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from search_spaces.domains import Choice
 from study.config import Arm, StudyConfig
+from study.export import empty_student, open_clip_form
 from study.load import load
 from study.presets import preset_files
 from tests.trainables.generated import root
@@ -62,7 +63,7 @@ def trainings(study: StudyConfig) -> int:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_says_how_many_trainings_it_is(name: str, tmp_path: Path) -> None:
-    study = reduced(name, tmp_path) if name != "te_emoji" else load(PRESETS[name])
+    study = load(PRESETS[name]) if name.startswith("te_emoji") else reduced(name, tmp_path)
     about = PRESETS[name].read_text().replace("\n# ", " ")
     assert f"{trainings(study):,} trainings" in about, trainings(study)
     assert all((arm.size() or 0) <= study.search.trials for arm in study.arms)
@@ -137,3 +138,14 @@ def test_the_emoji_study_asks_the_papers_questions() -> None:
         assert [one.name for one in arm.base.evaluate] == ["openmoji"]
         assert not arm.base.teacher.comes_trained and arm.base.teacher.feature_dim > arm.base.student.feature_dim
     assert options(study.arm("mi"), "mi") == options(study.arm("te1"), "te1") == options(study.arm("te2"), "te2")
+
+
+def test_the_small_study_for_export_has_a_student_that_open_clip_has() -> None:
+    study, whole = load(PRESETS["te_emoji_export"]), load(PRESETS["te_emoji"])
+    for arm in study.arms:
+        form = open_clip_form(empty_student(arm.base))
+        assert form is not None and form.model["vision_cfg"]["timm_model_name"] == "test_efficientnet"
+        assert (arm.base.teacher, arm.base.pretraining, arm.base.data) == (
+            *(whole.arms[0].base.teacher, whole.arms[0].base.pretraining),
+            whole.arms[0].base.data,
+        ), "the teacher is trained once for both"
