@@ -5,12 +5,13 @@ from matplotlib.figure import Figure
 
 from study import figure_clip as draw
 from study.clip_statistics import FIELDS, families
-from study.clip_values import KL, MODALITIES, MSE, NEIGHBOUR, neighbour_rows
+from study.clip_values import KL, KL_FIXED, MODALITIES, MSE, NEIGHBOUR, neighbour_rows
 from study.figure_clip import Curves, Projected
 from study.groups import Group
 from study.report_diagnostics import kept
 from study.report_figures import Figures, Material
 from trainables.diagnostics.clip import NEIGHBOURS
+from trainables.diagnostics.clip_trial import FIXED_TEMPERATURE
 
 DISTANCES = {KL: "KL to the teacher (nats)", MSE: "MSE to the teacher"}
 SYMBOLS = {"temperature": "τ", "batch_size": "B"}
@@ -30,10 +31,11 @@ def curves_of(group: Group | None, metric: str, relative: bool = False) -> Curve
 
 
 def trajectory_figure(material: Material) -> Figure | None:
-    """Distance to the teacher by epoch, best groups."""
+    """Distance to the teacher by epoch, best groups: the KL at one temperature, as theirs may differ."""
+    shown = {KL_FIXED: f"KL to the teacher at τ = {FIXED_TEMPERATURE:g} (nats)", MSE: DISTANCES[MSE]}
     panels = {
         label: {row.arm: curves_of(row.best, metric) for row in material.results.arms}
-        for metric, label in DISTANCES.items()
+        for metric, label in shown.items()
     }
     return draw.trajectories(panels, material.styles)
 
@@ -104,7 +106,7 @@ CLIP_FIGURES: Figures = {
         "Distance to the teacher",
         "KL divergence and squared distance between student and teacher on the validation split after every epoch, "
         "mean ± 1 std over seeds, best configuration of each arm; measured for every arm, whether or not its loss has "
-        "the term. KL at each arm's own temperature. No MSE where the widths differ and the arm trains no projection.",
+        "the term. KL at one temperature. No MSE where the widths differ and the arm trains no projection.",
         trajectory_figure,
     ),
     **{

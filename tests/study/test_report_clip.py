@@ -10,11 +10,13 @@ from clip_studies import ARMS, captioned_data, clip_study, fill, kept_by, write_
 
 from study.clip_statistics import MI, PLAIN, TE, effects, fall, families, kind_of
 from study.config import StudyConfig
+from study.drawing import arm_styles
 from study.groups import collect_groups
 from study.report import write_report
 from study.report_clip import TITLE, clip_blocks, mean_text
-from study.report_clip_figures import CLIP_FIGURES
+from study.report_clip_figures import CLIP_FIGURES, by_field, trajectory_figure
 from study.report_document import Items, Table
+from study.report_figures import Material
 from study.stats import study_results
 from study.store import StudyStore
 
@@ -202,3 +204,47 @@ def test_the_whole_report_has_section_and_figures(tmp_path: Path) -> None:
     assert TITLE in text and "TE proxy against MI" in text and "TE against" not in text
     for name in CLIP_FIGURES:
         assert (path.parent / "figures" / f"{name}.png").stat().st_size > 10_000, name
+
+
+def material(study: StudyConfig, store: StudyStore) -> Material:
+    results = study_results(study, collect_groups(study, store))
+    return Material(study, results, store, arm_styles([arm.name for arm in study.arms], "cl"))
+
+
+def test_arms_are_drawn_at_one_temperature(tmp_path: Path) -> None:
+    study, store = study_of(tmp_path, "cl", "te1")
+    write_group(study, store, "cl", [0.1] * 3, temperature=0.03)
+    write_group(study, store, "te1", [0.1] * 3, temperature=0.07)
+    figure = trajectory_figure(material(study, store))
+    assert figure is not None
+    divergence, distance = figure.axes
+    assert divergence.get_ylabel() == "KL to the teacher at τ = 0.07 (nats)"
+    assert [line.get_ydata().tolist() for line in divergence.lines] == [[3, 2.25, 1.5]] * 2, "not 2, at its own"
+    assert distance.lines[0].get_ydata().tolist() == [1, 0.75, 0.5]
+
+
+def test_an_arm_without_a_distance_keeps_its_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from study import report_clip_figures as figures
+
+    study, store = study_of(tmp_path, "cl", "te1")
+    for arm in ("cl", "te1"):
+        for temperature in (0.03, 0.07):
+            write_group(study, store, arm, [0.1] * 3, temperature=temperature)
+    read = figures.curves_of
+    unknown = study.arms[0].base.method
+    monkeypatch.setattr(
+        *(figures, "curves_of"),
+        lambda group, metric, relative=False: (
+            []
+            if "mse" in metric and group.trials[0].config.method.active_terms == unknown.active_terms
+            else read(group, metric, relative)
+        ),
+    )
+    figure = by_field(material(study, store), "temperature")
+    assert figure is not None
+    assert [(ax.get_title(), ax.get_ylabel(), len(ax.lines), len(ax.texts)) for ax in figure.axes] == [
+        ("cl", "KL / first epoch's", 2, 0),
+        ("te1", "", 2, 0),
+        ("", "MSE / first epoch's", 0, 1),
+        ("", "", 2, 0),
+    ]
