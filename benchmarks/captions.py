@@ -1,13 +1,13 @@
 """Images per second of captioned photographs: prepared once, then read batch by batch; against decoding every time.
 
-    python benchmarks/captions.py [--images 512] [--size 224] [--views 1] [--batch 256]
+    python benchmarks/captions.py [--images 512] [--size 224] [--views 1] [--batch 256] [--decoders 0 1 2]
 
 Makes jpeg files of 640 x 480 pixels (smooth noise, quality 90: some 90 kB, as in COCO) in COCO's layout, in a temporary
 folder, and measures in one run:
 
-    prepare   the data set's own preparation: decode, resize, crop, write, tokenise; all cores, with their start
-    batches   shuffled batches of the prepared stage, one view of each image, turned into numbers
-    decode    the same batches decoded from the jpeg files in this process alone, as a loader's worker does
+    prepare        the data set's own preparation: decode, resize, crop, write, tokenise; all cores, with their start
+    stored         shuffled batches of the prepared stage, one view of each image, turned into numbers
+    decoded by N   the same batches of `input: decoded`, from N processes that were started before; 0: from this one
 """
 
 import argparse
@@ -15,17 +15,20 @@ import json
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
 from trainables.artifacts import StageStore
-from trainables.data.image_views import Photo, read_photo_views
+from trainables.data.coco import COCOConfig
+from trainables.distributed import ALONE
+from trainables.draws import draw_pairs
 from trainables.inputs import take
 from trainables.stages import prepared_data, read_paired
-
-CPU = torch.device("cpu")
+from trainables.steps import read_ahead
+from trainables.types import Batch
 
 
 def make_coco(root: Path, images: int) -> list[Path]:
@@ -48,26 +51,20 @@ def make_coco(root: Path, images: int) -> list[Path]:
     return paths
 
 
-def timed_batches(stages: StageStore, root: Path, arguments: argparse.Namespace) -> tuple[float, float]:
-    """Seconds of the preparation, and of all its training rows in shuffled batches."""
-    from trainables.data.coco import COCOConfig
+def prepared_train(folder: Path, arguments: argparse.Namespace, **reading: Any) -> Batch:
+    """The training rows, prepared in a stage of their own."""
+    config = COCOConfig(root=str(folder / "coco"), size=arguments.size, views=arguments.views, **reading)
+    return read_paired(StageStore(folder / str(reading["input"])), prepared_data(config)).train
 
-    config = COCOConfig(root=str(root), size=arguments.size, views=arguments.views)
+
+def timed_epoch(train: Batch, arguments: argparse.Namespace) -> float:
+    """Seconds of all rows in shuffled batches, as a training asks for them."""
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(len(train.labels), generator=generator).split(arguments.batch)
     started = time.perf_counter()
-    data = read_paired(stages, prepared_data(config))
-    prepared = time.perf_counter()
-    for rows in torch.randperm(arguments.images).split(arguments.batch):
-        take(data.train.teacher, rows, CPU, torch.float32, torch.randint(arguments.views, (len(rows),)))
-    return prepared - started, time.perf_counter() - prepared
-
-
-def timed_decoding(paths: list[Path], arguments: argparse.Namespace) -> float:
-    """Seconds of decoding the same rows anew."""
-    started = time.perf_counter()
-    for rows in torch.randperm(len(paths)).split(arguments.batch):
-        photos = [Photo(str(paths[row]), arguments.size, 1, (0, row)) for row in rows.tolist()]
-        pixels = np.concatenate([read_photo_views(photo)["teacher"] for photo in photos])
-        take(torch.from_numpy(pixels), torch.arange(len(rows)), CPU, torch.float32)
+    read_ahead(train, order, draw_pairs, generator, ALONE)
+    for rows in order:
+        take(train.teacher, rows, ALONE.device, torch.float32, draw_pairs(train, rows, generator).views)
     return time.perf_counter() - started
 
 
@@ -75,19 +72,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in (("images", 512), ("size", 224), ("views", 1), ("batch", 256)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--decoders", type=int, nargs="*", default=[0, 1, 2])
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "coco"
-        root.mkdir()
-        paths = make_coco(root, arguments.images)
+    seconds: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "coco").mkdir()
+        paths = make_coco(folder / "coco", arguments.images)
         size = sum(path.stat().st_size for path in paths) / len(paths)
-        prepare, batches = timed_batches(StageStore(Path(folder) / "stages"), root, arguments)
-        decode = timed_decoding(paths, arguments)
+        started = time.perf_counter()
+        train = prepared_train(folder, arguments, input="stored")
+        seconds["prepare"] = time.perf_counter() - started
+        seconds["stored"] = timed_epoch(train, arguments)
+        for processes in arguments.decoders:
+            train = prepared_train(folder, arguments, input="decoded", decoders=processes)
+            take(train.teacher, torch.arange(8 * max(1, processes)), ALONE.device, torch.float32)
+            seconds[f"decoded by {processes}"] = timed_epoch(train, arguments)
     print(f"{arguments.images} images of {size / 1000:.0f} kB, {arguments.views} views of {arguments.size} px")
     print("| what | seconds | images/s |\n| --- | ---: | ---: |")
-    for name, seconds in (("prepare", prepare), ("batches", batches), ("decode", decode)):
-        print(f"| {name} | {seconds:.1f} | {arguments.images / seconds:.0f} |")
-    print(f"batches : decode = {decode / batches:.0f}")
+    for name, value in seconds.items():
+        print(f"| {name} | {value:.1f} | {arguments.images / value:.0f} |")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """One training: its epochs and steps, its evaluation, and the state that a checkpoint holds.
 
 Deliberately absent: per-step host synchronisation (losses stay on the device until the epoch ends), DataLoader
-workers (a split sits in memory or is memory-mapped, and a batch is an index-select), and any knowledge of methods by
-name.
+workers (a batch is an index-select of a split that sits in memory, is memory-mapped, or has processes of its own that
+decode it, `trainables.data.decoded`), and any knowledge of methods by name.
 """
 
 import math
@@ -21,7 +21,7 @@ from trainables.distributed import Workers, derive_seed
 from trainables.inputs import as_numbers, chunk_rows, inputs_of
 from trainables.methods.base import Method
 from trainables.models.base import Model
-from trainables.steps import Step, make_step, with_masked_view
+from trainables.steps import Step, make_step, read_ahead, with_masked_view
 from trainables.tasks import Task, evaluate, metric_direction
 from trainables.types import Batch, EpochReport, LossTerm, ModelOutput
 
@@ -120,6 +120,8 @@ class Session:
         shuffle = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
         order = torch.randperm(len(self.problem.train.labels), generator=shuffle).to(self.workers.device)
         drawn = torch.Generator().manual_seed(derive_seed(self.seed, "draw", epoch))
+        batches = order[: self.steps * self.batch_size].split(self.batch_size)
+        read_ahead(self.problem.train, batches, self.problem.task.draw, drawn, self.workers)
         self.problem.student.train()
         return EpochPlan(order, generator, drawn)
 

@@ -1,7 +1,7 @@
 """The stages of distillation: prepared data, unimodal networks, their frozen outputs, bottlenecks."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import ClassVar, Literal
 
@@ -17,6 +17,7 @@ from trainables.bottlenecks.training import PairedFeatures, train_bottleneck
 from trainables.config import EvaluationConfig, TrainingConfig, TrialConfig, canonical_json
 from trainables.data import DATASETS
 from trainables.data.base import DataConfig, load_data
+from trainables.data.decoded import Decoded
 from trainables.distributed import Workers, derive_seed
 from trainables.inputs import inputs_of, seen_by, to_device
 from trainables.loop import train
@@ -31,6 +32,8 @@ from trainables.types import Batch, ModelOutput, PairedData, rows_of
 
 SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
 Role = Literal["teacher", "student"]
+FILES = "files"
+"""In the place of `teacher`, where pictures stayed in their files."""
 
 
 class PreparedData(Stage):
@@ -45,11 +48,11 @@ class PreparedData(Stage):
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
         entry = DATASETS[getattr(self.data, "dataset")]  # noqa: B009  (every data config names its dataset)
         paired = load_data(entry, self.data, stages.workspace(self))
-        arrays = {
-            f"{name}/{field}": tensor
-            for name in SPLITS
-            for field, tensor in zip(Batch._fields, paired.split(name), strict=True)
-        }
+        arrays: dict[str, Tensor] = {}
+        for name in SPLITS:
+            for field, tensor in paired.split(name)._asdict().items():
+                left = isinstance(tensor, Decoded)  # in its files, whose names are kept in its stead
+                arrays[f"{name}/{FILES if left else field}"] = tensor.photos.files if left else tensor
         if paired.prompts is not None:
             arrays["prompts"] = paired.prompts
         return Artifact(arrays, {"num_classes": paired.num_classes, "notes": paired.notes})
@@ -243,10 +246,25 @@ def required_stages(config: TrialConfig) -> list[Stage]:
 def read_paired(stages: StageStore, prepared: PreparedData) -> PairedData:
     """The prepared splits."""
     arrays, notes = stages.get(prepared)
-    splits = {name: Batch(*(arrays[f"{name}/{field}"] for field in Batch._fields)) for name in SPLITS}
+    if f"train/{FILES}" in arrays and getattr(prepared.data, "input", "") == "stored":
+        raise ValueError(
+            "data.input is 'stored', but these data were prepared to be decoded while training; delete "
+            f"{stages.path(prepared)} to store their pixels, or write `input: decoded`"
+        )
+    splits = {name: read_split(prepared.data, arrays, name) for name in SPLITS}
     noted = notes["notes"]
     assert isinstance(noted, dict)
     return PairedData(**splits, num_classes=int(str(notes["num_classes"])), notes=noted, prompts=arrays.get("prompts"))
+
+
+def read_split(data: DataConfig, arrays: Mapping[str, Tensor], name: str) -> Batch:
+    """A split from the arrays of its stage."""
+    found = {field: arrays.get(f"{name}/{field}") for field in Batch._fields}
+    if f"{name}/{FILES}" in arrays:
+        decoded = DATASETS[getattr(data, "dataset")].decoded  # noqa: B009
+        assert decoded is not None, "who leaves pictures in their files can decode them"
+        found["teacher"] = decoded(data, name, arrays[f"{name}/{FILES}"], found["indices"])
+    return Batch(**found)  # pyright: ignore[reportArgumentType]
 
 
 def read_targets(stages: StageStore, config: TrialConfig, device: torch.device) -> ModelOutput | None:

@@ -1,11 +1,13 @@
 """What one optimisation step works on: the student's inputs, the teacher's outputs and the labels of its rows."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from trainables.data.decoded import Decoded
 from trainables.distributed import Workers
 from trainables.draws import Draw
 from trainables.inputs import inputs_of, take
@@ -24,6 +26,30 @@ class Step(NamedTuple):
     """For the global batch; None without a teacher."""
     batch: Batch
     """Labels of the global batch; its inputs are left out (no columns)."""
+
+
+def read_ahead(
+    train: Batch,
+    batches: Sequence[Int[Tensor, " batch"]],
+    draw: Callable[[Batch, Tensor, torch.Generator], Draw] | None,
+    drawn: torch.Generator,
+    workers: Workers,
+) -> None:
+    """Say which rows `make_step` will be given, so that pictures that stay in their files are decoded in time.
+
+    Args:
+        train: training rows.
+        batches: the global batches of an epoch, in turn.
+        draw: how their views and captions are drawn, if they are.
+        drawn: from which they will be; it is left as it is.
+        workers: as for `make_step`.
+
+    """
+    for number, part in enumerate(inputs_of(train)):
+        if isinstance(part, Decoded):
+            same = torch.Generator().set_state(drawn.get_state())
+            places = [None if draw is None else workers.shard(draw(train, rows, same)[number]) for rows in batches]
+            part.read_ahead(zip(map(workers.shard, batches), places, strict=True))
 
 
 def make_step(

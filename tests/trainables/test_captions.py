@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 from torchvision.transforms import CenterCrop, InterpolationMode, Resize
 
-from tests.trainables.generated import root
 from tests.trainables.generated_captions import NUMBERS, picture
+from tests.trainables.layouts import config_of, copy_of, load
 from trainables.data import DATASETS, images
 from trainables.data.caption_files import read_tokens
 from trainables.data.captions import MOST
@@ -23,30 +23,8 @@ from trainables.data.prompts import FOOD, PHOTOS
 from trainables.data.tokens import caption_tokens, tokenize, tokenizer
 from trainables.types import PairedData
 
-FIELDS: dict[str, dict[str, Any]] = {
-    "coco": {"dataset": "coco"},
-    "flickr8k": {"dataset": "flickr8k"},
-    "flickr30k": {"dataset": "flickr30k"},
-    "food101": {"dataset": "food101", "val": 3},
-    "imagenet": {"dataset": "imagenet", "val": 3},
-    "imagenet_flat": {"dataset": "imagenet", "val": 3},
-}
-SMALL = {"size": 16, "context_length": 20}
 CAPTIONED = ("coco", "flickr8k", "flickr30k")
-
-
-def config_of(layout: str, folder: Path | None = None, **changes: Any) -> Any:
-    fields = {**SMALL, **FIELDS[layout], "root": str(folder or root(layout)), **changes}
-    return DATASETS[fields["dataset"]].config(**fields)
-
-
-def load(layout: str, folder: Path | None = None, **changes: Any) -> PairedData:
-    config = config_of(layout, folder, **changes)
-    return DATASETS[config.dataset].load(config)
-
-
-def copy_of(layout: str, to: Path) -> Path:
-    return Path(shutil.copytree(root(layout), to / layout))
+CLASSIFIED = ("food101", "imagenet", "imagenet_flat")
 
 
 def number_of(pixels: torch.Tensor) -> int:
@@ -165,7 +143,7 @@ def test_a_grey_picture_becomes_three_equal_channels(tmp_path: Path) -> None:
     assert (pixels[0, 0] == pixels[0, 1]).all() and (pixels[0, 0] == pixels[0, 2]).all()
 
 
-@pytest.mark.parametrize("layout", ["food101", "imagenet", "imagenet_flat"])
+@pytest.mark.parametrize("layout", CLASSIFIED)
 def test_classes_stand_in_prompts(layout: str) -> None:
     data = load(layout)
     templates = FOOD if layout == "food101" else PHOTOS
@@ -337,7 +315,7 @@ def test_wrong_files_are_found_by_the_index_in_one_line(
         assert "\n" not in str(error.value) and str(error.value).startswith(config.dataset)
 
 
-@pytest.mark.parametrize("layout", FIELDS)
+@pytest.mark.parametrize("layout", (*CAPTIONED, *CLASSIFIED))
 def test_a_missing_root_says_what_to_put_where(layout: str, tmp_path: Path) -> None:
     config = config_of(layout, tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match=r"needs .*nothing.*put it there, or set data\.root"):
@@ -409,4 +387,4 @@ def test_a_preparation_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pyte
 def test_a_disk_without_room_is_noticed_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images.shutil, "disk_usage", lambda folder: SimpleNamespace(free=9999))
     with pytest.raises(ValueError, match=r"coco: the prepared images take 2 x 0\.0 GB, but .*lower data\.train"):
-        load("coco", size=64)
+        load("coco", size=64, input="stored")

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.trainables.generated import VGG_CLASSES, root, write_csv
+from tests.trainables.layouts import config_of, copy_of, load
 from trainables.data import DATASETS, mmimdb, ravdess, vggsound
 from trainables.data.media import read_sound
 from trainables.data.mmimdb_raw import GENRES
@@ -18,27 +19,7 @@ from trainables.data.ravdess_clips import Take, split_by_actor, split_by_frame
 from trainables.data.signal import mfcc, stft_magnitude
 from trainables.types import PairedData
 
-FIELDS: dict[str, dict[str, Any]] = {
-    "ravdess_features": {"dataset": "ravdess", "image": (16, 32)},
-    "ravdess_clips": {"dataset": "ravdess", "layout": "clips", "image": (16, 32), "frames": 2},
-    "mmimdb_hdf5": {"dataset": "mmimdb", "ends": (20, 30)},
-    "mmimdb_raw": {"dataset": "mmimdb", "layout": "raw", "text_dim": 50, "image_side": 4, "standardised": False},
-    "vggsound": {"dataset": "vggsound", "image": (16, 16), "seconds": 1.2, "frames": 2, "skip_missing": True},
-}
-
-
-def config_of(layout: str, folder: Path | None = None, **changes: Any) -> Any:
-    fields = {**FIELDS[layout], "root": str(folder or root(layout)), **changes}
-    return DATASETS[fields["dataset"]].config(**fields)
-
-
-def load(layout: str, folder: Path | None = None, **changes: Any) -> PairedData:
-    config = config_of(layout, folder, **changes)
-    return DATASETS[config.dataset].load(config)
-
-
-def copy_of(layout: str, to: Path) -> Path:
-    return Path(shutil.copytree(root(layout), to / layout))
+MEDIA = ("ravdess_features", "ravdess_clips", "mmimdb_hdf5", "mmimdb_raw", "vggsound")
 
 
 def test_ravdess_features_are_the_files() -> None:
@@ -205,7 +186,7 @@ def test_the_fingerprint_follows_lists_and_sizes(tmp_path: Path) -> None:
         "vggsound": "video/-v_00_000000.mp4",
     }
     for layout, name in changed.items():
-        folder, fingerprint = copy_of(layout, tmp_path), DATASETS[FIELDS[layout]["dataset"]].fingerprint
+        folder, fingerprint = copy_of(layout, tmp_path), DATASETS[config_of(layout).dataset].fingerprint
         before = fingerprint(config_of(layout))
         assert fingerprint(config_of(layout, folder)) == before, "moved data are the same data"
         with (folder / name).open("ab") as file:
@@ -268,7 +249,7 @@ def test_wrong_files_are_found_by_the_index_in_one_line(
     assert entry.not_comparable(config)
 
 
-@pytest.mark.parametrize("layout", FIELDS)
+@pytest.mark.parametrize("layout", MEDIA)
 def test_a_missing_root_says_what_to_put_where(layout: str, tmp_path: Path) -> None:
     config = config_of(layout, tmp_path / "nothing")
     with pytest.raises(FileNotFoundError, match=r"needs .*nothing.*put it there, or set data\.root"):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import model_serializer
+from torch import Tensor
 
 from trainables.types import IDENTITY, Frozen, PairedData
 
@@ -33,6 +34,8 @@ class DataConfig(Frozen):
     """The line of `trainables.tasks.TASKS` by which the labels are learnt and the outputs judged."""
     location: ClassVar[tuple[str, ...]] = ()
     """Fields that only say where raw files lie: part of no identity, so that data may be moved."""
+    reading: ClassVar[tuple[str, ...]] = ()
+    """Fields that only say how raw files are read: the arrays are the same, so they are part of no identity either."""
     axes: ClassVar[dict[str, tuple[str, Callable[[float], float]]]] = {}
     """How the papers plot a swept field: the axis label, and their value of ours."""
 
@@ -60,10 +63,10 @@ class DataConfig(Frozen):
 
     @model_serializer(mode="wrap")
     def _leave_out_location(self, whole: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
-        """All fields; without `location` where the values are to identify something (`identity_of`)."""
+        """All fields; without `location` and `reading` where the values are to identify something (`identity_of`)."""
         values = whole(self)
         if info.context is IDENTITY:
-            for name in self.location:
+            for name in (*self.location, *self.reading):
                 values.pop(name, None)
         return values
 
@@ -91,10 +94,13 @@ class Dataset(NamedTuple):
     parts in `folder`, which outlives a kill and is deleted once the result is safe."""
     not_comparable: Callable[..., str | None] = lambda config: "the data set is none of the papers'"
     """`not_comparable(config)`: why results on this data must not be set beside published ones, or None."""
+    decoded: Callable[..., Tensor] | None = None
+    """`decoded(config, split, files, numbers)`: the teacher's inputs of a split whose pictures stayed in their files
+    instead of being stored (`trainables.data.decoded`); None for data that are always stored."""
 
 
 def identity_of(config: Frozen) -> dict[str, Any]:
-    """The fields of a config, at any depth, that belong to its identity: all but where raw files lie."""
+    """The fields of a config, at any depth, that belong to its identity: not where files lie or how they are read."""
     return config.model_dump(mode="json", context=IDENTITY)
 
 

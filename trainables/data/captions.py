@@ -7,40 +7,19 @@ import os
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
-from pydantic import Field
-
-from trainables.data.base import DataConfig, Dataset, DataShape
+from trainables.data.base import Dataset, DataShape
 from trainables.data.caption_files import Captioned, check_captions
 from trainables.data.files import fingerprint_of_files, needs
-from trainables.data.image_views import Photo, read_photo_views
-from trainables.data.images import ImageRow, Limit, Views, ViewSeed, limited, read_images, sizes_of, with_captions
-from trainables.data.tokens import ContextLength
+from trainables.data.images import Limit, limited, sizes_of, with_captions
+from trainables.data.photographs import PhotosConfig, decoded, photo_row, read_photos
 from trainables.types import PairedData
 
 MOST = 5
 """Captions of an image; the few further ones of some images are left out, as is usual."""
 
 NOT_COMPARABLE = "the tables of the TE paper were not reachable, so there is nothing to compare with"
-
-
-class PhotosConfig(DataConfig):
-    """Fields of every data set of photographs."""
-
-    location: ClassVar[tuple[str, ...]] = ("root",)
-    root: Annotated[str, Field(min_length=1)]
-    """Folder with the files; each data set says with which."""
-    size: Annotated[int, Field(ge=8, le=1024)] = 224
-    """Side of a picture in pixels: the short side is resized to it (bicubic), and the centre cut out."""
-    views: Views = 1
-    """Stored views of a training image: the fixed one, and so many less one random crops of 90 to 100 % of the area."""
-    view_seed: ViewSeed = 0
-    """Seed of the random crops; not the trial's seed."""
-    context_length: ContextLength = 77
-    """Tokens of a caption, start and end included; a longer one loses its last words."""
-    skip_bad: Annotated[int, Field(ge=0)] = 0
-    """Images that may be unreadable; they are left out and counted in the report."""
 
 
 class CaptionsConfig(PhotosConfig):
@@ -100,18 +79,6 @@ def check_images(dataset: str, root: Path, files: Iterable[str], source: str) ->
         )
 
 
-def rows_of(config: CaptionsConfig, images: list[Captioned]) -> list[ImageRow]:
-    """What to read for each image."""
-    root = Path(config.root)
-    return [photo_row(config, str(root / image.file), image, number) for number, image in enumerate(images)]
-
-
-def photo_row(config: PhotosConfig, path: str, image: Captioned, number: int) -> ImageRow:
-    """What to read for one image, known by its place in the list."""
-    views = config.views if image.split == "train" else 1
-    return ImageRow(image.file, Photo(path, config.size, views, (config.view_seed, number)), image.split, number)
-
-
 def most_captions(images: list[Captioned]) -> int:
     """The most captions that an image has, of those that are taken."""
     return min(MOST, max(len(image.captions) for image in images))
@@ -130,8 +97,8 @@ def captioned_photos(name: str, version: Callable[[], int], config: type[Caption
 
     def load_in(config: CaptionsConfig, folder: Path) -> PairedData:
         images, _ = read_index(name, index, config)
-        rows = rows_of(config, images)
-        read = read_images(name, rows, read_photo_views, shape_of(config, images).teacher, folder, config.skip_bad)
+        rows = [photo_row(config, image.file, image.split, number) for number, image in enumerate(images)]
+        read = read_photos(name, config, rows, folder)
         captions = [image.captions for image in images]
         return with_captions(read, rows, captions, most_captions(images), config.context_length)
 
@@ -147,7 +114,7 @@ def captioned_photos(name: str, version: Callable[[], int], config: type[Caption
     def shape(config: CaptionsConfig) -> DataShape:
         return shape_of(config, read_index(name, index, config)[0])
 
-    return Dataset(config, load, fingerprint, shape, load_in, lambda config: NOT_COMPARABLE)
+    return Dataset(config, load, fingerprint, shape, load_in, lambda config: NOT_COMPARABLE, decoded)
 
 
 def shape_of(config: CaptionsConfig, images: list[Captioned]) -> DataShape:

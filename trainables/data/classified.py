@@ -16,11 +16,11 @@ from numpy import ndarray
 from pydantic import Field
 
 from trainables.data.base import Dataset, DataShape
-from trainables.data.captions import PhotosConfig, check_images
+from trainables.data.captions import check_images
 from trainables.data.clips import SPLITS, Split
 from trainables.data.files import fingerprint_of_files
-from trainables.data.image_views import Photo, read_photo_views
-from trainables.data.images import ImageRow, Images, Limit, read_images, sizes_of, to_batch
+from trainables.data.images import ImageRow, Images, Limit, sizes_of, to_batch
+from trainables.data.photographs import PhotosConfig, decoded, photo_row, read_photos
 from trainables.data.prepare import balanced_split
 from trainables.data.prompts import class_prompts, single_prompts
 from trainables.types import PairedData
@@ -127,10 +127,9 @@ def classified_photos(
 
     def load_in(config: ClassesConfig, folder: Path) -> PairedData:
         classes, images = read_index(config)
-        root, labels = Path(config.root), np.array([image.label for image in images], dtype=np.int64)
-        rows = [photo_row(config, root, image, number) for number, image in enumerate(images)]
-        shape = shape_of(config, classes, images).teacher
-        read = read_images(name, rows, read_photo_views, shape, folder, config.skip_bad)
+        labels = np.array([image.label for image in images], dtype=np.int64)
+        rows = [photo_row(config, image.file, image.split, number) for number, image in enumerate(images)]
+        read = read_photos(name, config, rows, folder)
         return with_prompts(read, rows, labels, class_prompts(classes.names, templates, config.context_length))
 
     def load(config: ClassesConfig) -> PairedData:
@@ -146,14 +145,7 @@ def classified_photos(
     def shape(config: ClassesConfig) -> DataShape:
         return shape_of(config, *read_index(config))
 
-    return Dataset(config, load, fingerprint, shape, load_in, lambda config: NOT_COMPARABLE)
-
-
-def photo_row(config: ClassesConfig, root: Path, image: Labelled, number: int) -> ImageRow:
-    """What to read for one image."""
-    views = config.views if image.split == "train" else 1
-    photo = Photo(str(root / image.file), config.size, views, (config.view_seed, number))
-    return ImageRow(image.file, photo, image.split, number)
+    return Dataset(config, load, fingerprint, shape, load_in, lambda config: NOT_COMPARABLE, decoded)
 
 
 def shape_of(config: ClassesConfig, classes: Classes, images: Sequence[Labelled]) -> DataShape:

@@ -4,6 +4,7 @@ View 0: the short side resized to `size` (bicubic), the centre cut out. Views 1.
 ratio of 3/4 to 4/3, anywhere in the photograph, resized to `size` x `size`; no flip, since captions say left and right.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -39,15 +40,22 @@ class Box(NamedTuple):
 
 def read_photo_views(photo: Photo) -> dict[str, UInt8[ndarray, "1 views 3 size size"]]:
     """The single row of a photograph. Raises UnreadableError."""
+    return {"teacher": some_views(photo, range(photo.views))}
+
+
+def some_views(photo: Photo, places: Iterable[int]) -> UInt8[ndarray, "1 places 3 size size"]:
+    """The views at some places; each is the same, whichever others are asked for. Raises UnreadableError."""
     from PIL import Image
 
     with unreadable(OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
         with Image.open(photo.path) as image:
             rgb = image.convert("RGB")
     generator = np.random.default_rng(photo.seed)
-    pictures = [fixed_view(rgb, photo.size)]
-    pictures += [random_view(rgb, photo.size, generator) for _ in range(1, photo.views)]
-    return {"teacher": stacked(pictures)}
+    boxes = [random_box(*rgb.size, generator) for _ in range(1, photo.views)]
+    pictures = [
+        fixed_view(rgb, photo.size) if place == 0 else cut(rgb, boxes[place - 1], photo.size) for place in places
+    ]
+    return stacked(pictures)
 
 
 def stacked(pictures: "list[Image]") -> UInt8[ndarray, "1 views 3 height width"]:
@@ -66,11 +74,11 @@ def fixed_view(image: "Image", size: int) -> "Image":
     return image.resize((width, height), Resampling.BICUBIC).crop((left, top, left + size, top + size))
 
 
-def random_view(image: "Image", size: int, generator: np.random.Generator) -> "Image":
-    """A random crop, resized to a square."""
+def cut(image: "Image", box: Box, size: int) -> "Image":
+    """A piece, resized to a square."""
     from PIL.Image import Resampling
 
-    return image.resize((size, size), Resampling.BICUBIC, box=random_box(*image.size, generator))
+    return image.resize((size, size), Resampling.BICUBIC, box=box)
 
 
 def random_box(width: int, height: int, generator: np.random.Generator) -> Box:

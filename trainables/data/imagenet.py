@@ -6,7 +6,8 @@ Under `root`: `train/<wnid>/*.JPEG` (1,281,167; not needed for `train: 0, val: 0
 each class, or flat (`ILSVRC2012_val_00000001.JPEG`) with `LOC_val_solution.csv` or the development kit
 `ILSVRC2012_devkit_t12/`, and the list of classes. The official validation images are the test split here.
 
-At 224 pixels the training images take 193 GB when prepared, once more while they are stored: choose a smaller `train`.
+At 224 pixels the training images take 193 GB when prepared, once more while they are stored. Where the disk is smaller
+they are decoded while training.
 """
 
 from pathlib import Path

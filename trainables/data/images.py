@@ -67,22 +67,46 @@ def read_images(
         ValueError: if more than `skip_bad` images cannot be read, or there is no room on the disk.
 
     """
-    layout = Layout(shape, np.uint8, (1, *shape[1:]))
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "done.npy").exists():
-        check_room(dataset, sum(int(np.prod(layout.of(row.split))) for row in rows), folder)
+        check_room(dataset, bytes_of(rows, shape), folder)
+    arrays, kept, notes = prepare_rows(dataset, rows, read, {"teacher": layout_of(shape)}, folder, skip_bad)
+    return Images({split: torch.from_numpy(arrays[split]["teacher"]) for split in SPLITS}, kept, notes)
+
+
+def check_readable(
+    dataset: str, rows: Sequence[ImageRow], read: Read, folder: Path, skip_bad: int | None
+) -> tuple[dict[Split, list[int]], dict[str, JsonValue]]:
+    """Read every image once and keep none: `rows` and `notes` of `read_images`, and its errors but for the disk's."""
+    _, kept, notes = prepare_rows(dataset, rows, read, {}, folder, skip_bad)
+    return kept, notes
+
+
+def prepare_rows(
+    dataset: str, rows: Sequence[ImageRow], read: Read, layout: Mapping[str, Layout], folder: Path, skip_bad: int | None
+) -> tuple[dict[Split, dict[str, ndarray]], dict[Split, list[int]], dict[str, JsonValue]]:
+    """`trainables.data.clips.prepare` for images: arrays, which rows were kept, notes."""
     next_row = dict.fromkeys(SPLITS, 0)
     clips, own = [], {split: list[int]() for split in SPLITS}
     for position, row in enumerate(rows):
         clips.append(Clip(row.name, row.source, None, (Place(row.split, next_row[row.split]),)))
         next_row[row.split] += 1
         own[row.split].append(position)
-    arrays, bad, notes = prepare(dataset, read, clips, {"teacher": layout}, folder, skip_bad)
+    arrays, bad, notes = prepare(dataset, read, clips, layout, folder, skip_bad)
     skipped = set(bad)
     kept = {split: [position for position in own[split] if position not in skipped] for split in SPLITS}
-    pixels = {split: torch.from_numpy(arrays[split]["teacher"]) for split in SPLITS}
     renamed = {"images": notes["clips"], "images_skipped": notes["clips_skipped"], "skipped": notes["skipped"]}
-    return Images(pixels, kept, renamed)
+    return arrays, kept, renamed
+
+
+def layout_of(shape: tuple[int, ...]) -> Layout:
+    """Rows of pixels; `shape` is that of a training row, of which other splits have the first view."""
+    return Layout(shape, np.uint8, (1, *shape[1:]))
+
+
+def bytes_of(rows: Sequence[ImageRow], shape: tuple[int, ...]) -> int:
+    """What the pixels of all rows take."""
+    return sum(int(np.prod(layout_of(shape).of(row.split))) for row in rows)
 
 
 def check_room(dataset: str, size: int, folder: Path) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -44,19 +44,13 @@ def run_all(task: Task, arguments: Sequence[Any], processes: int | None = None) 
     if processes == 1:
         yield from ((number, attempt(task, argument)) for number, argument in enumerate(arguments))
         return
-    idle: SimpleQueue[Worker] = SimpleQueue()
-    workers = [Worker() for _ in range(processes)]
-    for worker in workers:
-        idle.put(worker)
-    pool = ThreadPoolExecutor(processes)
+    pool = Pool(processes)
     try:
-        waiting = {pool.submit(ask, idle, task, argument): number for number, argument in enumerate(arguments)}
+        waiting = {pool.submit(task, argument): number for number, argument in enumerate(arguments)}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        for worker in workers:
-            worker.close()
+        pool.close()
 
 
 def attempt(task: Task, argument: Any) -> str | None:
@@ -107,13 +101,33 @@ class Worker:
             process.stdout.close()
 
 
-def ask(idle: "SimpleQueue[Worker]", task: Task, argument: Any) -> str | None:
-    """Have an idle worker do it."""
-    worker = idle.get()
-    try:
-        return worker.ask(task, argument)
-    finally:
-        idle.put(worker)
+class Pool:
+    """Child processes that wait for tasks."""
+
+    def __init__(self, processes: int) -> None:
+        self.workers = [Worker() for _ in range(processes)]
+        self.idle: SimpleQueue[Worker] = SimpleQueue()
+        for worker in self.workers:
+            self.idle.put(worker)
+        self.threads = ThreadPoolExecutor(processes)
+
+    def submit(self, task: Task, argument: Any) -> "Future[str | None]":
+        """What `Worker.ask` will answer; tasks are begun in the order in which they are submitted."""
+        return self.threads.submit(self.ask, task, argument)
+
+    def ask(self, task: Task, argument: Any) -> str | None:
+        """Have an idle worker do it."""
+        worker = self.idle.get()
+        try:
+            return worker.ask(task, argument)
+        finally:
+            self.idle.put(worker)
+
+    def close(self) -> None:
+        """End the processes, after the tasks that they are at."""
+        self.threads.shutdown(wait=True, cancel_futures=True)
+        for worker in self.workers:
+            worker.close()
 
 
 def start() -> subprocess.Popen[bytes]:
