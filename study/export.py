@@ -20,7 +20,7 @@ from study.commands import open_stored
 from study.config import StudyConfig
 from study.directory import StudyRefused
 from study.groups import Group, collect_groups
-from study.notation import metric_name, show_params, show_value
+from study.notation import METRICS, metric_label, metric_name, show_params, show_value
 from study.stats import StudyResults, by_seed, study_results
 from study.store import StudyStore, TrialRecord
 from study.tracking import TrackingUnavailable
@@ -213,8 +213,8 @@ def readme(study: StudyConfig, results: StudyResults, chosen: Chosen) -> str:
     """What the folder holds, and how to load it."""
     measured = chosen.trial.result.metrics if chosen.trial.result else {}
     shown = [
-        f"| {metric_name(name)} | {show_value(value, name)} |"
-        for name, value in sorted(measured.items())
+        f"| {metric_label(name)} | {show_value(measured[name], name)} |"
+        for name in sorted(measured, key=place_in_tables)
         if not name.startswith("train/")
     ]
     lines = [
@@ -238,3 +238,10 @@ def readme(study: StudyConfig, results: StudyResults, chosen: Chosen) -> str:
         *shown,
     ]
     return "\n".join(lines) + "\n"
+
+
+def place_in_tables(metric: str) -> tuple[str, int, str]:
+    """Sorts metrics by split, and within it as tables have them: R@5 before R@10."""
+    split, _, name = metric.partition("/")
+    known = list(METRICS)
+    return split, known.index(name) if name in METRICS else len(known), name

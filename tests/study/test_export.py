@@ -124,7 +124,8 @@ def test_the_best_seed_of_the_best_configuration_is_exported(
     assert folder == store.directory / "export" / "te1"
     assert {path.name for path in folder.iterdir()} == {CONFIG, WEIGHTS, "README.md"}
     text = (folder / "README.md").read_text()
-    assert chosen.trial.trial_id in text and "| test image→text R@1 | 40.00 |" in text
+    assert chosen.trial.trial_id in text and "| test image→text R@1 (%) | 40.00 |\n| test image→text R@5 (%)" in text
+    assert text.index("test image→text R@5") < text.index("test image→text R@10") < text.index("test text→image R@1 ")
     other = export_student(study, store, "cl", folder.with_name("elsewhere"))
     assert (other.chosen.arm, other.chosen.trial.config.seed, other.folder.name) == ("cl", 0, "elsewhere")
 
