@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import reduce
@@ -31,7 +32,7 @@ MAX_DRAWS = 500
 """Blind draws from an uncountable space before it counts as exhausted (nearly all of it must be unfit then)."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Configuration:
     """One proposed configuration and what its trials have come to so far."""
 
@@ -44,8 +45,10 @@ class Configuration:
     """Of the finished trials, by trial id."""
     skipped: str = ""
     """Why its trials are not run; empty if they are."""
+    expected: int = 0
+    """How many trials of it the arm counts on."""
     epochs: dict[int, float] = field(default_factory=dict)
-    """First objective after each epoch of the trial that was judged, once it is finished."""
+    """First objective after each epoch of the trial that was judged, once it is finished; empty if nobody asks."""
 
     @property
     def first(self) -> str:
@@ -110,12 +113,22 @@ class ArmSearch:
         self.pruner = ArmPruner(search)
         self.configurations: list[Configuration] = []
         self.open: list[Configuration] = []
-        """The configurations with trials yet to finish."""
+        """The configurations with trials yet to finish, by number."""
         proposals = store.proposals(arm.name)
         self.next_number = max((proposal.number for proposal in proposals), default=-1) + 1
         """Above every number present, those of an older file's proposals included."""
         self.exhausted = False
         """Whether every configuration that the space allows has been proposed."""
+        self.statuses: Counter[str] = Counter()
+        """Finished trials by how they ended."""
+        self.skipped = 0
+        """Configurations that the gate has taken out."""
+        self._known = 0
+        """Trials that the configurations so far will have had, as far as known."""
+        self._tried: set[object] = set()
+        """The values and the group ids of `configurations`: whether a candidate is among them is asked for each one."""
+        self._grid_position = 0
+        """Points of the grid before this one are tried, or do not fit."""
         for proposal in proposals:
             trials = current_trials(arm, proposal, search.seeds)
             if trials:
@@ -145,12 +158,8 @@ class ArmSearch:
     @property
     def planned(self) -> int:
         """Trials of the configurations so far, and all seeds of those to come."""
-        known = sum(
-            len(configuration.trials if configuration.state in ("running", "complete") else configuration.results)
-            for configuration in self.configurations
-        )
         to_come = 0 if self.spent else self.budget - len(self.configurations)
-        return known + to_come * len(self.search.seeds)
+        return self._known + to_come * len(self.search.seeds)
 
     def propose(self) -> Configuration | None:
         """Store and open the next configuration; None (and `exhausted`) if the space holds no other."""
@@ -179,6 +188,9 @@ class ArmSearch:
 
     def complete(self, configuration: Configuration, trial_id: str, result: TrialResult) -> None:
         """Take in how one trial ended."""
+        before = configuration.results.get(trial_id)
+        self.statuses.subtract([before.status] if before else [])
+        self.statuses[result.status] += 1
         configuration.results[trial_id] = result
         self._update(configuration)
 
@@ -193,9 +205,11 @@ class ArmSearch:
     def _candidates(self, number: int) -> Iterator[Params]:
         """Configurations to consider for proposal `number`, best first."""
         if self.search.sampler == "grid":
-            yield from (grid_point(self.arm, index) for index in range(self.size or 0))
+            while self._grid_position < (self.size or 0):
+                self._grid_position += 1
+                yield grid_point(self.arm, self._grid_position - 1)
             return
-        observations = self.observations()
+        observations = [] if self.search.sampler in INDEPENDENT else self.observations()
         for attempt in range(MAX_ATTEMPTS):
             yield self.sampler.suggest(observations, number, attempt)
         if self.size is not None and self.size <= MAX_ENUMERATED:
@@ -207,15 +221,14 @@ class ArmSearch:
 
     def _untried(self, params: Params) -> list[TrialConfig]:
         """The trials of a candidate; none if the arm has tried it, or if its values do not fit together."""
-        if any(params == configuration.params for configuration in self.configurations):
+        if values_key(params) in self._tried:
             return []
         try:
             trials = [self.arm.trial(params, seed) for seed in self.search.seeds]
         except ValueError as error:
             logger.info("arm %r: %r is left out: %s", self.arm.name, params, error)
             return []
-        tried = {configuration.group_id for configuration in self.configurations}
-        return trials if trials[0].group_id not in tried else []
+        return trials if trials[0].group_id not in self._tried else []
 
     def _enter(self, proposal: Proposal, trials: list[TrialConfig]) -> Configuration:
         by_id = {trial.trial_id: trial for trial in trials}
@@ -223,7 +236,11 @@ class ArmSearch:
         values = (proposal.number, proposal.group_id, proposal.params, by_id, results, proposal.skipped)
         configuration = Configuration(*values)
         self.configurations.append(configuration)
+        self._tried |= {values_key(proposal.params), proposal.group_id}
+        self.statuses.update(result.status for result in results.values())
         if configuration.skipped:
+            self.skipped += 1
+            self._expect(configuration)
             return configuration
         self.open.append(configuration)
         self.pruner.begin(configuration.number)
@@ -239,21 +256,30 @@ class ArmSearch:
 
     def _gated(self, proposal: Proposal, trials: list[TrialConfig]) -> Proposal:
         """The proposal with the gate's decision. What has begun is never skipped."""
-        begun = any((self.store.trial(trial.trial_id).path / "config.json").exists() for trial in trials)
         reason = ""
-        if self.gate and not begun:
+        if self.gate and self.gate.acts and not any(self.store.trial(trial.trial_id).begun for trial in trials):
             reason = self.gate.reason_to_skip(self.arm, proposal.params, proposal.group_id)
         return proposal._replace(skipped=reason)
 
     def _update(self, configuration: Configuration) -> None:
         """Tell the pruner of a first seed that has finished, and close the configuration if that was all."""
-        if configuration.judged in configuration.results and not configuration.epochs:
-            configuration.epochs = self._epochs(configuration.judged, configuration.results[configuration.judged])
+        judged = configuration.results.get(configuration.judged)
+        # Nobody else asks for the epochs: samplers learn from those of pruned trials alone.
+        if judged and not configuration.epochs and (self.pruner.prunes or judged.status == "pruned"):
+            configuration.epochs = self._epochs(configuration.judged, judged)
             self.pruner.observe(configuration.number, configuration.epochs)
+        self._expect(configuration)
         if configuration.state != "running":
             values = self._values(configuration)
             self.pruner.end(configuration.number, configuration.state, values[0] if values else None)
             self.open.remove(configuration)
+
+    def _expect(self, configuration: Configuration) -> None:
+        """Count the trials that a configuration will have had: all of them, unless it has ended before."""
+        goes_on = configuration.state in ("running", "complete")
+        expected = len(configuration.trials if goes_on else configuration.results)
+        self._known += expected - configuration.expected
+        configuration.expected = expected
 
     def _epochs(self, trial_id: str, result: TrialResult) -> dict[int, float]:
         """A finished trial's first objective by epoch. What a pruned one trained past the decision does not count."""
@@ -283,3 +309,8 @@ class ArmSearch:
             if not domain.contains(params[name]):
                 return None
         return params
+
+
+def values_key(params: Params) -> object:
+    """What two configurations have in common if and only if their values are equal."""
+    return frozenset(params.items())

@@ -1,7 +1,7 @@
 """StudyConfig: one study, resolved. `study.load` makes it from a YAML file."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -142,10 +142,12 @@ class Arm(Frozen):
         Raises:
             ValueError: if the values do not fit together (pydantic's message names the field).
         """
-        values = self.base.model_dump(mode="json")
+        values: dict[str, Any] = dict(self.base)  # what is not swept need not be checked again
         for name, value in params.items():
-            *parents, last = self.path(name).split(".")
-            target = values
+            section, *parents, last = self.path(name).split(".")
+            if not isinstance(values[section], dict):
+                values[section] = values[section].model_dump(mode="json")
+            target = values[section]
             for parent in parents:
                 target = target[parent]
             target[last] = value

@@ -25,10 +25,15 @@ class Gate:
         self.stages = StageStore(study.stages_directory)
         self._known: dict[str, Assessment | None] = {}
 
+    @property
+    def acts(self) -> bool:
+        """Whether the study file lets the criterion decide at all."""
+        return self.study.criterion is not None and self.study.criterion.action == "gate"
+
     def reason_to_skip(self, arm: Arm, params: Params, group_id: str) -> str:
         """Why the configuration is not run; empty if it is."""
         criterion = self.study.criterion
-        if criterion is None or criterion.action != "gate" or not distils(arm):
+        if criterion is None or not self.acts or not distils(arm):
             return ""
         found = self._assessment(arm, network_params(arm, params))
         if found is None or found.verdict != "does not pay" or explored(self.study, group_id):

@@ -1,5 +1,6 @@
 """Groups: the trials of one configuration over its seeds, as every table, figure and MLflow run shows them."""
 
+from collections.abc import Container
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
@@ -59,17 +60,27 @@ def collect_groups(study: StudyConfig, store: StudyStore) -> list[Group]:
     return [group for arm in study.arms for group in collect_arm(arm, study, store)]
 
 
-def collect_arm(arm: Arm, study: StudyConfig, store: StudyStore) -> list[Group]:
-    """One arm's groups. A proposal whose group id the arm no longer reproduces belongs to an older file: left out."""
+def collect_arm(arm: Arm, study: StudyConfig, store: StudyStore, leave_out: Container[int] = ()) -> list[Group]:
+    """One arm's groups, without the numbers `leave_out`, of which nothing is read.
+
+    A proposal whose group id the arm no longer reproduces belongs to an older file, and is left out too.
+    """
     groups = []
-    for proposal in store.proposals(arm.name):
+    for proposal in store.proposals(arm.name, leave_out):
         configs = current_trials(arm, proposal, study.search.seeds)
         if not configs:
             continue
-        trials = tuple(record for config in configs if (record := store.find(config.trial_id)))
+        trials = tuple(trial for config in configs if (trial := begun_trial(config, store)))
         found = Group(arm.name, proposal.number, proposal.group_id, proposal.params, trials, study.search.seeds)
         groups.append(found._replace(skipped=proposal.skipped))
     return groups
+
+
+def begun_trial(config: TrialConfig, store: StudyStore) -> TrialRecord | None:
+    """What the store has of the trial; None if it never began. Its id stands for its config, which need not be read."""
+    trial_id = config.trial_id
+    trial = store.trial(trial_id)
+    return TrialRecord(trial_id, config, trial.result(), trial) if trial.begun else None
 
 
 def current_trials(arm: Arm, proposal: Proposal, seeds: tuple[int, ...]) -> list[TrialConfig]:

@@ -5,8 +5,7 @@ Optuna is imported inside the function: a report of a study that swept nothing n
 
 from search_spaces.domains import Domain
 from study.config import Params, StudyConfig
-from study.groups import Group, collect_groups
-from study.store import StudyStore
+from study.groups import Group
 
 LEAST_GROUPS = 6
 """Complete configurations below which an arm gets no estimate: half of fewer would be no distribution at all."""
@@ -15,12 +14,11 @@ WANTED_TOP = 5
 """Configurations that should be among the "best" for a stable estimate (Optuna's own advice)."""
 
 
-def importance(study: StudyConfig, store: StudyStore) -> dict[str, dict[str, float]]:
+def importance(study: StudyConfig, groups: list[Group]) -> dict[str, dict[str, float]]:
     """Importance of each swept hyperparameter by arm, summing to 1, largest first.
 
     Arms with fewer than LEAST_GROUPS complete configurations, and hyperparameters with one value, are left out.
     """
-    groups = collect_groups(study, store)
     found = {arm.name: arm_importance(arm.space, [g for g in groups if g.arm == arm.name], study) for arm in study.arms}
     return {name: values for name, values in found.items() if values}
 

@@ -95,6 +95,8 @@ class Progress:
         self._finish_times: deque[float] = deque(maxlen=ETA_WINDOW + 1)
         self._seeds: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
         self._values: defaultdict[str, dict[int, dict[int, float]]] = defaultdict(dict)
+        self._leading: dict[str, int] = {}
+        """By arm, the number of the configuration that leads it."""
         self._params: dict[tuple[str, int], Params] = {}
 
     @property
@@ -141,15 +143,9 @@ class Progress:
 
     def best(self, arm: str) -> BestSoFar | None:
         """The arm's leading configuration: those with every seed come first, then the mean decides."""
-        sign = 1 if self.objective.direction == "maximize" else -1
-        seeds = len(self.study.search.seeds)
-        ranked = {
-            number: (len(values) == seeds, sign * fmean(values.values()), -number)
-            for number, values in self._values[arm].items()
-        }
-        if not ranked:
+        number = self._leading.get(arm)
+        if number is None:
             return None
-        number = max(ranked, key=lambda candidate: ranked[candidate])
         summary = summarise(self._values[arm][number])
         assert summary
         return BestSoFar(number, self._params[arm, number], summary)
@@ -183,3 +179,19 @@ class Progress:
         value = event.result.metrics.get(self.objective.metric)
         if status == "complete" and value is not None:
             self._values[event.arm].setdefault(event.number, {})[event.seed] = value
+            self._compare(event.arm, event.number)
+
+    def _compare(self, arm: str, number: int) -> None:
+        """Let a configuration with a new value lead its arm, or fall behind: the table is drawn four times a second."""
+        leading = self._leading.get(arm, number)
+        if leading == number:
+            leading = max(self._values[arm], key=lambda candidate: self._rank(arm, candidate))
+        elif self._rank(arm, number) > self._rank(arm, leading):
+            leading = number
+        self._leading[arm] = leading
+
+    def _rank(self, arm: str, number: int) -> tuple[bool, float, int]:
+        """The greatest of an arm leads it; the earliest of equals."""
+        values = self._values[arm][number]
+        sign = 1 if self.objective.direction == "maximize" else -1
+        return len(values) == len(self.study.search.seeds), sign * fmean(values.values()), -number

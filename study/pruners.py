@@ -10,10 +10,12 @@ from study.samplers import STATES, State
 class ArmPruner:
     """Judges the first seed of each configuration of one arm against the arm's others.
 
-    Steps are epochs from 1, so the earliest stop is after `max(1, warmup_epochs)` epochs, for both pruners.
+    Steps are epochs from 1, so the earliest stop is after `max(1, warmup_epochs)` epochs, for both pruners. Where
+    nothing is pruned, nothing is kept for it: see `prunes`.
     """
 
     def __init__(self, search: SearchConfig) -> None:
+        self.prunes = prunes(search)
         self._study = optuna.create_study(
             direction=search.objectives[0].direction,
             pruner=make_pruner(search),
@@ -27,8 +29,9 @@ class ArmPruner:
 
     def begin(self, number: int) -> None:
         """Make room for proposal `number`."""
-        self._trials[number] = self._study.ask()
         self._reported[number] = 0
+        if self.prunes:
+            self._trials[number] = self._study.ask()
 
     def reported(self, number: int) -> int:
         """The last epoch of proposal `number` that is known here."""
@@ -48,19 +51,25 @@ class ArmPruner:
 
     def end(self, number: int, state: State, value: float | None) -> None:
         """The configuration is finished; `value` is its mean over seeds if it is complete."""
-        self._study.tell(self._trials[number], value, STATES[state])
+        if self.prunes:
+            self._study.tell(self._trials[number], value, STATES[state])
 
     def _observe(self, number: int, epoch: int, value: float) -> bool:
         """Report and ask the pruner. ASHA notes the rung that a trial reached only when it is asked."""
         self._reported[number] = epoch
+        if not self.prunes:
+            return False
         self._trials[number].report(value, epoch)
         return self._trials[number].should_prune()
 
 
+def prunes(search: SearchConfig) -> bool:
+    """Whether anything may be stopped early; nothing with several objectives, where "worse" has no single meaning."""
+    return search.pruner != "none" and len(search.objectives) == 1
+
+
 def make_pruner(search: SearchConfig) -> optuna.pruners.BasePruner:
-    """Optuna's pruner for `search.pruner`; none with several objectives, where "worse" has no single meaning."""
-    if len(search.objectives) > 1:
-        return optuna.pruners.NopPruner()
+    """Optuna's pruner for `search.pruner`."""
     match search.pruner:
         case "median":
             return optuna.pruners.MedianPruner(

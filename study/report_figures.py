@@ -138,8 +138,10 @@ def history(material: Material) -> Figure | None:
 
 def outcome(group: Group, metric: str) -> float | None:
     """What the history shows of a group: its mean, or where its first seed was when it was pruned."""
-    last = group.trials[0].history[-1].metrics.get(metric) if group.trials and group.trials[0].history else None
-    value = last if group.status == "pruned" else group.mean(metric)
+    value = group.mean(metric)
+    if group.status == "pruned":
+        epochs = group.trials[0].history
+        value = epochs[-1].metrics.get(metric) if epochs else None
     return None if value is None else value * scale(metric)
 
 
@@ -172,7 +174,8 @@ def learning(material: Material) -> Figure | None:
 
 def importances(material: Material) -> Figure | None:
     """Importance of the hyperparameters."""
-    return figures.importance_bars(importance(material.study, material.store), material.styles)
+    groups = [group for row in material.results.arms for group in row.groups]
+    return figures.importance_bars(importance(material.study, groups), material.styles)
 
 
 def has(group: Group | None, metric: str) -> bool:

@@ -12,7 +12,7 @@ from study.report_csv import all_trials
 from study.report_document import Block, Code, Heading, Items, Table, Text
 from study.report_findings import seeds_text
 from study.report_tables import ended_table, settings_table, stages_table
-from study.stats import StudyResults
+from study.stats import StudyResults, stage_usage
 from study.store import StudyStore
 from trainables.data import DATASETS
 from trainables.tasks import TASKS
@@ -187,14 +187,29 @@ def ended(results: StudyResults) -> list[Block]:
 
 def work(results: StudyResults, timing: Mapping[str, float | None] | None) -> list[Block]:
     """Shared stages and where the time went."""
-    done = [trial.result for _, trial in all_trials(results) if trial.result]
-    saved, trained = sum(result.seconds_saved for result in done), sum(result.seconds for result in done)
-    text = f"{len(done)} finished trials trained for {trained:.0f} s; shared stages saved {saved:.0f} s."
+    done = {trial.trial_id: trial.result for _, trial in all_trials(results) if trial.result}
+    trained = sum(result.seconds for result in done.values())
+    text = f"{len(done)} finished trials trained for {hours(trained)}. {stages_text(results)}"
     known = [f"{name.replace('_', ' ')} {value:.3g} s" for name, value in (timing or {}).items() if value is not None]
     if known:
         text += f" Last run: {', '.join(known)}."
     table = stages_table(results)
     return [Heading("Work done and saved"), Text(text), *([table] if table else [])]
+
+
+def stages_text(results: StudyResults) -> str:
+    """What sharing stages has spared, within the study and across studies."""
+    usage = stage_usage(group for row in results.arms for group in row.groups)
+    others = f"; {usage.elsewhere} of the reused ones came from other studies or estimates" if usage.elsewhere else ""
+    return (
+        f"Shared stages: {usage.computed} computed, {usage.reused} times reused, "
+        f"{hours(usage.seconds_saved)} saved{others}."
+    )
+
+
+def hours(seconds: float) -> str:
+    """A time in hours, below one of them in seconds too."""
+    return f"{seconds / 3600:.3g} h" if seconds >= 3600 else f"{seconds:.0f} s ({seconds / 3600:.2g} h)"
 
 
 def silent_choices(study: StudyConfig) -> list[Block]:

@@ -7,6 +7,8 @@ finish decides what a sampler knew, as it does in an undisturbed run.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from heapq import merge
+from itertools import repeat
 from typing import NamedTuple
 
 import optuna
@@ -118,8 +120,7 @@ class Search:
         """
         if self.study.search.sampler in INDEPENDENT and self.study.search.pruner == "none":
             return self.next()
-        first = {configuration.first for arm in self.arms for configuration in arm.open}
-        job = next(self._startable(), None) if not self._running & first else None
+        job = next(self._startable(), None) if not any(map(self._is_first, self._running)) else None
         if job:
             self._running.add(job.trial.trial_id)
         return job
@@ -167,15 +168,8 @@ class Search:
     @property
     def counts(self) -> Counts:
         """Trials as known now."""
-        states = [
-            result.status
-            for arm in self.arms
-            for configuration in arm.configurations
-            for result in configuration.results.values()
-        ]
-        planned = sum(arm.planned for arm in self.arms)
-        by_state = (states.count("complete"), states.count("pruned"), states.count("failed"))
-        skipped = sum(configuration.state == "skipped" for arm in self.arms for configuration in arm.configurations)
+        planned, skipped = sum(arm.planned for arm in self.arms), sum(arm.skipped for arm in self.arms)
+        by_state = (sum(arm.statuses[state] for arm in self.arms) for state in ("complete", "pruned", "failed"))
         return Counts(planned, *by_state, self._num_reused, skipped)
 
     def _companions(self, lead: Job, room: int, hasty: bool) -> Iterator[Job]:
@@ -223,11 +217,15 @@ class Search:
 
     def _startable(self) -> Iterator[Job]:
         """Trials of open configurations that do not run yet: lowest proposal number first, arms in their order."""
-        waiting = [(configuration, arm) for arm in self.arms for configuration in arm.open]
-        for configuration, arm in sorted(waiting, key=lambda pair: pair[0].number):
+        waiting = (zip(arm.open, repeat(arm), strict=False) for arm in self.arms)
+        for configuration, arm in merge(*waiting, key=lambda pair: pair[0].number):
             for trial_id in configuration.startable():
                 if trial_id not in self._running:
                     yield job_of(arm, configuration, trial_id)
+
+    def _is_first(self, trial_id: str) -> bool:
+        """Whether the trial is a first seed, so that others of its configuration may depend on it."""
+        return any(trial_id == configuration.first for _, configuration in self._owners[trial_id])
 
     def _enter(self, arm: ArmSearch, configuration: Configuration) -> None:
         if configuration.skipped:

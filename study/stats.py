@@ -1,20 +1,17 @@
 """Statistics of a study: each arm's best configuration, and how it differs from the baseline arm's.
 
 The best configuration of an arm is chosen by the validation objective, the test metric is only compared. Nothing here
-reads a file, so every number can be checked by hand.
+reads a file, so every number can be checked by hand. SciPy and statsmodels, which take seconds to import, come with the
+first test: a running study has no need of them.
 """
 
+from collections.abc import Iterable
 from statistics import fmean, stdev
 from typing import NamedTuple
 
-import numpy as np
-from scipy import stats
-from statsmodels.stats.multitest import multipletests
-
 from search_spaces.domains import Value
 from study.config import StudyConfig
-from study.groups import Group, best_group, collect_groups
-from study.store import StudyStore
+from study.groups import Group, best_group
 from trainables.metrics import Direction
 
 LEVEL = 0.05
@@ -132,9 +129,9 @@ def study_results(study: StudyConfig, groups: list[Group]) -> StudyResults:
     return StudyResults(objective.metric, test_metric, objective.direction, baseline, tuple(rows), several)
 
 
-def best_rows(study: StudyConfig, store: StudyStore) -> list[dict[str, Value | dict[str, Value] | None]]:
+def best_rows(study: StudyConfig, groups: list[Group]) -> list[dict[str, Value | dict[str, Value] | None]]:
     """Each arm's best group by the objective, for the JSON summary; arms without a complete group are left out."""
-    results = study_results(study, collect_groups(study, store))
+    results = study_results(study, groups)
     return [
         {
             "arm": row.arm,
@@ -146,6 +143,29 @@ def best_rows(study: StudyConfig, store: StudyStore) -> list[dict[str, Value | d
         for row in results.arms
         if row.best and row.objective
     ]
+
+
+class StageUsage(NamedTuple):
+    """What the trials' shared stages (prepared data, teachers, bottlenecks, ...) cost and spared them."""
+
+    computed: int
+    """Artifacts that a trial of the study had to compute."""
+    reused: int
+    """How often a trial found one ready."""
+    elsewhere: int
+    """Artifacts among those found ready that no trial of the study computed: another study had, or an estimate."""
+    seconds_saved: float
+    """What the artifacts found ready had cost when they were computed, each time that one was found."""
+
+
+def stage_usage(groups: Iterable[Group]) -> StageUsage:
+    """The stages of every finished trial; one that several arms share counts once."""
+    trials = {trial.trial_id: trial.result for group in groups for trial in group.trials}
+    results = [result for result in trials.values() if result]
+    computed = {stage for result in results for stage in result.stages_computed}
+    reused = [stage for result in results for stage in result.stages_reused]
+    saved = sum(result.seconds_saved for result in results)
+    return StageUsage(len(computed), len(reused), len(set(reused) - computed), saved)
 
 
 def by_seed(group: Group | None, metric: str) -> dict[int, float]:
@@ -193,6 +213,8 @@ def welch(ours: list[float], theirs: list[float]) -> tuple[float | None, str]:
         return None, f"needs two seeds or more, but n = {min(len(ours), len(theirs))}"
     if is_constant(ours) and is_constant(theirs):
         return None, "both arms are constant over their seeds, so the test is undefined"
+    from scipy import stats
+
     found = stats.ttest_ind_from_stats(*moments(ours), *moments(theirs), equal_var=False)
     return float(found[1]), ""
 
@@ -228,6 +250,8 @@ def interval_of_mean(values: list[float], scale: float) -> PairedDifference:
     mean, n = fmean(values), len(values)
     if n < 2 or max(values) - min(values) <= CONSTANT * scale:
         return PairedDifference(mean, None, None, n)
+    from scipy import stats
+
     half = float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * stdev(values) / n**0.5
     return PairedDifference(mean, mean - half, mean + half, n)
 
@@ -237,6 +261,9 @@ def correct(comparisons: list[Comparison]) -> list[Comparison]:
     tested = [index for index, comparison in enumerate(comparisons) if comparison.p is not None]
     if not tested:
         return comparisons
+    import numpy as np
+    from statsmodels.stats.multitest import multipletests
+
     corrected = np.asarray(multipletests([comparisons[index].p for index in tested], method="holm")[1])
     found = dict(zip(tested, corrected.tolist(), strict=True))
     return [comparison._replace(holm=found.get(index)) for index, comparison in enumerate(comparisons)]
@@ -247,4 +274,6 @@ def detectable_difference(n: int) -> float:
 
     For equal deviations: t(1 - LEVEL / 2; 2n - 2) sqrt(2 / n).
     """
+    from scipy import stats
+
     return float(stats.t.ppf(1 - LEVEL / 2, 2 * n - 2)) * (2 / n) ** 0.5

@@ -105,7 +105,8 @@ def unfinished(study: StudyConfig, groups: list[Group]) -> Iterator[str]:
 
 def reached(trial: TrialRecord, metric: str) -> str:
     """How far an unfinished trial is."""
-    done = trial.history[-1] if trial.history else None
+    history = trial.history
+    done = history[-1] if history else None
     if done is None:
         return "begun, no epoch finished"
     value = f", {metric_header(metric)} {show_value(done.metrics[metric], metric)}" if metric in done.metrics else ""

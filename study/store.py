@@ -21,7 +21,7 @@ cut off by the next writer.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -49,9 +49,14 @@ class TrialRecord(NamedTuple):
 
     trial_id: str
     config: TrialConfig
-    history: list[EpochReport]
     result: TrialResult | None
     """None while it is unfinished."""
+    directory: TrialDirectory
+
+    @property
+    def history(self) -> list[EpochReport]:
+        """The epochs so far, read anew each time: whoever has thousands of records looks at few histories."""
+        return self.directory.history()
 
 
 class StudyStore:
@@ -78,7 +83,7 @@ class StudyStore:
     def record(self, trial_id: str) -> TrialRecord:
         """Everything about one trial. Raises FileNotFoundError if it never began."""
         trial = self.trial(trial_id)
-        return TrialRecord(trial_id, trial.config(), trial.history(), trial.result())
+        return TrialRecord(trial_id, trial.config(), trial.result(), trial)
 
     def find(self, trial_id: str) -> TrialRecord | None:
         """As `record`; None if it never began, or was left out since."""
@@ -101,10 +106,10 @@ class StudyStore:
         """Store a proposal. Do this before its first trial starts."""
         write_json(self._proposal_path(proposal.arm, proposal.number), proposal._asdict())
 
-    def proposals(self, arm: str) -> list[Proposal]:
-        """The arm's proposals in the order in which they were made."""
+    def proposals(self, arm: str, leave_out: Container[int] = ()) -> list[Proposal]:
+        """The arm's proposals in the order in which they were made; files of those that are left out are not read."""
         paths = sorted((self.directory / "proposals" / arm).glob("*.json"))
-        return [Proposal(**read_json(path)) for path in paths]
+        return [Proposal(**read_json(path)) for path in paths if int(path.stem) not in leave_out]
 
     def note_passed(self, arm: str, number: int, epoch: int) -> None:
         """Remember that the pruner let the proposal's first seed pass after `epoch`."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from study.config import StudyConfig
 from study.groups import collect_groups
-from study.stats import best_rows
+from study.stats import best_rows, stage_usage
 from study.store import StudyStore
 from study.timing import RunSeconds
 from trainables.files import write_json
@@ -28,7 +28,7 @@ def write_summary(
     report: Path | None,
 ) -> None:
     """Write the summary of a run to `path`."""
-    store = StudyStore(study.directory)
+    groups = collect_groups(study, StudyStore(study.directory))
     write_json(
         path,
         {
@@ -36,8 +36,8 @@ def write_summary(
             "directory": str(study.directory),
             "status": status,
             "trials": counts._asdict(),
-            "stages": stage_usage(study, store),
-            "best": best_rows(study, store),
+            "stages": stage_usage(groups)._asdict(),
+            "best": best_rows(study, groups),
             "seconds": seconds._asdict(),
             "mlflow": {
                 "tracking_uri": study.tracking.uri,
@@ -47,14 +47,3 @@ def write_summary(
             "report": str(report) if report else None,
         },
     )
-
-
-def stage_usage(study: StudyConfig, store: StudyStore) -> dict[str, float]:
-    """Stages over all finished trials: distinct ones computed, times that one was found ready, seconds that saved."""
-    trials = {trial.trial_id: trial.result for group in collect_groups(study, store) for trial in group.trials}
-    results = [result for result in trials.values() if result]
-    return {
-        "computed": len({stage for result in results for stage in result.stages_computed}),
-        "reused": sum(len(result.stages_reused) for result in results),
-        "seconds_saved": sum(result.seconds_saved for result in results),
-    }

@@ -126,14 +126,17 @@ class LiveTracker:
         self.tracker = Tracker(study, store)
         self.interval = interval_seconds
         self.stop = threading.Event()
+        self._closing = False
+        self._summary: TrackingSummary | None = None
         self.thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
         self.thread.start()
 
     def close(self) -> TrackingSummary:
         """End the thread and sync everything, the report included. Raises TrackingUnavailable."""
+        self._closing = True
         self.stop.set()
         self.thread.join()
-        return self.tracker.sync()
+        return self._summary or self.tracker.sync()
 
     def _run(self) -> None:
         pause = self.interval
@@ -150,6 +153,8 @@ class LiveTracker:
             begun = time.thread_time()
             self.tracker.update(writer, final=False)
             self.stop.wait(max(self.interval, (time.thread_time() - begun) / SHARE))
+        if self._closing:  # this writer knows what it has logged; a new one would have to compare everything
+            self._summary = self.tracker.update(writer, final=True)
 
 
 def study_key(store: StudyStore) -> str:

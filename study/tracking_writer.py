@@ -4,13 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from study.config import StudyConfig
-from study.groups import Group, collect_groups
+from study.groups import Group, best_group, collect_arm
 from study.store import StudyStore
 from study.tracking_content import (
     RunContent,
     artifact_files,
     environment_tags,
     group_content,
+    is_settled,
     study_content,
     trial_content,
 )
@@ -44,13 +45,19 @@ class Writer:
         self.runs = find_runs(client, self.experiment_id, self.study_key)
         self.done: set[tuple[str, ...]] = set()
         """Groups (with their finished trials) that this writer has logged: the next sync need not look at them."""
+        self.settled: dict[str, set[int]] = {arm.name: set() for arm in study.arms}
+        """By arm, the numbers of those that will not change any more: before the final sync nothing of them is read."""
+        self.leading: dict[str, Group] = {}
+        """By arm, the best of the settled ones."""
 
     def sync(self, final: bool) -> str:
         """Bring every run up to date; if `final`, the report too, and set aside the runs of removed arms.
 
+        What a sync that is not final reads and does grows with what is new, not with what the store holds.
         Returns the id of the run named `study`, empty unless `final`.
         """
-        groups = [group for group in collect_groups(self.study, self.store) if any(t.result for t in group.trials)]
+        arms = [collect_arm(a, self.study, self.store, () if final else self.settled[a.name]) for a in self.study.arms]
+        groups = [group for found in arms for group in found if any(trial.result for trial in group.trials)]
         for group in groups:
             self.sync_group(group)
         run_id = ""
@@ -59,6 +66,15 @@ class Writer:
             self.remove_stale(groups)
         self.sync_experiment(groups)
         return run_id
+
+    def settle(self, group: Group) -> None:
+        """Remember that the group is logged for good, and whether it leads its arm."""
+        self.settled[group.arm].add(group.number)
+        objective = self.study.search.objectives[0]
+        both = sorted([group, *filter(None, [self.leading.get(group.arm)])], key=lambda one: one.number)
+        best = best_group(both, objective.metric, objective.direction)
+        if best:
+            self.leading[group.arm] = best
 
     def sync_group(self, group: Group) -> None:
         """The group's run and those of its finished trials."""
@@ -70,6 +86,8 @@ class Writer:
         for trial in finished:
             self.log(trial_content(trial, group, self.study, self.store), parent)
         self.done.add(key)
+        if is_settled(group):
+            self.settle(group)
 
     def sync_study(self, groups: list[Group]) -> str:
         """The run named `study`. Its files are uploaded again when one of them changed."""
@@ -81,11 +99,13 @@ class Writer:
         for path in artifact_files(self.store):
             folder = path.relative_to(self.store.directory).parent
             self.client.log_artifact(run_id, str(path), None if str(folder) == "." else folder.as_posix())
-        self.write(run_id, content)
+        self.write(run_id, content, is_new=logged is None)
         return run_id
 
     def sync_experiment(self, groups: list[Group]) -> None:
-        """The experiment's note and the prepared view of its runs table."""
+        """The experiment's note and the prepared view of its runs table, from these groups and the leading ones."""
+        known = {group.group_id: group for group in (*groups, *self.leading.values())}
+        groups = sorted(known.values(), key=lambda group: group.number)
         runs = {run_id: logged.run_id for (kind, run_id), logged in self.runs.items() if kind == "group"}
         present = self.client.get_experiment(self.experiment_id).tags
         wanted = experiment_tags(self.study, self.store, groups, self.study_key, self.experiment_id, runs)
@@ -112,7 +132,7 @@ class Writer:
             self.client.set_tag(run_id, "mlflow.parentRunId", parent)
         state = content.digest if content.settled else "waiting"
         if not logged or logged.synced != state:
-            self.write(run_id, content)
+            self.write(run_id, content, is_new=logged is None)
         self.runs[key] = Logged(run_id, state, parent)
         return run_id
 
@@ -131,27 +151,29 @@ class Writer:
         self.runs[content.kind, content.id] = Logged(run_id, started(content), parent)
         return run_id
 
-    def write(self, run_id: str, content: RunContent) -> None:
+    def write(self, run_id: str, content: RunContent, is_new: bool) -> None:
         """Log everything of `content`; rows that are already there stay as they are.
 
-        The tag `synced` says so before (log_batch itself writes tags last) and after.
+        The tag `synced` says so before and after. As log_batch writes tags last, the last batch carries it: every call
+        is a transaction, and these are what a sync takes its time for.
         """
         from mlflow.entities import Metric, Param, RunTag
 
         if self.runs[content.kind, content.id].synced != started(content):
             self.client.set_tag(run_id, "synced", started(content))
-        params = [Param(*item) for item in content.params.items()]
-        tags = [RunTag(*item) for item in content.tags.items()]
-        metrics = [Metric(*point) for point in content.points]
-        first = ENTITIES_PER_BATCH - len(params) - len(tags)
-        self.client.log_batch(run_id, metrics=metrics[:first], params=params, tags=tags)
-        for start in range(first, len(metrics), ENTITIES_PER_BATCH):
-            self.client.log_batch(run_id, metrics=metrics[start : start + ENTITIES_PER_BATCH])
         if content.settled:
             self.client.set_terminated(run_id, content.status, content.end or None)
         else:
             self.client.update_run(run_id, content.status)
-        self.client.set_tag(run_id, "synced", content.digest if content.settled else "waiting")
+        params = [Param(*item) for item in content.params.items()]
+        synced = content.digest if content.settled else "waiting"
+        tags = [RunTag(*item) for item in {**({} if is_new else content.tags), "synced": synced}.items()]
+        metrics = [Metric(*point) for point in content.points]
+        last = ENTITIES_PER_BATCH - len(params) - len(tags)
+        while len(metrics) > last:
+            self.client.log_batch(run_id, metrics=metrics[:ENTITIES_PER_BATCH])
+            metrics = metrics[ENTITIES_PER_BATCH:]
+        self.client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
 
 
 def started(content: RunContent) -> str:

@@ -23,9 +23,14 @@ class TrialDirectory:
     def begin(self, config: TrialConfig, from_epoch: int) -> None:
         """Note the config (once) and that training starts after `from_epoch` epochs."""
         self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / "config.json").exists():
+        if not self.begun:
             write_json(self.path / "config.json", config.model_dump(mode="json"))
         append_json(self.path / "attempts.jsonl", {"time": time.time(), "pid": os.getpid(), "from_epoch": from_epoch})
+
+    @property
+    def begun(self) -> bool:
+        """Whether its training ever started."""
+        return (self.path / "config.json").exists()
 
     def config(self) -> TrialConfig:
         """The stored config."""

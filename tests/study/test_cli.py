@@ -229,7 +229,7 @@ def test_a_complete_study_runs_nothing_and_is_reported_anew(
     assert written["trials"] == {
         "planned": 6, "complete": 6 - failed, "pruned": 0, "failed": failed, "reused": 6, "skipped": 0,
     }  # fmt: skip
-    assert written["stages"] == {"computed": 1, "reused": 6, "seconds_saved": 15.0}
+    assert written["stages"] == {"computed": 1, "reused": 6, "elsewhere": 1, "seconds_saved": 15.0}
     assert [list(best) for best in written["best"]] == [
         ["arm", "group_id", "params", "metric", "mean", "std", "n"] for _ in written["best"]
     ]

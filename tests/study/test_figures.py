@@ -240,7 +240,7 @@ def test_importance_of_a_study(tmp_path: Path) -> None:
     for number in range(LEAST_GROUPS - 1):
         params = {"bottleneck_dim": 2 ** (number % 5 + 1), "batch_size": 32}
         write_result(study, store, "ciba", number, params, [(0.1 * number, 0.5)] * 3)
-    found = importance(study, store)
+    found = importance(study, collect_groups(study, store))
     assert list(found) == ["kd"]
     assert next(iter(found["kd"])) == "lambda_kd"
 

@@ -1,7 +1,9 @@
 import io
 import itertools
+import random
 import time
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 from rich.console import Console
@@ -84,6 +86,23 @@ def test_the_best_has_every_seed_and_the_best_mean(study: StudyConfig) -> None:
     assert best and best.number == 1
     assert best.objective == pytest.approx((0.6, 0.1, 3))
     assert progress.reused == 3
+
+
+def test_the_leader_is_the_one_that_all_values_together_show(study: StudyConfig) -> None:
+    """Whatever the order: the leader is kept, not looked for, and a leader may fall behind with its next seed."""
+    draw = random.Random(0)
+    order = [(number, seed) for number in range(6) for seed in range(3)]
+    draw.shuffle(order)
+    progress, values, leaders = Progress(study), dict[int, list[float]](), list[int]()
+    for number, seed in order:
+        value = draw.choice([0.1, 0.2, 0.3, 0.4])
+        values.setdefault(number, []).append(value)
+        progress.observe(finished(complete(value), number=number, seed=seed))
+        expected = max(values, key=lambda n: (len(values[n]) == 3, fmean(values[n]), -n))
+        best = progress.best("kd")
+        assert best and (best.number, best.objective.mean) == (expected, pytest.approx(fmean(values[expected])))
+        leaders.append(expected)
+    assert len(set(leaders)) == 3
 
 
 def test_to_minimize_the_smallest_mean_is_best(study: StudyConfig) -> None:

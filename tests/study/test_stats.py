@@ -10,9 +10,11 @@ from example_store import example_study, fill, write_result
 from scipy.integrate import quad
 
 from study.groups import collect_groups
+from study.report_sections import work
 from study.stats import (
     Comparison,
     PairedDifference,
+    StageUsage,
     best_rows,
     by_seed,
     compare,
@@ -20,11 +22,13 @@ from study.stats import (
     detectable_difference,
     hedges_g,
     paired_difference,
+    stage_usage,
     study_results,
     summarise,
     welch,
 )
-from study.store import StudyStore
+from study.store import Proposal, StudyStore
+from trainables.types import TrialResult
 
 
 def student_two_sided(t: float, freedom: float) -> float:
@@ -183,12 +187,35 @@ def test_missing_test_metric(tmp_path: Path) -> None:
     assert by_seed(None, "test/accuracy") == {}
 
 
+def test_stage_usage_by_hand(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    store = StudyStore(study.directory)
+    for seed, (computed, reused, saved) in enumerate(
+        [
+            (("prepared/a", "teacher/x"), (), 0.0),
+            (("teacher/y",), ("prepared/a",), 2.0),
+            ((), ("prepared/a", "teacher/z"), 2.0 + 30.0),
+        ]
+    ):
+        trial = study.arm("none").trial({"batch_size": 32}, seed)
+        store.trial(trial.trial_id).begin(trial, 0)
+        stages = {"stages_computed": computed, "stages_reused": reused, "seconds_saved": saved}
+        store.trial(trial.trial_id).finish(TrialResult("complete", {"val/accuracy": 0.5}, 1, 1, 1.0, **stages))
+    first = study.arm("none").trial({"batch_size": 32}, 0)
+    store.propose(Proposal("none", 0, first.group_id, {"batch_size": 32}))
+    groups = collect_groups(study, store)
+    assert stage_usage(groups) == StageUsage(computed=3, reused=3, elsewhere=1, seconds_saved=34.0)
+    assert stage_usage([*groups, *groups]) == stage_usage(groups), "a trial that two arms share"
+    [_, line, *_] = work(study_results(study, groups), None)
+    assert str(line).count("Shared stages: 3 computed, 3 times reused, 34 s (0.0094 h) saved; 1 of the reused") == 1
+
+
 def test_best_rows(tmp_path: Path) -> None:
     study = example_study(tmp_path)
     store = StudyStore(study.directory)
-    assert best_rows(study, store) == []
+    assert best_rows(study, collect_groups(study, store)) == []
     write_result(study, store, "none", 0, {"batch_size": 32}, [(0.70, 0.5), (0.72, 0.5), (0.71, 0.5)])
-    (row,) = best_rows(study, store)
+    (row,) = best_rows(study, collect_groups(study, store))
     assert row == {
         "arm": "none",
         "group_id": store.proposals("none")[0].group_id,

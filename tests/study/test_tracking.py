@@ -16,7 +16,7 @@ from statistics import fmean, stdev
 from urllib.parse import unquote
 
 import pytest
-from example_store import example_study, fill, write_trial
+from example_store import example_study, fill, write_result, write_trial
 from numpy.random import default_rng
 
 from study.config import StudyConfig, TrackingConfig
@@ -25,6 +25,8 @@ from study.store import StudyStore
 from study.tracking import LiveTracker, Tracker, TrackingBusy, TrackingSummary, TrackingUnavailable
 from study.tracking_content import parameters, trial_span
 from study.tracking_ui import LOOPBACK, serve, study_links
+from study.tracking_writer import find_runs
+from trainables.files import read_json
 from trainables.types import EpochReport, TrialResult
 
 pytestmark = pytest.mark.filterwarnings(
@@ -360,6 +362,87 @@ def test_the_live_tracker_follows_and_ends_complete(root: Path) -> None:
     found = query(root, "select value from tags where key = 'trial_id'")
     assert sorted(str(row[0]) for row in found) == sorted(trial.trial_id for trial in trials)
     snapshot(root)
+
+
+def test_following_reads_only_what_is_new_and_still_knows_the_best(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study, store = filled(root)
+    reads: list[Path] = []
+    for place in ("study.store", "trainables.trial_directory"):
+        monkeypatch.setattr(f"{place}.read_json", lambda path: reads.append(path) or read_json(path))
+    tracker = Tracker(study, store)
+    with tracker.open() as writer:
+        tracker.update(writer, final=False)
+        note = writer.client.get_experiment(writer.experiment_id).tags["mlflow.note.content"]
+        reads.clear()
+        tracker.update(writer, final=False)
+        assert not [path for path in reads if path.parent.name == "ciba"], "every ciba configuration is settled"
+        assert writer.client.get_experiment(writer.experiment_id).tags["mlflow.note.content"] == note
+        reads.clear()
+        params = {"bottleneck_dim": 16, "batch_size": 64}
+        write_result(study, store, "ciba", 5, params, [(0.99, 0.9), (0.98, 0.9), (0.97, 0.9)])
+        tracker.update(writer, final=False)
+        read = {path.name if path.name == "result.json" else path.parent.name for path in reads}
+        assert read == {"ciba", "result.json"} and len(reads) == 4, "a proposal and three results"
+        new = writer.client.get_experiment(writer.experiment_id).tags["mlflow.note.content"]
+        assert "best val/accuracy 0.98 " in new and "best val/accuracy 0.98 " not in note
+        assert [line for line in new.splitlines() if line.startswith("| none")] == [
+            line for line in note.splitlines() if line.startswith("| none")
+        ]
+
+
+def test_the_live_tracker_ends_with_the_writer_that_knows_what_is_logged(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, store = filled(root)
+    asked: list[str] = []
+    monkeypatch.setattr(
+        "study.tracking_writer.find_runs", lambda *arguments: asked.append("asked") or find_runs(*arguments)
+    )
+    live = LiveTracker(study, store, interval_seconds=0.1)
+    deadline = time.monotonic() + 60
+    while not asked and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert tags(root, live.close().run_id)["kind"] == "study"
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("method", ["create_run", "set_terminated", "log_batch"])
+def test_a_sync_that_broke_off_is_completed_and_nothing_is_twice(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """Broken before and after the same call, as a kill would, at a run in the middle."""
+    study = one_arm(root)
+    whole = one_arm(tmp_path_factory.mktemp("whole"))
+    shutil.copytree(root, whole.studies, dirs_exist_ok=True)
+    Tracker(whole, StudyStore(whole.directory)).sync()
+    for done in (False, True):
+        tracker = Tracker(study, StudyStore(study.directory))
+        with pytest.raises(TrackingUnavailable, match="killed"), tracker.open() as writer:
+            original, calls = getattr(writer.client, method), []
+
+            def broken(*arguments: object, **named: object) -> object:
+                calls.append(method)  # noqa: B023  (called within the loop)
+                if len(calls) == 4:  # noqa: B023
+                    if done:  # noqa: B023
+                        original(*arguments, **named)  # noqa: B023
+                    raise OSError("killed")
+                return original(*arguments, **named)  # noqa: B023
+
+            monkeypatch.setattr(writer.client, method, broken)
+            tracker.update(writer, final=False)
+    Tracker(study, StudyStore(study.directory)).sync()
+    assert snapshot(root) == snapshot(whole.studies)
+
+
+def one_arm(root: Path) -> StudyConfig:
+    """The study's arm `ciba` alone, four configurations, with its store filled if there is none yet."""
+    study = example_study(root)
+    study = study.model_copy(
+        update={"arms": study.arms[2:], "report": study.report.model_copy(update={"baseline": "ciba"})}
+    )
+    if not study.directory.exists():
+        fill(study, StudyStore(study.directory), groups=4)
+    return study
 
 
 def count_synced(root: Path) -> int:
