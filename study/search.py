@@ -5,7 +5,7 @@ at a time it goes on after a kill exactly as it would have without. With several
 finish decides what a sampler knew, as it does in an undisturbed run.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from heapq import merge
 from itertools import repeat
@@ -168,9 +168,9 @@ class Search:
     @property
     def counts(self) -> Counts:
         """Trials as known now."""
+        ended = sum((arm.statuses for arm in self.arms), Counter[str]())
         planned, skipped = sum(arm.planned for arm in self.arms), sum(arm.skipped for arm in self.arms)
-        by_state = (sum(arm.statuses[state] for arm in self.arms) for state in ("complete", "pruned", "failed"))
-        return Counts(planned, *by_state, self._num_reused, skipped)
+        return Counts(planned, ended["complete"], ended["pruned"], ended["failed"], self._num_reused, skipped)
 
     def _companions(self, lead: Job, room: int, hasty: bool) -> Iterator[Job]:
         """Trials that can be trained together with `lead`, which is taken."""
