@@ -31,9 +31,7 @@ class ModelConfig(Frozen):
     @property
     def why_alone(self) -> str:
         """Why trainings of such networks cannot be stacked in one pack; empty if they can."""
-        if getattr(self, "dropout", 0) > 0:
-            return "dropout draws from one sequence for all networks of a process"
-        return "batch normalisation changes buffers" if getattr(self, "norm", None) == "batch" else ""
+        return "dropout draws from one sequence for all networks" if getattr(self, "dropout", 0) > 0 else ""
 
     @property
     def linear(self) -> bool:
@@ -48,8 +46,9 @@ InputShape = tuple[int, ...] | tuple[tuple[int, ...], tuple[int, ...]]
 class Model(nn.Module):
     """A network with a declared feature tap.
 
-    Rows do not see each other and no buffer changes in `forward` (no batch normalisation), so that a batch may be cut
-    over ranks and trials may be stacked (`torch.func.functional_call`, `vmap`).
+    Rows do not see each other (but for batch normalisation, where a config asks for it), so that a batch may be cut
+    over ranks. No control flow depends on values, and only registered buffers change in `forward`, so that trials may
+    be stacked (`torch.func.functional_call`, `vmap`).
     """
 
     tap: nn.Module

@@ -15,8 +15,7 @@ from trainables.types import ModelOutput
 class CNNConfig(ModelConfig):
     """image -> (3x3 convolution -> ReLU -> 2x2 max-pool)... -> feature_dim (the tap) -> ReLU -> classes.
 
-    Deliberately without batch normalisation: a batch's statistics would tie rows together, differ between ranks, and
-    keep trials from being stacked.
+    Deliberately without batch normalisation: a batch's statistics would tie rows together and differ between ranks.
     """
 
     model: Literal["cnn"] = "cnn"

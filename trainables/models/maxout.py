@@ -27,8 +27,7 @@ class MaxoutConfig(ModelConfig):
     """inputs -> norm -> (maxout -> norm -> dropout)... -> feature_dim (the tap) -> ReLU -> head_hidden -> classes.
 
     The published networks use batch normalisation, `norm: batch`. It ties the rows of a training batch together: a
-    batch cut over workers is normalised in each of its parts, and such trials cannot be stacked. The default
-    normalises every row by itself.
+    batch cut over workers is normalised in each of its parts. The default normalises every row by itself.
     """
 
     model: Literal["maxout"] = "maxout"

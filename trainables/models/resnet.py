@@ -30,8 +30,8 @@ class ResNetConfig(ModelConfig):
     ImageNet. Where `feature_dim` is not the width of the last stage, a linear layer leads to it.
 
     `norm: batch` is that of the published networks. It ties the rows of a training batch together: with several
-    workers each normalises its own part of the batch (evaluation uses the averages of the first), and such trials
-    cannot be stacked. `norm: group` normalises every row by itself.
+    workers each normalises its own part of the batch (evaluation uses the averages of the first).
+    `norm: group` normalises every row by itself.
     """
 
     model: Literal["resnet"] = "resnet"
