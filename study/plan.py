@@ -189,6 +189,6 @@ def estimate_lines(plan: Plan) -> Iterator[str]:
         return
     yield f"{plural(plan.remaining, 'trial')} to run, at most: a pruned configuration is not run with its other seeds"
     yield (
-        f"Estimated time: {clock(plan.seconds)} (from {plan.source}; start-up included, pruning not; "
+        f"Estimated time: {clock(plan.seconds)} (from {plan.source}; start-up included, pruning and packs not; "
         f"seconds marked – are not counted)"
     )
