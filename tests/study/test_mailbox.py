@@ -161,6 +161,8 @@ def test_a_dead_group_s_pack_is_tried_again_as_a_whole_and_then_trial_by_trial()
         for _ in range(DEATHS_TOGETHER):
             await box.hello(0)
             taken.append(await box.take(0))
+        await box.hello(0)
+        taken.append(await box.take(0))
         await box.done(0, "a", [], done("a"))
         taken.append(await box.take(0))
         for _ in range(DEATHS_ALLOWED):
@@ -173,6 +175,7 @@ def test_a_dead_group_s_pack_is_tried_again_as_a_whole_and_then_trial_by_trial()
             ((), 0),
             (("a", "b", "c"), 1),
             (("a", "b", "c"), 2),
+            (("a",), 1),
             *((("b",), n) for n in (1, 2, 3)),
         ]
         await box.done(0, "a", [], done("c"))
@@ -185,8 +188,8 @@ def test_a_dead_group_s_pack_is_tried_again_as_a_whole_and_then_trial_by_trial()
         return taken
 
     taken = run(story())
-    assert ["".join(trial.trial_id for trial in each.trials) for each in taken] == "abc abc a b b b b c".split()
-    assert [each.kind for each in taken] == ["train"] * 6 + ["abandon", "train"]
+    assert ["".join(trial.trial_id for trial in each.trials) for each in taken] == "abc abc a a b b b b c".split()
+    assert [each.kind for each in taken] == ["train"] * 7 + ["abandon", "train"]
 
 
 def test_what_was_not_trained_of_a_pack_is_told() -> None:
