@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fake_trials import run, run_packs, run_packs_killed, snapshot, store_of, two_arms
 
+from search_spaces.domains import Choice
 from study.search import Job, Search
 
 SAMPLERS = ["random", "tpe", "gp", "qmc", "cmaes"]
@@ -49,10 +50,10 @@ def test_the_other_seeds_come_along_and_follow_the_first(tmp_path: Path) -> None
 
 def test_batch_sizes_are_packed_apart(tmp_path: Path) -> None:
     study = two_arms(tmp_path, sampler="grid", pruner="none", seeds=(0, 1), trials=6)
-    study = study.model_copy(update={"arms": study.arms[:1]})
-    packs = run_packs(study)
-    assert [names(pack) for pack in packs] == [[("none", 0, 0), ("none", 0, 1)], [("none", 1, 0), ("none", 1, 1)]]
-    assert {job.trial.training.batch_size for job in packs[0]} != {job.trial.training.batch_size for job in packs[1]}
+    arm = study.arms[0].model_copy(update={"space": {"batch_size": Choice((32, 64, 96))}})
+    packs = run_packs(study.model_copy(update={"arms": (arm,)}))
+    assert [names(pack) for pack in packs] == [[("none", number, 0), ("none", number, 1)] for number in range(3)]
+    assert [{job.trial.training.batch_size for job in pack} for pack in packs] == [{32}, {64}, {96}]
 
 
 @pytest.mark.parametrize("room", [1, 2, 5, 100])
