@@ -16,6 +16,7 @@ from study.stats import StudyResults, stage_usage
 from study.store import StudyStore
 from trainables.data import DATASETS
 from trainables.tasks import TASKS
+from trainables.types import TrialResult
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "kd": (
@@ -189,12 +190,23 @@ def work(results: StudyResults, timing: Mapping[str, float | None] | None) -> li
     """Shared stages and where the time went."""
     done = {trial.trial_id: trial.result for _, trial in all_trials(results) if trial.result}
     trained = sum(result.seconds for result in done.values())
-    text = f"{len(done)} finished trials trained for {hours(trained)}. {stages_text(results)}"
+    text = (
+        f"{len(done)} finished trials trained for {hours(trained)}{packs_text(done.values())}. {stages_text(results)}"
+    )
     known = [f"{name.replace('_', ' ')} {value:.3g} s" for name, value in (timing or {}).items() if value is not None]
     if known:
         text += f" Last run: {', '.join(known)}."
     table = stages_table(results)
     return [Heading("Work done and saved"), Text(text), *([table] if table else [])]
+
+
+def packs_text(results: Iterable[TrialResult]) -> str:
+    """How many trials were trained together with others; empty if none was."""
+    sizes = sorted(result.trained_together for result in results if result.trained_together > 1)
+    if not sizes:
+        return ""
+    many = f"{sizes[0]} to {sizes[-1]}" if sizes[0] < sizes[-1] else f"{sizes[0]}"
+    return f", {len(sizes)} of them in packs of {many} (the seconds of a pack are shared among its trials)"
 
 
 def stages_text(results: StudyResults) -> str:

@@ -10,7 +10,7 @@ from example_store import example_study, fill, write_result
 from scipy.integrate import quad
 
 from study.groups import collect_groups
-from study.report_sections import work
+from study.report_sections import packs_text, work
 from study.stats import (
     Comparison,
     PairedDifference,
@@ -225,3 +225,15 @@ def test_best_rows(tmp_path: Path) -> None:
         "std": pytest.approx(0.01),
         "n": 3,
     }
+
+
+@pytest.mark.parametrize(
+    ("sizes", "text"),
+    [
+        ((1, 1), ""),
+        ((1, 4, 4), ", 2 of them in packs of 4 (the seconds of a pack are shared among its trials)"),
+        ((3, 12, 1), ", 2 of them in packs of 3 to 12 (the seconds of a pack are shared among its trials)"),
+    ],
+)
+def test_the_report_says_how_many_trials_were_trained_together(sizes: tuple[int, ...], text: str) -> None:
+    assert packs_text([TrialResult("complete", trained_together=size) for size in sizes]) == text
