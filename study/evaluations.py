@@ -69,7 +69,7 @@ def check_evaluations(found: list[tuple[EvaluationConfig, Node]], drafts: list[D
 def parts_of(draft: Draft) -> tuple[DataConfig, ModelConfig]:
     """Data and student of an arm that is right by itself."""
     data, student = (draft.sections[part] for part in ("data", "student"))
-    return data.config.model_validate(data.values), student.config.model_validate(student.values)  # pyright: ignore
+    return data.config.model_validate(data.values), student.config.model_validate(student.values)  # pyright: ignore[reportReturnType]
 
 
 def fault_with(evaluation: EvaluationConfig, data: DataConfig, student: ModelConfig) -> str | None:

@@ -14,14 +14,17 @@ from typer.testing import CliRunner
 
 from study.config import StudyConfig
 from study.directory import StudyRefused, record_study
-from study.export import CONFIG, WEIGHTS, Exported, empty_student, export_student
+from study.export import CONFIG, WEIGHTS, Exported, choose, empty_student, export_student, open_clip_form
+from study.groups import collect_groups
 from study.load import load
 from study.run import app
+from study.stats import study_results
 from study.store import StudyStore
 from study.tracking import TrackingUnavailable
 from study.tracking_export import Registered, log_export
 from tests.trainables.tiny_clip import TINY
 from trainables.config import TrialConfig
+from trainables.models.contrastive import ContrastiveModel
 
 TOWERS = {
     **{"model": "clip", "image": "test_resnet", "norm": "batch", "feature_dim": 8},
@@ -128,6 +131,23 @@ def test_the_best_seed_of_the_best_configuration_is_exported(
     assert text.index("test image→text R@5") < text.index("test image→text R@10") < text.index("test text→image R@1 ")
     other = export_student(study, store, "cl", folder.with_name("elsewhere"))
     assert (other.chosen.arm, other.chosen.trial.config.seed, other.folder.name) == ("cl", 0, "elsewhere")
+
+
+def test_the_best_is_the_objectives_best(exported: tuple[StudyConfig, StudyStore, Exported]) -> None:
+    study, store, _ = exported
+    results = study_results(study, collect_groups(study, store))._replace(direction="minimize")
+    chosen = choose(study, results, None)
+    assert (chosen.arm, chosen.trial.config.seed, chosen.value) == ("cl", 1, 0.1)
+
+
+def test_the_exported_scale_is_held_below_its_limit_as_in_training(
+    exported: tuple[StudyConfig, StudyStore, Exported],
+) -> None:
+    student = empty_student(exported[2].chosen.trial.config)
+    assert isinstance(student, ContrastiveModel)
+    torch.nn.init.constant_(student.log_scale, 7.0)
+    form = open_clip_form(student)
+    assert form is not None and form.state["logit_scale"].item() == pytest.approx(np.log(100))
 
 
 def test_open_clip_loads_it_where_the_project_cannot_be_imported(

@@ -1,6 +1,7 @@
 """The report's part on contrastive distillation: what it says about small made-up results, tables and figures."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,20 @@ import pytest
 import torch
 from clip_studies import ARMS, captioned_data, clip_study, fill, kept_by, write_group
 
-from study.clip_statistics import MI, PLAIN, TE, effects, fall, families, kind_of
+from study.clip_answers import verdict
+from study.clip_statistics import (
+    MI,
+    PLAIN,
+    TE,
+    Rivals,
+    effects,
+    fall,
+    families,
+    final,
+    kind_of,
+    seed_means,
+    seed_values,
+)
 from study.config import StudyConfig
 from study.drawing import arm_styles
 from study.groups import collect_groups
@@ -17,7 +31,7 @@ from study.report_clip import TITLE, clip_blocks, mean_text
 from study.report_clip_figures import CLIP_FIGURES, by_field, trajectory_figure
 from study.report_document import Items, Table
 from study.report_figures import Material
-from study.stats import study_results
+from study.stats import Comparison, study_results
 from study.store import StudyStore
 
 
@@ -67,6 +81,7 @@ def test_a_clear_gain_is_said_with_its_interval(tmp_path: Path) -> None:
     d = np.array([10.0, 10.2, 9.8])
     half = 4.302652730 * d.std(ddof=1) / 3**0.5
     assert f"`te1` against `mi` +10.00 points [+{10 - half:.2f}, +{10 + half:.2f}]" in text
+    assert "Image→text R@1, mean difference by seed" in text, "of the first recall"
     assert "against KL + MSE" not in text, "the study has no such arm"
 
 
@@ -91,6 +106,38 @@ def test_holm_counts_the_comparisons_of_one_question(tmp_path: Path) -> None:
     p = 1 - u * (3 - u * u) / 2
     assert len(rows) == 6 and rows[0][5] == (f"{p:.3f}" if p >= 0.001 else "< 0.001")
     assert all(float(row[6].removeprefix("< ")) == pytest.approx(min(1, 6 * p), abs=6e-4) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("difference", "holm", "said"),
+    [
+        (1.0, 0.05, "better"),
+        (-1.0, 0.05, "worse"),
+        (1.0, 0.051, "no difference shown"),
+        (1.0, None, "no difference shown"),
+    ],
+)
+def test_a_verdict_is_holms_at_5_percent(difference: float, holm: float | None, said: str) -> None:
+    comparison = Comparison(difference, 1e-9, holm, None, None)
+    assert verdict(Rivals("te1", "mi", "test/i2t_r1", comparison)) == said
+
+
+def test_means_are_over_the_seeds_that_all_configurations_have() -> None:
+    tables = [{0: 1.0, 1: 2.0, 2: 9.0}, {1: 4.0, 0: 2.0}, {0: 6.0, 1: 3.0, 3: 7.0}]
+    assert seed_means(tables) == {0: 3.0, 1: 3.0}
+
+
+def test_only_complete_trials_are_counted(tmp_path: Path) -> None:
+    study, store = study_of(tmp_path, "cl", "te1")
+    write_group(study, store, "te1", [0.1, 0.2, 0.3])
+    (group,) = [group for group in collect_groups(study, store) if group.arm == "te1"]
+    read = final("val/i2t_r1")
+    assert seed_values(group, read) == {0: 0.1, 1: 0.2, 2: 0.3} and seed_values(None, read) == {}
+    first, *others = group.trials
+    assert first.result is not None
+    for status in ("pruned", "failed"):
+        stopped = first._replace(result=replace(first.result, status=status))
+        assert seed_values(group._replace(trials=(stopped, *others)), read) == {1: 0.2, 2: 0.3}
 
 
 def test_arms_with_other_students_are_not_compared(tmp_path: Path) -> None:

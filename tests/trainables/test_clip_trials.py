@@ -118,6 +118,11 @@ def test_the_audit_finds_embeddings_that_do_not_match(stages: StageStore, tmp_pa
         ValueError, match=r"cosine >= 0.9999\), but the least cosine of 32 rows is .*; delete .* to com"
     ):
         audit.audit(stages, stage, stored, torch.device("cpu"))
+    stored = stages.get(stage).arrays["train/embeddings"].clone()
+    aside = torch.linalg.qr(torch.stack([stored[3, 1], stored[3, 1].roll(1)], dim=1)).Q[:, 1]
+    stored[3, 1] = 0.9998 * stored[3, 1] + (1 - 0.9998**2) ** 0.5 * aside
+    with pytest.raises(ValueError, match=r"least cosine of 32 rows is 0\.9998"):  # one embedding of all
+        audit.audit(stages, stage, stored, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class Decoded(Tensor):
         chosen = self.places.expand(len(photos.files), -1) if places is None else self.places[places][:, None]
         return Wanted(photos, chosen)
 
-    def take(self, wanted: Wanted) -> UInt8[Tensor, "rows views 3 size size"]:
+    def decode(self, wanted: Wanted) -> UInt8[Tensor, "rows views 3 size size"]:
         """The pixels, decoded ahead if they were announced. Raises ValueError if a photograph is unreadable."""
         for one in self.ahead:
             batch = one.next_if(wanted)
@@ -72,7 +72,7 @@ def index(pictures: Decoded, indices: Sequence[Tensor | None]) -> UInt8[Tensor, 
     assert rows is not None and len(indices) <= 2, "rows come first, and pixels are indexed once they are decoded"
     if rows.dtype == torch.bool:
         rows = rows.nonzero()[:, 0]
-    pixels = pictures.take(pictures.wanted(rows, places))
+    pixels = pictures.decode(pictures.wanted(rows, places))
     return pixels if places is None else pixels[:, 0]
 
 
@@ -101,7 +101,7 @@ def split(pictures: Decoded, size: int, dim: int = 0) -> list[Decoded]:
 
 def converted(pictures: Decoded, **changes: Any) -> Tensor:
     """Every picture, decoded, in another number format or on another device."""
-    return pictures.take(pictures.wanted()).to(
+    return pictures.decode(pictures.wanted()).to(
         **{name: changes[name] for name in ("dtype", "device") if name in changes}
     )
 
