@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
 from study.diagnostic_figures import TEACHER_COLOUR, Band, band
 from study.drawing import STYLE, ArmStyle, canvas, share_legend
@@ -88,9 +88,10 @@ def trajectories_by_value(table: dict[str, dict[str, dict[float, Curves]]], symb
             lines = shown[label].get(name, {})
             for value, line in lines.items():
                 draw_line(ax, line, colours[value], f"{symbol} = {value:g}")
-            if not lines:
-                ax.text(0.5, 0.5, "not\nmeasured", transform=ax.transAxes, ha="center", va="center", fontsize=7)
             finish(ax, label if name == arms[0] else "")
+            if not lines:
+                ax.set_xticks([])
+                ax.text(0.5, 0.5, "not\nmeasured", transform=ax.transAxes, ha="center", va="center", fontsize=7)
             ax.set_title(name if label == next(iter(shown)) else "")
     share_legend(figure, *(ax for ax in axes if ax.figure))
     return figure
@@ -107,13 +108,18 @@ def draw_line(ax: Axes, line: Band, colour: object, label: str, marker: str = ""
 def finish(ax: Axes, label: str) -> None:
     """Epochs along a logarithmic axis with plain numbers."""
     ax.set_yscale("log")
-    for formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
-        plain = ScalarFormatter()
-        plain.set_scientific(False)
-        formatter(plain)
+    plain = ScalarFormatter()
+    plain.set_scientific(False)
+    ax.yaxis.set_major_formatter(plain)
+    ax.yaxis.set_minor_formatter(FuncFormatter(few_digits))
     ax.tick_params(axis="y", which="both", labelsize=6.5)
     ax.set(xlabel="epoch", ylabel=label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+
+
+def few_digits(value: float, place: int | None = None) -> str:
+    """The number, if it begins with a digit that leaves room for the others beside it on a logarithmic axis."""
+    return f"{value:g}" if f"{value:e}"[0] in "23468" else ""
 
 
 @mpl.rc_context(STYLE)

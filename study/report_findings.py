@@ -49,7 +49,8 @@ def ranking(results: StudyResults) -> str:
     shown = [f"`{row.arm}` {show_summary(row.test, results.test_metric)}" for row in rows if row.test]
     if not shown:
         return f"No {metric_name(results.test_metric)} was measured."
-    label = metric_label(results.test_metric).capitalize()
+    label = metric_label(results.test_metric)
+    label = label[:1].upper() + label[1:]  # R@5 keeps its capital
     return f"{label}, arms ordered by their validation result: {', '.join(shown)}."
 
 

@@ -25,6 +25,7 @@ from study.clip_statistics import (
 )
 from study.config import StudyConfig
 from study.drawing import arm_styles
+from study.figure_clip import few_digits
 from study.groups import collect_groups
 from study.report import write_report
 from study.report_clip import TITLE, clip_blocks, mean_text
@@ -248,6 +249,7 @@ def test_the_whole_report_has_section_and_figures(tmp_path: Path) -> None:
     fill(study, store)
     path = write_report(study, store)
     text = path.read_text()
+    assert "Test image→text R@1 (%), arms ordered" in text
     assert TITLE in text and "TE proxy against MI" in text and "TE against" not in text
     for name in CLIP_FIGURES:
         assert (path.parent / "figures" / f"{name}.png").stat().st_size > 10_000, name
@@ -294,4 +296,10 @@ def test_an_arm_without_a_distance_keeps_its_column(tmp_path: Path, monkeypatch:
         ("te1", "", 2, 0),
         ("", "MSE / first epoch's", 0, 1),
         ("", "", 2, 0),
+    ]
+
+
+def test_a_logarithmic_axis_has_room_for_its_numbers() -> None:
+    assert [few_digits(value) for value in (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 3 * 0.1, 2.0, 1.0)] == [
+        *("", "0.8", "", "0.6", "", "0.4", "0.3", "2", "")
     ]
