@@ -1,6 +1,7 @@
 """What stacking saves: epochs of K students trained as one pack against the same K trained one after another.
 
     python benchmarks/stacking.py [--members 1 2 4 8 16 32 64] [--students mlp wide cnn] [--threads 1 2] [--device cpu]
+    python benchmarks/stacking.py --by-hand [--members 8 32]
 
     mlp     towers 76-128-128-10, batch 64: those of the quickstart
     wide    the same with 512 units
@@ -9,9 +10,13 @@
 All imitate a teacher's logits (`kd`), with seeds, temperatures, weights and learning rates of their own. Both sides run
 with each number of threads, and the better one counts. A row's times are taken in turn, epoch about epoch, and the
 median is shown, so that other work on the machine disturbs both alike. An epoch holds its evaluation.
+
+`--by-hand` compares single layers instead, forward and backward pass: stacked by `vmap`, and by hand (a batched product
+with the bias in it; a convolution in groups). Processor time of one thread.
 """
 
 import argparse
+import copy
 import statistics
 import sys
 import tempfile
@@ -21,6 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
+from torch.nn import functional
 
 from trainables.artifacts import StageStore
 from trainables.config import TrialConfig
@@ -29,7 +37,7 @@ from trainables.fit import Inputs, build_problem
 from trainables.pack import Pack
 from trainables.session import Session
 
-REPEATS = 5
+REPEATS, BATCH = 5, 64
 MFEAT = {"dataset": "mfeat", "teacher": "pix", "student": "fou"}
 STUDENTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "mlp": (MFEAT, {"model": "mlp"}),
@@ -44,7 +52,11 @@ def main() -> None:
     parser.add_argument("--students", nargs="+", choices=list(STUDENTS), default=list(STUDENTS))
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--by-hand", action="store_true")
     arguments = parser.parse_args()
+    if arguments.by_hand:
+        compare_layers(arguments.members)
+        return
     device = torch.device(arguments.device)
     print(f"{'student':8}{'members':>8}{'alone, ms a step':>18}{'stacked, ms a step':>20}{'ratio':>8}")
     with tempfile.TemporaryDirectory() as folder:
@@ -110,6 +122,48 @@ def shared(inputs: Inputs, config: TrialConfig) -> Any:
     if key not in KNOWN:
         KNOWN[key] = inputs.data(config)
     return KNOWN[key]
+
+
+def compare_layers(counts: list[int]) -> None:
+    """Milliseconds of a pass through the layers of a member, by `vmap` and by hand."""
+    torch.set_num_threads(1)
+    print(f"{'layer':24}{'members':>8}{'vmap, ms':>10}{'by hand, ms':>13}")
+    for name, (layer, shape, stacked) in LAYERS.items():
+        for members in counts:
+            layers = [copy.deepcopy(layer) for _ in range(members)]
+            parameters, _ = stack_module_state(layers)
+            inputs = torch.randn(members, BATCH, *shape, requires_grad=True)
+            mapped = vmap(lambda own, part, layer=layer: functional_call(layer, own, (part,)))
+            times: tuple[list[float], list[float]] = ([], [])
+            for _ in range(10 * REPEATS):
+                for kept, run in zip(times, (mapped, stacked), strict=True):
+                    started = time.thread_time()
+                    out = run(parameters, inputs)
+                    torch.autograd.grad(out, [*parameters.values(), inputs], torch.ones_like(out))
+                    kept.append(1e3 * (time.thread_time() - started) / members)
+            print(f"{name:24}{members:8d}{statistics.median(times[0]):10.3f}{statistics.median(times[1]):13.3f}")
+            sys.stdout.flush()
+
+
+def linear_by_hand(own: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    """Linear layers side by side."""
+    return torch.baddbmm(own["bias"][:, None], inputs, own["weight"].mT)
+
+
+def convolution_by_hand(own: dict[str, Tensor], inputs: Tensor) -> Tensor:
+    """Convolutions side by side: the members' channels are groups."""
+    weight, members = own["weight"].flatten(0, 1), len(inputs)
+    together = inputs.transpose(0, 1).flatten(1, 2)
+    out = functional.conv2d(together, weight, own["bias"].flatten(), padding=1, groups=members)
+    return out.unflatten(1, (members, -1)).transpose(0, 1)
+
+
+LAYERS: dict[str, tuple[nn.Module, tuple[int, ...], Callable[[dict[str, Tensor], Tensor], Tensor]]] = {
+    "linear 128-128": (nn.Linear(128, 128), (128,), linear_by_hand),
+    "linear 512-512": (nn.Linear(512, 512), (512,), linear_by_hand),
+    "convolution 32-64, 4 x 4": (nn.Conv2d(32, 64, 3, padding=1), (32, 4, 4), convolution_by_hand),
+}
+"""A layer, the shape of one input, and the members' layers stacked by hand."""
 
 
 def seconds(run: Callable[[int], None], epoch: int, device: torch.device) -> float:
