@@ -112,6 +112,12 @@ def test_the_next_batches_are_decoded_while_one_is_in_use() -> None:
         assert all(answer.result() is None for batch in begun for answer in batch.answers), "done without being asked"
 
 
+def test_a_batch_of_several_orders_stands_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "TOGETHER", 3)
+    left, stored = both(0)
+    assert torch.equal(left[torch.arange(8).flip(0)], stored.flip(0))
+
+
 def test_the_processes_are_by_default_the_trials_share_of_the_cores() -> None:
     left, stored = both(None)
     made = decoders.cache_info().currsize
