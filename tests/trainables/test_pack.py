@@ -183,6 +183,28 @@ def test_fit_of_several_is_fit_of_each(stages: StageStore) -> None:
             torch.testing.assert_close(value, expected.diagnostics[name], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", [{"method": "kd"}, {"method": "feature_kd", "loss": "clip"}], ids=str)
+def test_float32_ends_as_near_as_another_number_of_threads(method: dict[str, Any], stages: StageStore) -> None:
+    """Rounding grows over a training; what matters is that a pack does no more than the machine does anyway."""
+    student = MLPConfig(hidden=(256,), feature_dim=64)
+    configs = [
+        trial(method, seed=seed, epochs=6, batch_size=50).model_copy(update={"student": student}) for seed in range(3)
+    ]
+    runs: list[list[float]] = []
+    before = torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            runs.append([fit(config, stages=stages).result.metrics["test/accuracy"] for config in configs])
+    finally:
+        torch.set_num_threads(before)
+    packed = fit_together([Order(config) for config in configs], stages=stages)
+    found = [one.result.metrics["test/accuracy"] for one in packed if isinstance(one, Fitted)]
+    rows = len(prepared(configs[0], stages).val.labels)
+    allowed = max(1 / rows, *(abs(one - other) for one, other in zip(*runs, strict=True)))
+    assert found == pytest.approx(runs[0], abs=allowed) and len(set(runs[0])) > 1
+
+
 def test_trials_that_cannot_begin_end_with_their_own_errors(
     stages: StageStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
