@@ -112,6 +112,13 @@ def test_the_next_batches_are_decoded_while_one_is_in_use() -> None:
         assert all(answer.result() is None for batch in begun for answer in batch.answers), "done without being asked"
 
 
+def test_the_same_rows_in_other_views_are_another_batch() -> None:
+    left, stored = both(0)
+    rows, said, asked = torch.tensor([4, 1]), torch.tensor([0, 2]), torch.tensor([1, 2])
+    left.read_ahead([(rows, said)])
+    assert torch.equal(left[rows, asked], stored[rows, asked]) and torch.equal(left[rows, said], stored[rows, said])
+
+
 def test_a_batch_of_several_orders_stands_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "TOGETHER", 3)
     left, stored = both(0)
