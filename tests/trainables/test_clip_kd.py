@@ -1,6 +1,7 @@
 """The method `clip_kd`: which loss each weight asks for, what a weight of 0 leaves out, adapters, temperatures."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 import torch
@@ -75,6 +76,17 @@ def test_a_weight_asks_for_the_loss_of_its_name(term: str) -> None:
     wanted = expected(parts(STUDENT), parts(STUDENT, 1), parts(TEACHER))[term]()
     assert list(found) == [term] and found[term].weight == 1
     torch.testing.assert_close(found[term].value, wanted)
+
+
+@pytest.mark.parametrize(("lag", "pairs"), [(1, "adjacent"), (0, "all")])
+@pytest.mark.parametrize("term", ["te1", "te2"])
+def test_lag_and_pairs_are_those_of_both_proxies(
+    term: str, lag: Literal[0, 1], pairs: Literal["adjacent", "all"]
+) -> None:
+    found = method(**only(term, te_lag=lag, te_pairs=pairs))(STUDENT, TEACHER, batch())[term].value
+    proxy = {"te1": te1, "te2": te2}[term]
+    torch.testing.assert_close(found, -proxy(parts(STUDENT), parts(TEACHER), lag, pairs))
+    assert not torch.isclose(found, -proxy(parts(STUDENT), parts(TEACHER)))
 
 
 def test_afd_contrasts_linear_maps_of_both_networks() -> None:
