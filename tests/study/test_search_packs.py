@@ -69,6 +69,10 @@ def test_proposals_that_depend_on_results_wait_for_them(tmp_path: Path) -> None:
     study = study.model_copy(update={"arms": study.arms[1:]})
     Search(study, store_of(study)).next_pack(lambda lead: 8)
     assert len(store_of(study).proposals("kd")) == 3, "the rest is up to TPE, which wants to know how those end"
+    pruned = two_arms(tmp_path / "c", sampler="random", pruner="median", seeds=(0,), trials=8, startup_trials=3)
+    pruned = pruned.model_copy(update={"arms": pruned.arms[1:]})
+    Search(pruned, store_of(pruned)).next_pack(lambda lead: 8)
+    assert len(store_of(pruned).proposals("kd")) == 3, "from the fourth on the median prunes"
     other = two_arms(tmp_path / "b", sampler="tpe", pruner="asha", seeds=(0,), trials=8, startup_trials=3)
     other = other.model_copy(update={"arms": other.arms[1:]})
     Search(other, store_of(other)).next_pack(lambda lead: 8)
