@@ -21,8 +21,11 @@ from study.load import load
 from study.logs import captured_output
 from study.store import StudyStore
 from study.timing import Timing
+from trainables.child import Child
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from study.search import Search
     from study.summary import RunStatus
     from study.tracking import LiveTracker, TrackingSummary
@@ -138,38 +141,53 @@ class Run:
 
     def conduct(self, search: "Search", tracker: "LiveTracker") -> "RunStatus":
         """Run what is left, rebuild the report, bring MLflow up to date, and say where everything is."""
-        from study.report import arms_table, write_report
-
         try:
-            status = self.drive(search)
+            status, ran = self.drive(search, tracker)
+            tracker.hurry()
             seconds = self.timing.seconds()
             known = {name: value for name, value in seconds._asdict().items() if value is not None}
-            self.report = write_report(self.study, self.store, known if seconds.training else None)
-            self.close_tracker(tracker)
+            self.report, table = self.write_report(known if seconds.training else None, aside=ran)
+            self.console.print(table)
+            self.say(f"report     {self.report}")
+            self.say(f"directory  {self.study.directory}")
+            with self.console.status("bringing MLflow up to date"):
+                self.close_tracker(tracker)
         finally:
-            tracker.stop.set()
-        self.console.print(arms_table(self.study, self.store))
-        self.say(f"report     {self.report}")
-        self.say(f"directory  {self.study.directory}")
+            tracker.abandon()
         self.say(f"MLflow UI  {command('study ui', self.path)}")
         return status
 
-    def drive(self, search: "Search") -> "RunStatus":
-        """Run every trial that is left; none if the study is complete."""
+    def drive(self, search: "Search", tracker: "LiveTracker") -> tuple["RunStatus", bool]:
+        """Run every trial that is left, and say whether there was one; none if the study is complete."""
         from study.display import show_progress
 
         if nothing_left(search):
             self.say(f"The study is complete: {search.counts.planned} trials are in the store, nothing to run")
-            return "complete"
+            return "complete", False
         from study.driver import drive
 
+        tracker.start()
         with show_progress(self.study, self.console) as show:
 
             def emit(event: Event) -> None:
                 self.timing.observe(event)
                 show(event)
 
-            return drive(self.study, self.store, search, emit)
+            return drive(self.study, self.store, search, emit), True
+
+    def write_report(self, timing: dict[str, float] | None, aside: bool) -> tuple[Path, "Table"]:
+        """The report, and its main table. `aside`: by a child process, because its libraries need much memory.
+
+        MLflow is brought up to date meanwhile.
+        """
+        if not aside:
+            return make_report(self.study, self.store, timing)
+        child = Child()
+        try:
+            return child.call(make_report, self.study, self.store, timing)
+        finally:
+            child.kill()
+            child.close()
 
     def close_tracker(self, tracker: "LiveTracker") -> None:
         """Bring MLflow up to date. If that is not possible now, say so: the store has everything."""
@@ -183,6 +201,13 @@ class Run:
     def say(self, line: str) -> None:
         """Print one line for the user."""
         self.console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def make_report(study: StudyConfig, store: StudyStore, timing: dict[str, float] | None) -> tuple[Path, "Table"]:
+    """Write the report; its path, and its main table for the terminal."""
+    from study.report import arms_table, write_report
+
+    return write_report(study, store, timing), arms_table(study, store)
 
 
 def nothing_left(search: "Search") -> bool:

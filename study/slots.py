@@ -10,6 +10,7 @@ import ray.train
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from study.config import ResourcesConfig, StudyConfig
+from study.lone_worker import LoneWorker
 from trainables.assignments import SlotConfig
 from trainables.worker import run_slot
 
@@ -77,19 +78,25 @@ class Slots:
 
     def _trainer(self, config: SlotConfig) -> TorchTrainer:
         """A TorchTrainer under a name of its own: a known name would silently resume from its old checkpoints."""
-        resources = self.study.resources
         return TorchTrainer(
             run_slot,
             train_loop_config=config._asdict(),
-            scaling_config=scaling(resources),
-            # NCCL refuses several ranks on one GPU, so a share of a GPU speaks gloo.
-            torch_config=TorchConfig(backend="nccl" if resources.gpus >= 1 else "gloo"),
+            scaling_config=scaling(self.study.resources),
+            torch_config=backend(self.study.resources),
             run_config=ray.train.RunConfig(
                 name=f"slot-{config.slot}-{uuid.uuid4().hex[:8]}",
                 storage_path=str(self.storage.resolve()),
                 failure_config=ray.train.FailureConfig(max_failures=-1),
             ),
         )
+
+
+def backend(resources: ResourcesConfig) -> Any:
+    """How a slot's workers find each other. A TorchConfig makes its controller import torch, for three seconds."""
+    if resources.workers == 1:
+        return LoneWorker()
+    # NCCL refuses several ranks on one GPU, so a share of a GPU speaks gloo.
+    return TorchConfig(backend="nccl" if resources.gpus >= 1 else "gloo")
 
 
 def scaling(resources: ResourcesConfig) -> ray.train.ScalingConfig:

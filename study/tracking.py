@@ -9,7 +9,7 @@ report. Runs are found again by tag and completed, so a sync that was killed, or
 - A run whose content changed after it was logged (a study that got more seeds: another mean) is set aside with MLflow's
   own soft delete and made anew, because MLflow keeps every value ever logged and would draw both curves.
 
-mlflow is imported only on connecting: that takes seconds, and in a running study a background thread does it.
+mlflow is imported only on connecting: that takes seconds and 170 MiB, and in a running study a child process does it.
 """
 
 import logging
@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from study.config import StudyConfig
 from study.store import StudyStore
 from study.tracking_writer import Writer, backend_errors, connect
+from trainables.child import Child, ChildDiedError
 from trainables.files import read_json, write_json
 
 logger = logging.getLogger(__name__)
@@ -116,45 +117,99 @@ class Tracker:
 
 
 class LiveTracker:
-    """Follows a running study from a background thread: finished trials appear in MLflow within seconds.
+    """Follows a running study from a child process: finished trials appear in MLflow within seconds.
 
-    The thread does the imports and a new database's set-up too, and sleeps long enough after each sync to stay below
-    a twentieth of one core. It is the only writer while it lives.
+    The child does the imports and a new database's set-up too. A thread asks it for a sync, and then waits long enough
+    to stay below a twentieth of one core. The child is the only writer while it lives.
     """
 
     def __init__(self, study: StudyConfig, store: StudyStore, interval_seconds: float = 5.0) -> None:
-        self.tracker = Tracker(study, store)
+        """Prepare it; raises ValueError as `Tracker` does."""
+        check_uri(study.tracking.uri)
+        self.study = study
+        self.store = store
         self.interval = interval_seconds
-        self.stop = threading.Event()
-        self._closing = False
-        self._summary: TrackingSummary | None = None
+        self.child = Child()
         self.thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
+        self._stop = threading.Event()
+        self._hurry = threading.Event()
+
+    def start(self) -> None:
+        """Begin to follow."""
         self.thread.start()
+
+    def hurry(self) -> None:
+        """Nothing is trained any more: log what is left, without pauses."""
+        self._hurry.set()
 
     def close(self) -> TrackingSummary:
         """End the thread and sync everything, the report included. Raises TrackingUnavailable."""
-        self._closing = True
-        self.stop.set()
+        if not self.thread.ident:  # it never began to follow
+            return Tracker(self.study, self.store).sync()
+        self._stop.set()
+        self._hurry.set()
         self.thread.join()
-        return self._summary or self.tracker.sync()
+        try:
+            return self._ask(final=True).summary
+        finally:
+            self.child.close()
+
+    def abandon(self) -> None:
+        """End at once, in the middle of a sync if need be: the next one goes on from there."""
+        self._stop.set()
+        self._hurry.set()
+        self.child.kill()
 
     def _run(self) -> None:
         pause = self.interval
-        while not self.stop.wait(pause):
-            try:
-                with self.tracker.open() as writer:
-                    self._follow(writer)
-            except TrackingUnavailable as error:
-                pause = min(2 * pause, 60.0)
-                logger.warning("%s", error)
+        while not self._stop.is_set():
+            if self.store.has_results():  # a start has enough to do without importing MLflow
+                try:
+                    pause = max(self.interval, self._ask(final=False).seconds / SHARE)
+                except TrackingUnavailable as error:
+                    pause = min(2 * pause, 60.0)
+                    logger.warning("%s", error)
+            if self._hurry.is_set():
+                return
+            self._hurry.wait(pause)
 
-    def _follow(self, writer: Writer) -> None:
-        while not self.stop.is_set():
-            begun = time.thread_time()
-            self.tracker.update(writer, final=False)
-            self.stop.wait(max(self.interval, (time.thread_time() - begun) / SHARE))
-        if self._closing:  # this writer knows what it has logged; a new one would have to compare everything
-            self._summary = self.tracker.update(writer, final=True)
+    def _ask(self, final: bool) -> "Synced":
+        """One sync by the child."""
+        try:
+            return self.child.call(sync_kept, self.study, self.store, final)
+        except ChildDiedError as error:
+            raise TrackingUnavailable(
+                f"the process that writes the MLflow view died (exit code {error.code})"
+            ) from error
+
+
+class Synced(NamedTuple):
+    """What one sync of a child came to."""
+
+    summary: TrackingSummary
+    seconds: float
+    """Of its processor's time."""
+
+
+_kept: list[tuple[ExitStack, Writer]] = []
+"""The writer that a child process keeps open: it knows what it has logged, a new one would compare everything."""
+
+
+def sync_kept(study: StudyConfig, store: StudyStore, final: bool) -> Synced:
+    """A sync over the writer that this process keeps open. Raises TrackingUnavailable."""
+    tracker = Tracker(study, store)
+    if not _kept:
+        stack = ExitStack()
+        _kept.append((stack, stack.enter_context(tracker.open())))
+    stack, writer = _kept[0]
+    begun = time.process_time()
+    try:
+        summary = tracker.update(writer, final)
+    except Exception as error:
+        _kept.clear()
+        stack.__exit__(type(error), error, error.__traceback__)  # raises what `open` makes of it
+        raise
+    return Synced(summary, time.process_time() - begun)
 
 
 def study_key(store: StudyStore) -> str:

@@ -30,6 +30,7 @@ ONLY_IN = {
         "study/slots.py",
         "study/mailbox.py",
         "study/relay.py",
+        "study/lone_worker.py",
         "trainables/reporting.py",
         "trainables/worker.py",
     ),
@@ -217,5 +218,13 @@ def test_what_every_process_imports_brings_nothing_slow(module: str) -> None:
     slow = "{'torchvision', 'torch._dynamo', 'scipy', 'statsmodels', 'sklearn', 'matplotlib', 'av', 'h5py'}"
     slow += " | {'timm', 'open_clip', 'huggingface_hub'}"
     code = f"import sys, {module}; print(*sorted(({slow}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("module", ["study.relay", "study.mailbox", "study.lone_worker"])
+def test_what_a_ray_actor_imports_leaves_torch_out(module: str) -> None:
+    """A study starts a dozen of these processes, and torch would cost each three seconds of a core."""
+    code = f"import sys, {module}; print(*sorted({{'torch', 'optuna', 'mlflow'}} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

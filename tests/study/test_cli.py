@@ -246,7 +246,7 @@ def test_a_complete_study_runs_nothing_and_is_reported_anew(
 
 @pytest.mark.slow
 def test_ctrl_c_stops_and_the_same_command_goes_on(file: Path) -> None:
-    file.write_text(TINY.replace("epochs: 4", "epochs: 300"))
+    file.write_text(TINY.replace("epochs: 4", "epochs: 100"))
     summary = file.parent / "summary.json"
     arguments = [sys.executable, "-u", "-m", "study.run", str(file), "--json", str(summary)]
     with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

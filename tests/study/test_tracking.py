@@ -22,7 +22,14 @@ from numpy.random import default_rng
 from study.config import StudyConfig, TrackingConfig
 from study.groups import collect_groups
 from study.store import StudyStore
-from study.tracking import LiveTracker, Tracker, TrackingBusy, TrackingSummary, TrackingUnavailable
+from study.tracking import (
+    LiveTracker,
+    Tracker,
+    TrackingBusy,
+    TrackingSummary,
+    TrackingUnavailable,
+    sync_kept,
+)
 from study.tracking_content import parameters, trial_span
 from study.tracking_ui import LOOPBACK, serve, study_links
 from study.tracking_writer import find_runs
@@ -350,6 +357,7 @@ def test_the_live_tracker_follows_and_ends_complete(root: Path) -> None:
     for path in later:
         path.rename(path.with_suffix(".later"))
     live = LiveTracker(study, store, interval_seconds=0.1)
+    live.start()
     deadline = time.monotonic() + 60
     while count_synced(root) < 10 and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -390,20 +398,51 @@ def test_following_reads_only_what_is_new_and_still_knows_the_best(root: Path, m
         ]
 
 
-def test_the_live_tracker_ends_with_the_writer_that_knows_what_is_logged(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_child_that_died_is_replaced_and_goes_on_where_it_ended(root: Path) -> None:
+    study, store = filled(root)
+    live = LiveTracker(study, store, interval_seconds=0.1)
+    live.start()
+    deadline = time.monotonic() + 60
+    while count_synced(root) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert live.child.process
+    live.child.process.kill()
+    assert tags(root, live.close().run_id)["kind"] == "study"
+    assert live.child.process is None
+    snapshot(root)
+
+
+def test_an_abandoned_sync_ends_at_once(root: Path) -> None:
+    study, store = filled(root)
+    live = LiveTracker(study, store, interval_seconds=0.1)
+    live.start()
+    deadline = time.monotonic() + 60
+    while count_synced(root) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    live.abandon()
+    live.thread.join(10)
+    assert not live.thread.is_alive() and live.child.process is None
+    logged = count_synced(root)
+    assert logged < len(list(store.records())), "it was in the middle of a sync"
+    time.sleep(1)
+    assert count_synced(root) == logged
+
+
+def test_a_writer_is_kept_until_it_fails(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study, store = filled(root)
     asked: list[str] = []
     monkeypatch.setattr(
         "study.tracking_writer.find_runs", lambda *arguments: asked.append("asked") or find_runs(*arguments)
     )
-    live = LiveTracker(study, store, interval_seconds=0.1)
-    deadline = time.monotonic() + 60
-    while not asked and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert tags(root, live.close().run_id)["kind"] == "study"
-    assert len(asked) == 1
+    monkeypatch.setattr("study.tracking._kept", [])
+    sync_kept(study, store, False)
+    summary = sync_kept(study, store, True).summary
+    assert tags(root, summary.run_id)["kind"] == "study" and len(asked) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr("study.tracking_writer.Writer.sync", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(TrackingUnavailable, match="disk full"):
+            sync_kept(study, store, True)
+    assert sync_kept(study, store, True).summary == summary and len(asked) == 2
 
 
 @pytest.mark.parametrize("method", ["create_run", "set_terminated", "log_batch"])

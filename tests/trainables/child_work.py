@@ -1,4 +1,4 @@
-"""What the child processes of `test_media.py` are given to do; a module of its own, because they must import it."""
+"""What child processes are given to do in `test_media` and `test_child`; a module of its own: they must import it."""
 
 import os
 import sys
@@ -22,3 +22,27 @@ def read_numbers(source: tuple[str, int]) -> dict[str, np.ndarray]:
 
 def fail(argument: int) -> None:
     raise ZeroDivisionError(argument)
+
+
+def divide(numerator: float, denominator: float) -> float:
+    return numerator / denominator
+
+
+def say(words: str) -> str:
+    print(words, flush=True)
+    return words
+
+
+def leave(code: int) -> None:
+    os._exit(code)
+
+
+class Unpicklable(Exception):
+    """Two arguments, one message: pickle cannot make it anew."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+def raise_what_cannot_be_pickled() -> None:
+    raise Unpicklable("two", "parts")

@@ -1,21 +1,12 @@
-"""Reading many clips in several processes: one that a broken clip kills is replaced, and the clip counts as unreadable.
-
-Plain child processes rather than `multiprocessing`, which would import the caller's main module again, and rather than
-a fork, which does not go with the threads of torch. A child takes pickled (function, argument) pairs from its input and
-answers each with what was wrong.
-"""
+"""Reading many clips in several processes. One that a broken clip kills is replaced, and the clip is unreadable."""
 
 import os
-import pickle
-import subprocess
-import sys
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from trainables.child import Child, ChildDiedError
 from trainables.data.media import UnreadableError
 
 Task = Callable[[Any], None]
@@ -66,39 +57,25 @@ class Worker:
     """One child process, started when it is first asked and again after its death."""
 
     def __init__(self) -> None:
-        self.process: subprocess.Popen[bytes] | None = None
+        self.child = Child()
 
     def ask(self, task: Task, argument: Any) -> str | None:
         """What was wrong with the argument; also if it killed the process.
 
         Raises:
-            RuntimeError: with the traceback of any other error than UnreadableError.
+            RuntimeError: for any other error than UnreadableError.
 
         """
-        process = self.process = self.process or start()
-        assert process.stdin and process.stdout
         try:
-            pickle.dump((task, argument), process.stdin)
-            process.stdin.flush()
-            problem, failure = pickle.load(process.stdout)
-        except (EOFError, BrokenPipeError):
-            self.close()
-            return f"the process that read it died (exit code {process.returncode})"
-        if failure:
-            raise RuntimeError(f"a process that reads clips failed:\n{failure}")
-        return problem
+            return self.child.call(attempt, task, argument)
+        except ChildDiedError as died:
+            return f"the process that read it died (exit code {died.code})"
+        except Exception as error:
+            raise RuntimeError(f"a process that reads clips failed: {type(error).__name__}: {error}") from error
 
     def close(self) -> None:
         """End the process."""
-        process, self.process = self.process, None
-        if process is not None:
-            assert process.stdin and process.stdout
-            try:
-                process.stdin.close()
-            except BrokenPipeError:
-                pass  # it died with a task half written; all that is left is to wait for it
-            process.wait()
-            process.stdout.close()
+        self.child.close()
 
 
 class Pool:
@@ -128,26 +105,3 @@ class Pool:
         self.threads.shutdown(wait=True, cancel_futures=True)
         for worker in self.workers:
             worker.close()
-
-
-def start() -> subprocess.Popen[bytes]:
-    """A child process that imports this very package, whatever is installed."""
-    root = str(Path(__file__).parents[2])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
-    command = [sys.executable, "-c", "from trainables.data.workers import serve; serve()"]
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-
-
-def serve() -> None:
-    """A child's life: answer tasks until the input ends. What libraries print goes to the error output."""
-    tasks, answers = os.fdopen(os.dup(sys.stdin.fileno()), "rb"), os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    while tasks.peek(1):
-        try:
-            task, argument = pickle.load(tasks)
-            answer = attempt(task, argument), ""
-        except Exception:  # whatever it is, also a task that cannot be imported here, it is the asker's to handle
-            answer = None, traceback.format_exc()
-        pickle.dump(answer, answers)
-        answers.flush()
