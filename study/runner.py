@@ -16,7 +16,7 @@ from rich.console import Console
 from study.chosen_h import choose
 from study.config import StudyConfig
 from study.directory import StudyRefused, check_changes, claimed, record_study, set_aside
-from study.events import Event
+from study.events import Event, SlotReady
 from study.load import load
 from study.logs import captured_output
 from study.store import StudyStore
@@ -166,10 +166,11 @@ class Run:
             return "complete", False
         from study.driver import drive
 
-        tracker.start()
         with show_progress(self.study, self.console) as show:
 
             def emit(event: Event) -> None:
+                if isinstance(event, SlotReady):
+                    tracker.start()  # not before: Ray's start takes all the processors there are
                 self.timing.observe(event)
                 show(event)
 

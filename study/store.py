@@ -96,10 +96,6 @@ class StudyStore:
         """Remove a trial that was trained ahead and is not to be one. Nothing happens if it never began."""
         shutil.rmtree(self.trial(trial_id).path, ignore_errors=True)
 
-    def has_results(self) -> bool:
-        """Whether any trial has ended."""
-        return any(True for _ in self.directory.glob("trials/*/result.json"))
-
     def records(self) -> Iterator[TrialRecord]:
         """Every trial that ever began, by id; also those that the present study file no longer asks for."""
         for path in sorted((self.directory / "trials").glob("*/config.json")):

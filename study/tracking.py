@@ -135,20 +135,21 @@ class LiveTracker:
         self._hurry = threading.Event()
 
     def start(self) -> None:
-        """Begin to follow."""
-        self.thread.start()
+        """Begin to follow, unless it has begun."""
+        if not self.thread.ident:
+            self.thread.start()
 
     def hurry(self) -> None:
         """Nothing is trained any more: log what is left, without pauses."""
         self._hurry.set()
+        self.start()
 
     def close(self) -> TrackingSummary:
         """End the thread and sync everything, the report included. Raises TrackingUnavailable."""
-        if not self.thread.ident:  # it never began to follow
-            return Tracker(self.study, self.store).sync()
         self._stop.set()
         self._hurry.set()
-        self.thread.join()
+        if self.thread.ident:
+            self.thread.join()
         try:
             return self._ask(final=True).summary
         finally:
@@ -163,12 +164,11 @@ class LiveTracker:
     def _run(self) -> None:
         pause = self.interval
         while not self._stop.is_set():
-            if self.store.has_results():  # a start has enough to do without importing MLflow
-                try:
-                    pause = max(self.interval, self._ask(final=False).seconds / SHARE)
-                except TrackingUnavailable as error:
-                    pause = min(2 * pause, 60.0)
-                    logger.warning("%s", error)
+            try:
+                pause = max(self.interval, self._ask(final=False).seconds / SHARE)
+            except TrackingUnavailable as error:
+                pause = min(2 * pause, 60.0)
+                logger.warning("%s", error)
             if self._hurry.is_set():
                 return
             self._hurry.wait(pause)
