@@ -244,6 +244,33 @@ def test_a_complete_study_runs_nothing_and_is_reported_anew(
     assert written["report"] == str(directory / "report/report.html")
 
 
+ASIDE = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from study.load import load
+from study.runner import Run
+path = Path(sys.argv[1])
+run = Run(load(path), path, Console(width=120))
+tracker = run.open_tracker()
+tracker.start()
+report, table = run.write_report(None, aside=True)
+run.console.print(table)
+run.close_tracker(tracker)
+print(report.exists(), run.tracked.run_id != "")
+print(sorted({"mlflow", "sqlalchemy", "matplotlib", "statsmodels", "scipy"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.slow
+def test_a_driver_leaves_report_and_mlflow_to_other_processes(file: Path) -> None:
+    finish_every_trial(file)
+    arguments = [sys.executable, "-c", ASIDE, str(file)]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "best hyperparameters" in done.stdout
+    assert done.stdout.splitlines()[-2:] == ["True True", "[]"]
+
+
 @pytest.mark.slow
 def test_ctrl_c_stops_and_the_same_command_goes_on(file: Path) -> None:
     file.write_text(TINY.replace("epochs: 4", "epochs: 100"))
