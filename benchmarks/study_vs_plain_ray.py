@@ -1,9 +1,10 @@
 """The quickstart, whole: the same trainings through this system and through plain Ray, from nothing to the last result.
 
-    python benchmarks/study_vs_plain_ray.py [--variants study alone plain loop nested] [--nested 4] [--study sweep.yaml]
+    python benchmarks/study_vs_plain_ray.py [--variants study alone wide plain loop nested] [--nested 4] [--study FILE]
 
     study    this system: search, packs, store, MLflow, report
     alone    the same with `pack: 1`: no trials are trained together
+    wide     the same with `pack: 12`: TPE proposes four configurations at a time, so it comes to others
     plain    the shortened script of an expert (see `orchestration.py`): a function trainable, reused actors; no search,
              no MLflow, no resume, no report
     loop     the floor of training one by one: `fit` in a loop, in as many processes as the study has slots; no Ray
@@ -27,7 +28,10 @@ from typing import Any, NamedTuple
 
 from orchestration import run_nested, run_plain, train_one, watch
 
-VARIANTS = ("study", "alone", "plain", "loop", "nested")
+PACKS = {"study": "auto", "alone": "1", "wide": "12"}
+"""The variants that are studies, and how many trials each trains together."""
+
+VARIANTS = (*PACKS, "plain", "loop", "nested")
 METRIC = "test/accuracy"
 SLOTS = 2
 """Trials at a time, as in the quickstart's `resources`."""
@@ -65,8 +69,8 @@ def main() -> None:
         for variant in ["study", *(name for name in arguments.variants if name != "study")]:
             own = Path(folder) / variant
             own.mkdir()
-            write_study(arguments.study, own, pack="1" if variant == "alone" else "auto")
-            if variant not in ("study", "alone"):
+            write_study(arguments.study, own, PACKS.get(variant, "auto"))
+            if variant not in PACKS:
                 hand_over(reference, own, arguments.nested if variant == "nested" else None)
             rows.append(measure(variant, own, reference))
             print_rows(rows)
@@ -99,7 +103,7 @@ def hand_over(reference: Path, folder: Path, count: int | None) -> None:
 def measure(variant: str, folder: Path, reference: Path) -> Row:
     """Run one variant in a process of its own, from its start to its end."""
     command = [sys.executable, __file__, "--inside", variant, str(folder)]
-    if variant in ("study", "alone"):
+    if variant in PACKS:
         command = [sys.executable, "-m", "study.run", str(folder / "sweep.yaml")]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     started = time.time()
@@ -124,7 +128,7 @@ def measure(variant: str, folder: Path, reference: Path) -> Row:
 
 def results_of(variant: str, folder: Path) -> dict[str, dict[str, Any]]:
     """Metrics, seconds and begin of the trials that a variant has finished, by id."""
-    if variant in ("study", "alone"):
+    if variant in PACKS:
         return {trial_id: trial["result"] for trial_id, trial in trials_of(folder).items()}
     lines = [json.loads(line) for path in folder.glob("spans*") for line in path.read_text().splitlines()]
     return {trial_id: {"began": a, "seconds": s, "metrics": metrics} for a, _, s, trial_id, metrics in lines}
