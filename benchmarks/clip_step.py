@@ -100,12 +100,10 @@ def ours(setting: Setting, targets: ModelOutput | ContrastiveModel) -> Callable[
     method = ClipKD(OBJECTIVE, 512, 1024, task)
     problem = Problem(own, method, setting.train, setting.train, targets, task)
     session = Session(problem, setting.training, 0, Workers(device=setting.device))
-    own.train()
-    drawn, generator = torch.Generator().manual_seed(0), torch.Generator(setting.device).manual_seed(0)
+    epoch = session.begin_epoch(1)
 
     def step(rows: Tensor) -> None:
-        assert task.draw is not None
-        session.run_step(rows, task.draw(setting.train, rows, drawn), generator)
+        session.run_step(rows, epoch)
 
     return step
 

@@ -21,7 +21,7 @@ from study.load import load
 from study.logs import captured_output
 from study.store import StudyStore
 from study.timing import Timing
-from trainables.child import Child
+from trainables.child import Child, ChildDiedError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -180,12 +180,21 @@ class Run:
         """The report, and its main table. `aside`: by a child process, because its libraries need much memory.
 
         MLflow is brought up to date meanwhile.
+
+        Raises:
+            RuntimeError: if that process dies, say of too little memory.
+
         """
         if not aside:
             return make_report(self.study, self.store, timing)
         child = Child()
         try:
             return child.call(make_report, self.study, self.store, timing)
+        except ChildDiedError as died:
+            rebuild = command("study report", self.path)
+            raise RuntimeError(
+                f"the process that writes the report died (exit code {died.code}); {rebuild} writes it from the store"
+            ) from died
         finally:
             child.kill()
             child.close()

@@ -95,12 +95,12 @@ class SlotTrainer(TorchTrainer):
     """A TorchTrainer that reads nothing through Ray Data, whose manager would be one process more for each slot."""
 
     def _create_default_callbacks(self) -> list[Any]:
-        # A private method: were it renamed, the manager would be back, three seconds of a core at the start of a slot.
+        # A private method: were it renamed, the manager would be back, and with it the seconds of a core it takes.
         return [one for one in super()._create_default_callbacks() if type(one).__name__ != "DatasetsCallback"]
 
 
 def backend(resources: ResourcesConfig) -> Any:
-    """How a slot's workers find each other. A TorchConfig makes its controller import torch, for three seconds."""
+    """How a slot's workers find each other. A TorchConfig makes its controller import torch, which takes seconds."""
     if resources.workers == 1:
         return LoneWorker()
     # NCCL refuses several ranks on one GPU, so a share of a GPU speaks gloo.

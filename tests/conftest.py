@@ -25,6 +25,8 @@ SLOW_FILES = (
     "test_readme.py",
     "test_cli.py",
     "test_resume_packs.py",
+    "test_tracking_live.py",
+    "test_tracking_ui.py",
     "test_tracking.py",
     "test_contributing.py",
 )

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +18,13 @@ from study.groups import collect_groups
 from study.load import load
 from study.notation import show_params, show_summary
 from study.run import app
+from study.runner import Run
 from study.search import Search
 from study.stats import study_results
 from study.status import print_status
 from study.store import StudyStore
 from tests.study.example_store import example_study, fill, write_trial
+from trainables.child import Child, start
 
 ROOT = Path(__file__).parents[2]
 
@@ -269,6 +272,28 @@ def test_a_driver_leaves_report_and_mlflow_to_other_processes(file: Path) -> Non
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "best hyperparameters" in done.stdout
     assert done.stdout.splitlines()[-2:] == ["True True", "[]"]
+
+
+@pytest.mark.slow
+def test_a_report_whose_process_is_killed_is_named_with_its_remedy(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish_every_trial(file)
+    said = io.StringIO()
+    run = Run(load(file), file, Console(file=said, width=200))
+    monkeypatch.setattr("study.runner.Child", KilledChild)
+    message = r"^the process that writes the report died \(exit code -9\); \S+ -m study report .*sweep.yaml writes it"
+    with pytest.raises(RuntimeError, match=message):
+        run.write_report(None, aside=True)
+    again = command("report", file)
+    assert (again.exit_code, (run.study.directory / "report/report.html").exists()) == (0, True), again.output
+
+
+class KilledChild(Child):
+    """One that is out of memory as soon as it is asked."""
+
+    def call(self, function: Any, *arguments: Any) -> Any:
+        self.process = start()
+        self.process.kill()
+        return super().call(function, *arguments)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Photographs decoded while training: the pixels, the rows and the losses of stored ones, to the last bit."""
 
+import gc
 import logging
 from pathlib import Path
 from types import SimpleNamespace
@@ -98,6 +99,22 @@ def test_several_trainings_on_the_same_rows_have_an_order_each() -> None:
     assert not batches_of(0)
     left.read_ahead([(rows, None) for rows in orders[0]])
     assert len(left.ahead) == 1, "those that ended are forgotten"
+
+
+def test_a_training_that_stops_early_leaves_no_batch_behind() -> None:
+    gc.disable()
+    try:
+        left, _ = both(0)
+        order = torch.arange(8).split(1)
+        left.read_ahead([(rows, None) for rows in order])
+        parts = left.split(2)
+        for begun in (left[order[0]], parts[0].to(torch.float32)):
+            assert len(begun)
+        assert len(batches_of(0)) == 2 * AHEAD
+        del left, parts
+        assert not batches_of(0), "removed at once, not when garbage is collected"
+    finally:
+        gc.enable()
 
 
 def test_the_next_batches_are_decoded_while_one_is_in_use() -> None:

@@ -48,9 +48,7 @@ class Decoded(Tensor):
 
     def wanted(self, rows: Int[Tensor, " some"] | None = None, places: Int[Tensor, " some"] | None = None) -> Wanted:
         """These rows (None: all), of each the view at its place (None: all of them)."""
-        photos = self.photos if rows is None else self.photos.of(rows)
-        chosen = self.places.expand(len(photos.files), -1) if places is None else self.places[places][:, None]
-        return Wanted(photos, chosen)
+        return wanted(self.photos, self.places, rows, places)
 
     def decode(self, wanted: Wanted) -> UInt8[Tensor, "rows views 3 size size"]:
         """The pixels, decoded ahead if they were announced. Raises ValueError if a photograph is unreadable."""
@@ -62,8 +60,23 @@ class Decoded(Tensor):
 
     def read_ahead(self, coming: Iterable[tuple[Int[Tensor, " some"], Int[Tensor, " some"] | None]]) -> None:
         """Rows and places will be asked for in this order, between others: have them decoded in time."""
-        wanted = (self.wanted(rows.cpu(), None if places is None else places.cpu()) for rows, places in coming)
-        self.ahead = [one for one in (*self.ahead, Ahead(wanted)) if one.begin()]
+        # These and not `self`, which would refer to itself through what is to come, and keep its batches on the disk.
+        photos, views = self.photos, self.places
+        announced = (
+            wanted(photos, views, rows.cpu(), None if places is None else places.cpu()) for rows, places in coming
+        )
+        self.ahead = [one for one in (*self.ahead, Ahead(announced)) if one.begin()]
+
+
+def wanted(
+    photos: Photos,
+    views: Int[Tensor, " views"],
+    rows: Int[Tensor, " some"] | None = None,
+    places: Int[Tensor, " some"] | None = None,
+) -> Wanted:
+    """These rows of photographs (None: all), of each that of its views which is at its place (None: all of them)."""
+    some = photos if rows is None else photos.of(rows)
+    return Wanted(some, views.expand(len(some.files), -1) if places is None else views[places][:, None])
 
 
 def index(pictures: Decoded, indices: Sequence[Tensor | None]) -> UInt8[Tensor, "..."]:
@@ -93,7 +106,7 @@ def part(pictures: Decoded, dim: int = 0, start: int | None = None, end: int | N
 def split(pictures: Decoded, size: int, dim: int = 0) -> list[Decoded]:
     """Parts of `size` rows, which are decoded ahead if they are asked for in turn."""
     parts = [part(pictures, dim, start, start + size) for start in range(0, pictures.shape[dim], size)]
-    ahead = Ahead(one.wanted() for one in parts)
+    ahead = Ahead([one.wanted() for one in parts])
     for one in parts:
         one.ahead = [ahead]
     return parts
