@@ -96,6 +96,7 @@ class Mailbox:
         self.waiting: deque[str] = deque()
         self.holding: dict[int, str] = {}
         self.greeted: set[int] = set()
+        self.places: dict[int, Any] = {}
         self.notices: list[Notice] = []
         self.state: Literal["open", "interrupted", "closed"] = "open"
         self.changed = asyncio.Condition()
@@ -142,6 +143,10 @@ class Mailbox:
         """Every slot saves its state and ends; nothing is handed out any more."""
         await self._set_state("interrupted")
 
+    async def place(self, slot: int) -> Any:
+        """The placement group of a slot's last worker group, if there was one."""
+        return self.places.get(slot)
+
     async def close(self) -> None:
         """Slots end when they have handed in what they hold."""
         await self._set_state("closed")
@@ -153,9 +158,16 @@ class Mailbox:
 
     # The slots' side
 
-    async def hello(self, slot: int) -> None:
-        """A slot's worker group is up. When it is not the slot's first, the one before has died."""
+    async def hello(self, slot: int, place: Any = None) -> None:
+        """A slot's worker group is up. When it is not the slot's first, the one before has died.
+
+        Args:
+            slot: its number.
+            place: the placement group that the worker group runs in.
+
+        """
         held = self.holding.get(slot, "")
+        self.places[slot] = place
         async with self.changed:
             if slot not in self.greeted:
                 self.greeted.add(slot)

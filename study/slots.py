@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
+import ray.util
 from ray.train.torch import TorchConfig, TorchTrainer
 
 from study.config import ResourcesConfig, StudyConfig
@@ -71,6 +72,7 @@ class Slots:
                 return
             except Exception as error:
                 logger.exception("slot %s ended (attempt %s of %s)", config.slot, attempt + 1, RESTARTS)
+                release_place(config)
                 if attempt == RESTARTS - 1 or not ray.is_initialized():
                     self._error.append(error)
                     self.gave_up.set()
@@ -91,12 +93,30 @@ class Slots:
         )
 
 
+def release_place(config: SlotConfig) -> None:
+    """Free what the slot's last worker group had reserved, which outlives a controller that was killed."""
+    if not ray.is_initialized():
+        return
+    try:
+        mailbox = ray.get_actor(config.mailbox, namespace=config.namespace)
+        place = ray.get(mailbox.place.remote(config.slot))
+        if place is not None:
+            ray.util.remove_placement_group(place)
+    except Exception:
+        logger.exception("the resources of slot %s could not be freed", config.slot)
+
+
 class SlotTrainer(TorchTrainer):
-    """A TorchTrainer that reads nothing through Ray Data, whose manager would be one process more for each slot."""
+    """A TorchTrainer without two helpers that would be a process more each, which takes seconds of a core to start.
+
+    They are the manager of Ray Data, through which nothing is read, and what waits for the controller's death to free
+    its reservations, which `release_place` does.
+    """
 
     def _create_default_callbacks(self) -> list[Any]:
-        # A private method: were it renamed, the manager would be back, and with it the seconds of a core it takes.
-        return [one for one in super()._create_default_callbacks() if type(one).__name__ != "DatasetsCallback"]
+        # A private method: were it renamed, the helpers would be back.
+        left_out = ("DatasetsCallback", "PlacementGroupCleanerCallback")
+        return [one for one in super()._create_default_callbacks() if type(one).__name__ not in left_out]
 
 
 def backend(resources: ResourcesConfig) -> Any:

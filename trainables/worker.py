@@ -16,6 +16,7 @@ import numpy as np
 import ray
 import ray.train
 import ray.train.torch
+import ray.util
 import torch
 
 from trainables.artifacts import StageStore
@@ -45,7 +46,7 @@ def run_slot(settings: dict[str, Any]) -> None:
     mailbox = ray.get_actor(slot.mailbox, namespace=slot.namespace)
     stages = StageStore(Path(slot.stages))
     if workers.rank == 0:
-        ray.get(mailbox.hello.remote(slot.slot))
+        ray.get(mailbox.hello.remote(slot.slot, ray.util.get_current_placement_group()))
     while True:
         taken = ray.get(mailbox.take.remote(slot.slot)) if workers.rank == 0 else None
         assignment: Assignment = workers.broadcast(taken)  # pyright: ignore[reportAssignmentType]

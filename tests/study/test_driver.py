@@ -302,6 +302,29 @@ def test_a_dead_relay_of_tune_is_replaced_and_changes_nothing(
     assert {len(store.trial(record.trial_id).attempts()) for record in store.records()} == {1}
 
 
+def test_a_slot_whose_controller_is_killed_starts_again_where_it_was(
+    alone: tuple[StudyConfig, StudyStore, list], tmp_path: Path
+) -> None:
+    """What the dead one had reserved is free again: the next one could not start otherwise."""
+    from ray.util import placement_group_table
+
+    killed: list[int] = []
+
+    def watch(event: events.Event) -> None:
+        if isinstance(event, events.EpochFinished) and not killed:
+            killed.extend(pids("TrainController"))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    study = study_of(tmp_path / "controller", "concurrency: 1, cpus: 2")  # of three
+    store, _, _ = driven(study, watch)
+    assert len(killed) == 1
+    assert results(store) == results(alone[1])
+    attempts = sorted(len(store.trial(record.trial_id).attempts()) for record in store.records())
+    assert attempts[:-1] == [1] * 5 and attempts[-1] <= 2, "only the trial in progress may start again"
+    assert {place["state"] for place in placement_group_table().values()} == {"REMOVED"}
+
+
 def test_a_driver_that_is_gone_is_no_failure_of_the_trial(ray_cluster: None, tmp_path: Path) -> None:
     """Seen when a raylet was killed: the trial in progress stood in the store as failed, for ever."""
     import ray
