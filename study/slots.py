@@ -99,7 +99,7 @@ def release_place(config: SlotConfig) -> None:
         return
     try:
         mailbox = ray.get_actor(config.mailbox, namespace=config.namespace)
-        place = ray.get(mailbox.place.remote(config.slot))
+        place: Any = ray.get(mailbox.place.remote(config.slot))
         if place is not None:
             ray.util.remove_placement_group(place)
     except Exception:
