@@ -18,14 +18,13 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from filelock import FileLock
-from pydantic import JsonValue
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from trainables.config import digest
 from trainables.data.base import identity_of
 from trainables.files import read_json, write_json
-from trainables.types import Frozen
+from trainables.types import Frozen, Json
 
 KEY_LENGTH = 32
 """Hex digits of a stage key."""
@@ -37,7 +36,7 @@ class Artifact(NamedTuple):
     """What a stage gives."""
 
     arrays: Mapping[str, Tensor]
-    notes: dict[str, JsonValue]
+    notes: dict[str, Json]
     """Small plain values that belong to the arrays (training history, epochs)."""
 
 

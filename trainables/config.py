@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from typing import Annotated, Literal, Union
 
-from pydantic import AfterValidator, Field, JsonValue, SerializeAsAny, field_validator, model_validator
+from pydantic import AfterValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from search_spaces.domains import Aliases, Choice, FloatRange
 from trainables.data import DATASETS
@@ -15,7 +15,7 @@ from trainables.methods.base import MethodConfig
 from trainables.models import MODELS
 from trainables.models.base import ModelConfig
 from trainables.tasks import TASKS
-from trainables.types import Frozen
+from trainables.types import Frozen, Json
 
 ID_LENGTH = 16
 """Hex digits of a trial or group id: 64 bits, a collision chance of 3e-8 at a million trials."""
@@ -110,7 +110,7 @@ class TrialConfig(Frozen):
         del canonical["seed"]
         return digest(canonical)
 
-    def canonical(self) -> dict[str, JsonValue]:
+    def canonical(self) -> dict[str, Json]:
         """Every field that can change the result, defaults included, as plain JSON values.
 
         Where raw files lie changes nothing.

@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64, Shaped
-from pydantic import Field, JsonValue, SerializeAsAny
+from pydantic import Field, SerializeAsAny
 from torch import Tensor
 
 from trainables.artifacts import Artifact, Stage, StageStore
@@ -24,7 +24,7 @@ from trainables.mi import IntervalConfig, estimate
 from trainables.mi.base import MIConfig
 from trainables.stages import FrozenOutputs, outputs_stage, read_paired
 from trainables.tasks import TASKS
-from trainables.types import Frozen
+from trainables.types import Frozen, Json
 
 LEVEL = 0.95
 """Coverage of every interval."""
@@ -81,7 +81,7 @@ class Criterion(Stage):
         discrete = has_classes(prepared.data.task)
         seed = derive_seed(self.student.unimodal.seed, "criterion")
         measured = measure(h1, h2, labels, discrete, self.settings, seed)
-        notes: dict[str, JsonValue] = {
+        notes: dict[str, Json] = {
             "warnings": list(measured.warnings),
             "rows": len(h1),
             "widths": [h1.shape[1], h2.shape[1]],

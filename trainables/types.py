@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from jaxtyping import Bool, Float, Int, Shaped
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from trainables.results import EpochReport as EpochReport
 from trainables.results import TrialError as TrialError
 from trainables.results import TrialResult as TrialResult
+
+Json = Any
+"""A JSON value. Pydantic's JsonValue refers to itself: the tests' type checks would build its check at every call."""
 
 
 class Frozen(BaseModel):
@@ -75,7 +78,7 @@ class PairedData:
     val: Batch
     test: Batch
     num_classes: int
-    notes: dict[str, JsonValue] = field(default_factory=dict)
+    notes: dict[str, Json] = field(default_factory=dict)
     """Facts about the preparation that a reader of the report should know, such as clips left out."""
     prompts: Int[Tensor, "classes templates length"] | None = None
     """Every class in words, as token numbers, in several templates of which the first is the single prompt."""

@@ -18,10 +18,9 @@ import numpy as np
 import torch
 from numpy import ndarray
 from numpy.lib.format import open_memmap
-from pydantic import JsonValue
 
 from trainables.data.workers import run_all
-from trainables.types import Batch, PairedData
+from trainables.types import Batch, Json, PairedData
 
 Split = str
 View = str
@@ -84,7 +83,7 @@ class Order(NamedTuple):
 
 def prepare(
     dataset: str, read: Read, clips: Sequence[Clip], layout: Mapping[View, Layout], folder: Path, skip_bad: int | None
-) -> tuple[dict[Split, dict[View, ndarray]], list[int], dict[str, JsonValue]]:
+) -> tuple[dict[Split, dict[View, ndarray]], list[int], dict[str, Json]]:
     """Read all clips into `folder`.
 
     Returns:
@@ -109,7 +108,7 @@ def prepare(
     arrays = {
         split: {view: rows_kept(array_path(folder, split, view), kept[split]) for view in layout} for split in kept
     }
-    names: list[JsonValue] = [clips[number].name for number in bad]
+    names: list[Json] = [clips[number].name for number in bad]
     return arrays, bad, {"clips": len(clips), "clips_skipped": len(bad), "skipped": names[:NAMED]}
 
 
@@ -173,7 +172,7 @@ def paired(
     bad: Iterable[int],
     arrays: Mapping[Split, Mapping[View, ndarray]],
     num_classes: int,
-    notes: dict[str, JsonValue],
+    notes: dict[str, Json],
 ) -> PairedData:
     """The splits as tensors over the memory-mapped arrays; row ids count the rows of all clips in their order."""
     skipped, batches = set(bad), {}

@@ -16,12 +16,12 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 import torch
 from numpy import ndarray
-from pydantic import Field, JsonValue
+from pydantic import Field
 from torch import Tensor
 
 from trainables.data.clips import SPLITS, Clip, Layout, Place, Read, Split, prepare
 from trainables.data.tokens import caption_tokens
-from trainables.types import Batch, PairedData
+from trainables.types import Batch, Json, PairedData
 
 Limit = Annotated[int | None, Field(ge=0)]
 ViewSeed = Annotated[int, Field(ge=0)]
@@ -49,7 +49,7 @@ class Images(NamedTuple):
     """uint8 (rows, views, 3, size, size) of each split."""
     rows: dict[Split, list[int]]
     """Which of the given rows they are."""
-    notes: dict[str, JsonValue]
+    notes: dict[str, Json]
 
 
 def sizes_of(rows: Sequence[Any]) -> tuple[int, int, int]:
@@ -76,7 +76,7 @@ def read_images(
 
 def check_readable(
     dataset: str, rows: Sequence[ImageRow], read: Read, folder: Path, skip_bad: int | None
-) -> tuple[dict[Split, list[int]], dict[str, JsonValue]]:
+) -> tuple[dict[Split, list[int]], dict[str, Json]]:
     """Read every image once and keep none: `rows` and `notes` of `read_images`, and its errors but for the disk's."""
     _, kept, notes = prepare_rows(dataset, rows, read, {}, folder, skip_bad)
     return kept, notes
@@ -84,7 +84,7 @@ def check_readable(
 
 def prepare_rows(
     dataset: str, rows: Sequence[ImageRow], read: Read, layout: Mapping[str, Layout], folder: Path, skip_bad: int | None
-) -> tuple[dict[Split, dict[str, ndarray]], dict[Split, list[int]], dict[str, JsonValue]]:
+) -> tuple[dict[Split, dict[str, ndarray]], dict[Split, list[int]], dict[str, Json]]:
     """`trainables.data.clips.prepare` for images: arrays, which rows were kept, notes."""
     next_row = dict.fromkeys(SPLITS, 0)
     clips, own = [], {split: list[int]() for split in SPLITS}

@@ -4,7 +4,7 @@ import math
 from typing import Annotated, Union
 
 from jaxtyping import Float, Shaped
-from pydantic import Field, JsonValue
+from pydantic import Field
 from torch import Tensor
 
 from trainables.mi import critics, networks
@@ -18,6 +18,7 @@ from trainables.mi.interval import interval_around, standard_error
 from trainables.mi.ksg import KSG1Config, KSG2Config, KSGConfig, RossConfig
 from trainables.mi.latentmi import LatentMIConfig
 from trainables.mi.prepare import prepare
+from trainables.types import Json
 
 __all__ = ["ESTIMATORS", "AnyMI", "IntervalConfig", "MIConfig", "MIEstimate", "estimate"]
 
@@ -94,9 +95,9 @@ def entropy_note(nats: float, pairs: Pairs) -> tuple[str, ...]:
     return (f"{nats:.3f} nats is more than ln({classes}) = {math.log(classes):.3f}, which no information can exceed",)
 
 
-def settings_of(config: MIConfig, pairs: Pairs, seed: int) -> dict[str, JsonValue]:
+def settings_of(config: MIConfig, pairs: Pairs, seed: int) -> dict[str, Json]:
     """What determines an estimate, beside the data."""
-    applied: dict[str, JsonValue] = {
+    applied: dict[str, Json] = {
         "rows": pairs.rows,
         "dim_x": pairs.x.shape[1],
         "dim_y": pairs.dim_y,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple
 
 from jaxtyping import Float64, Int64
-from pydantic import Field, JsonValue
+from pydantic import Field
 from torch import Tensor
 
-from trainables.types import Frozen
+from trainables.types import Frozen, Json
 
 Target = Literal["continuous", "discrete"]
 
@@ -107,7 +107,7 @@ class MIEstimate:
     """Confidence interval of the sampling noise; None if the config asks for no subsamples."""
     standard_error: float | None
     """Standard error behind the interval."""
-    settings: dict[str, JsonValue]
+    settings: dict[str, Json]
     """Complete config, and what it was applied to: rows, dimensions, classes, seed."""
     warnings: tuple[str, ...] = ()
     """Reasons to doubt it, and what was done to the input."""
