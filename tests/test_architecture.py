@@ -1,6 +1,7 @@
 """The import direction and the house rules that a parser can check, over every module of the three packages."""
 
 import ast
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -205,26 +206,40 @@ def write(root: Path, file: str, text: str) -> None:
     (root / file).write_text(text)
 
 
-@pytest.mark.parametrize("module", ["trainables.fit", "study.run", "study.load", "study.report", "study.status"])
-def test_what_needs_no_cluster_imports_none(module: str) -> None:
-    code = f"import sys, {module}; print(*sorted({{'ray', 'mlflow', 'optuna'}} & set(sys.modules)))"
+CLUSTER = {"ray", "mlflow", "optuna"}
+SLOW = {"torchvision", "torch._dynamo", "scipy", "statsmodels", "sklearn", "matplotlib", "av", "h5py"}
+SLOW |= {"timm", "open_clip", "huggingface_hub"}
+"""Each takes as long as torch itself, or is needed for one data set only."""
+
+
+@pytest.mark.parametrize(
+    ("modules", "unwanted"),
+    [
+        pytest.param(("trainables.fit", "study.load"), CLUSTER | SLOW, id="what every process imports"),
+        pytest.param(("study.run", "study.status", "study.report"), CLUSTER, id="what needs no cluster"),
+        # A study starts a dozen of these processes, and torch would cost each three seconds of a core.
+        pytest.param(("study.relay", "study.mailbox", "study.lone_worker"), {"torch", "optuna", "mlflow"}, id="actors"),
+    ],
+)
+def test_imports_bring_nothing_that_is_not_needed(modules: tuple[str, ...], unwanted: set[str]) -> None:
+    assert brought(modules, unwanted) == {module: [] for module in modules}
+
+
+def test_a_library_that_is_not_needed_is_found_with_the_module_that_brought_it() -> None:
+    found = brought(("json", "csv", "decimal"), {"csv", "decimal"})
+    assert found == {"json": [], "csv": ["csv"], "decimal": ["decimal"]}
+
+
+def brought(modules: tuple[str, ...], unwanted: set[str]) -> dict[str, list[str]]:
+    """Which of the unwanted libraries each module brought, imported one after another in a new process."""
+    code = f"""
+import importlib, json, sys
+unwanted, found = {unwanted!r}, {{}}
+for module in {modules!r}:
+    importlib.import_module(module)
+    found[module] = sorted(unwanted & set(sys.modules))
+    unwanted -= set(sys.modules)
+print(json.dumps(found))
+"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
-
-
-@pytest.mark.parametrize("module", ["trainables.fit", "study.load"])
-def test_what_every_process_imports_brings_nothing_slow(module: str) -> None:
-    """Each of these takes as long as torch itself, or is needed for one data set only."""
-    slow = "{'torchvision', 'torch._dynamo', 'scipy', 'statsmodels', 'sklearn', 'matplotlib', 'av', 'h5py'}"
-    slow += " | {'timm', 'open_clip', 'huggingface_hub'}"
-    code = f"import sys, {module}; print(*sorted(({slow}) & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
-
-
-@pytest.mark.parametrize("module", ["study.relay", "study.mailbox", "study.lone_worker"])
-def test_what_a_ray_actor_imports_leaves_torch_out(module: str) -> None:
-    """A study starts a dozen of these processes, and torch would cost each three seconds of a core."""
-    code = f"import sys, {module}; print(*sorted({{'torch', 'optuna', 'mlflow'}} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == []
+    return json.loads(done.stdout)

@@ -5,6 +5,7 @@ The project's packages are imported inside fixtures only, as in the other `conft
 
 import shutil
 import sqlite3
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,13 @@ import pytest
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow needs seconds to set up a new database, so the tests start from copies of one."""
-    from example_store import example_study
-
     from study.store import StudyStore
     from study.tracking import Tracker
+    from tests.study.example_store import example_study
 
     root = tmp_path_factory.mktemp("empty")
     study = example_study(root)
-    with Tracker(study, StudyStore(study.directory)).open():
+    with warnings.catch_warnings(action="ignore"), Tracker(study, StudyStore(study.directory)).open():
         pass
     with sqlite3.connect(root / "mlflow.db") as database:
         database.execute("delete from experiments where name = 'example'")

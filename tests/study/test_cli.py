@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -48,6 +49,14 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "sweep.yaml"
     path.write_text(TINY)
     return path
+
+
+@pytest.fixture
+def ready(file: Path, empty_database: Path) -> Path:
+    """The same study beside an MLflow database that others have set up."""
+    (file.parent / "studies").mkdir()
+    shutil.copy(empty_database, file.parent / "studies")
+    return file
 
 
 def command(*arguments: str | Path) -> Result:
@@ -207,8 +216,9 @@ def status_lines(study: StudyConfig) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("failing", "exit_code"), [(None, 0), (("kd", 1, 1), 3)])
 def test_a_complete_study_runs_nothing_and_is_reported_anew(
-    file: Path, failing: tuple[str, int, int] | None, exit_code: int
+    ready: Path, failing: tuple[str, int, int] | None, exit_code: int
 ) -> None:
+    file = ready
     finish_every_trial(file, failing)
     summary = file.parent / "summary.json"
     arguments = [sys.executable, "-m", "study.run", str(file), "--json", str(summary)]
@@ -266,9 +276,9 @@ print(sorted({"mlflow", "sqlalchemy", "matplotlib", "statsmodels", "scipy"} & se
 
 
 @pytest.mark.slow
-def test_a_driver_leaves_report_and_mlflow_to_other_processes(file: Path) -> None:
-    finish_every_trial(file)
-    arguments = [sys.executable, "-c", ASIDE, str(file)]
+def test_a_driver_leaves_report_and_mlflow_to_other_processes(ready: Path) -> None:
+    finish_every_trial(ready)
+    arguments = [sys.executable, "-c", ASIDE, str(ready)]
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
     assert "best hyperparameters" in done.stdout
     assert done.stdout.splitlines()[-2:] == ["True True", "[]"]
