@@ -110,7 +110,8 @@ def write_weights(store: StudyStore) -> None:
         }
         path = store.trial(record.trial_id).checkpoint / "state.pt"
         path.parent.mkdir(parents=True)
-        torch.save({"progress": {"best_state": state}}, path)
+        last = {name: part + 1 for name, part in state.items()}  # of later epochs, which were not selected
+        torch.save({"student": last, "progress": {"best_state": state}}, path)
 
 
 @pytest.fixture(scope="module")

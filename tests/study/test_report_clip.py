@@ -33,7 +33,9 @@ from study.report_clip_figures import CLIP_FIGURES, by_field, trajectory_figure
 from study.report_document import Items, Table
 from study.report_figures import Material
 from study.stats import Comparison, study_results
-from study.store import StudyStore
+from study.store import StudyStore, TrialRecord
+from trainables.trial_directory import TrialDirectory
+from trainables.types import EpochReport
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -139,6 +141,19 @@ def test_only_complete_trials_are_counted(tmp_path: Path) -> None:
     for status in ("pruned", "failed"):
         stopped = first._replace(result=replace(first.result, status=status))
         assert seed_values(group._replace(trials=(stopped, *others)), read) == {1: 0.2, 2: 0.3}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [([2.0, 4.0, 1.0], 0.5), ([2.0, 1.0, 3.0], -0.5), ([2.0], None), ([0.0, 1.0], None)]
+)
+def test_a_fall_is_from_the_first_epoch_to_the_last_whatever_is_between(
+    tmp_path: Path, values: list[float], expected: float | None
+) -> None:
+    directory = TrialDirectory(tmp_path)
+    for epoch, value in enumerate(values, start=1):
+        directory.append(EpochReport(epoch, {"val/mse": value}))
+    config = clip_study(tmp_path, {"cl": {}}).arms[0].base
+    assert fall("val/mse")(TrialRecord("one", config, None, directory)) == expected
 
 
 def test_arms_with_other_students_are_not_compared(tmp_path: Path) -> None:
