@@ -22,6 +22,10 @@ RESTARTS = 5
 by Ray Train itself; the mailbox counts those by trial."""
 
 
+RELEASE_SECONDS = 10
+"""How long a slot that ended waits to be told what it had reserved; in a cluster that ends too, nobody answers."""
+
+
 class Slots:
     """`concurrency` TorchTrainers, each driven by a thread until the mailbox closes."""
 
@@ -99,7 +103,7 @@ def release_place(config: SlotConfig) -> None:
         return
     try:
         mailbox = ray.get_actor(config.mailbox, namespace=config.namespace)
-        place: Any = ray.get(mailbox.place.remote(config.slot))
+        place: Any = ray.get(mailbox.place.remote(config.slot), timeout=RELEASE_SECONDS)
         if place is not None:
             ray.util.remove_placement_group(place)
     except Exception:

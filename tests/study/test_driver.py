@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -285,17 +286,23 @@ def kill_workers(study: StudyConfig, trial_id: str, times: int = 3) -> None:
         os.kill(int(trial.attempts()[-1]["pid"]), signal.SIGKILL)
 
 
+def killing(killed: list[int], *words: str) -> Callable[[events.Event], None]:
+    """Kill the processes whose title holds one of the words, once, after the first epoch; `killed` gets their ids."""
+
+    def watch(event: events.Event) -> None:
+        if isinstance(event, events.EpochFinished) and not killed:
+            killed.extend(pids(*words))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    return watch
+
+
 def test_a_dead_relay_of_tune_is_replaced_and_changes_nothing(
     alone: tuple[StudyConfig, StudyStore, list], tmp_path: Path
 ) -> None:
     killed: list[int] = []
-
-    def watch(event: events.Event) -> None:
-        if isinstance(event, events.EpochFinished) and not killed:
-            killed.extend(pids("TrialRelay", "ResourceTrainable"))  # Ray names it by what it is doing
-            for pid in killed:
-                os.kill(pid, signal.SIGKILL)
-
+    watch = killing(killed, "TrialRelay", "ResourceTrainable")  # Ray names it by what it is doing
     store, _, _ = driven(study_of(tmp_path / "relay", "workers: 0"), watch)
     assert killed
     assert results(store) == results(alone[1])
@@ -309,13 +316,7 @@ def test_a_slot_whose_controller_is_killed_starts_again_where_it_was(
     from ray.util import placement_group_table
 
     killed: list[int] = []
-
-    def watch(event: events.Event) -> None:
-        if isinstance(event, events.EpochFinished) and not killed:
-            killed.extend(pids("TrainController"))
-            for pid in killed:
-                os.kill(pid, signal.SIGKILL)
-
+    watch = killing(killed, "TrainController")
     study = study_of(tmp_path / "controller", "concurrency: 1, cpus: 2")  # of three
     store, _, _ = driven(study, watch)
     assert len(killed) == 1
