@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from example_store import example_study, trial_config
+from tests.study.example_store import example_study, trial_config
 
 from search_spaces.domains import Choice, FloatRange
 from study.config import Arm, StudyConfig

@@ -4,8 +4,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from criterion_studies import TEXT, cells, study_in, write_estimates
-from example_store import write_result
+from tests.study.criterion_studies import TEXT, cells, study_in, write_estimates
+from tests.study.example_store import write_result
 from scipy.stats import t
 
 from study.calibration import (

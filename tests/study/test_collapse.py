@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_store import example_study, write_result
+from tests.study.example_store import example_study, write_result
 
 from search_spaces.domains import Choice
 from study.collapse import bottleneck_pairs, counterpart, direction, log_level, peak, spectrum_shift

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clip_studies import captioned_data, clip_study, write_group
+from tests.study.clip_studies import captioned_data, clip_study, write_group
 from typer.testing import CliRunner
 
 from study.config import StudyConfig

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_store import example_study, fill, write_result
+from tests.study.example_store import example_study, fill, write_result
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 

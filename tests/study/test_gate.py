@@ -4,8 +4,8 @@ import logging
 from pathlib import Path
 
 import pytest
-from criterion_studies import TEXT, cells, study_in, write_estimates
-from example_store import write_result
+from tests.study.criterion_studies import TEXT, cells, study_in, write_estimates
+from tests.study.example_store import write_result
 
 from study.config import StudyConfig
 from study.criterion import assess

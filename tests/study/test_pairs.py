@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from example_store import write_result
+from tests.study.example_store import write_result
 
 from study.config import StudyConfig
 from study.groups import collect_groups

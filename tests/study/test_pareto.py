@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from example_store import example_study
+from tests.study.example_store import example_study
 
 from search_spaces.domains import Choice
 from study.config import Objective

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from example_store import example_study, fill
+from tests.study.example_store import example_study, fill
 from rich.console import Console
 
 from search_spaces.domains import Choice, FloatRange, IntRange

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_store import example_study, write_result
+from tests.study.example_store import example_study, write_result
 
 from search_spaces.domains import Choice
 from study.config import Arm, StudyConfig

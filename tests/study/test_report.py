@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from example_store import example_study, fill, write_result
+from tests.study.example_store import example_study, fill, write_result
 from rich.console import Console
 
 from search_spaces.domains import Choice, FloatRange, IntRange

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from clip_studies import ARMS, captioned_data, clip_study, fill, kept_by, write_group
+from tests.study.clip_studies import ARMS, captioned_data, clip_study, fill, kept_by, write_group
 
 from study.clip_answers import verdict
 from study.clip_statistics import (
@@ -248,8 +248,8 @@ def test_mean_text_by_hand() -> None:
 
 
 def test_other_tasks_and_empty_studies_have_no_such_section(tmp_path: Path) -> None:
-    from example_store import example_study
-    from example_store import fill as fill_example
+    from tests.study.example_store import example_study
+    from tests.study.example_store import fill as fill_example
 
     study = example_study(tmp_path)
     store = StudyStore(study.directory)

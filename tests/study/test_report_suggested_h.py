@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from example_store import write_result
+from tests.study.example_store import write_result
 
 from study.chosen_h import choose
 from study.config import Params, StudyConfig

@@ -1,8 +1,8 @@
 import numpy as np
 import optuna
 import pytest
-from example_store import trial_config
-from fake_trials import accuracy, finite_arm
+from tests.study.example_store import trial_config
+from tests.study.fake_trials import accuracy, finite_arm
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_store import example_study, trial_config, write_result
-from fake_trials import finite_arm, run, store_of, train, two_arms
+from tests.study.example_store import example_study, trial_config, write_result
+from tests.study.fake_trials import finite_arm, run, store_of, train, two_arms
 
 from search_spaces.domains import Choice
 from study import arm_search, report_figures, store, tracking_content

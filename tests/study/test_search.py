@@ -3,8 +3,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from example_store import example_study, fill, trial_config
-from fake_trials import accuracy, finite_arm, run, run_ahead, run_killed, snapshot, store_of, train, two_arms
+from tests.study.example_store import example_study, fill, trial_config
+from tests.study.fake_trials import accuracy, finite_arm, run, run_ahead, run_killed, snapshot, store_of, train, two_arms
 
 from search_spaces.domains import Choice, FloatRange, IntRange
 from study.config import Arm, Objective, SearchConfig, StudyConfig

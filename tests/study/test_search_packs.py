@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from fake_trials import run, run_packs, run_packs_killed, snapshot, store_of, two_arms
+from tests.study.fake_trials import run, run_packs, run_packs_killed, snapshot, store_of, two_arms
 
 from search_spaces.domains import Choice
 from study.search import Job, Search

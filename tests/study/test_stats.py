@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 import pytest
-from example_store import example_study, fill, write_result
+from tests.study.example_store import example_study, fill, write_result
 from scipy.integrate import quad
 
 from study.groups import collect_groups

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from example_store import trial_config
+from tests.study.example_store import trial_config
 
 from study.store import Proposal, StudyStore
 from trainables.files import append_json, read_lines, write_bytes, write_json

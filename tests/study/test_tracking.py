@@ -11,9 +11,9 @@ from statistics import fmean, stdev
 from urllib.parse import unquote
 
 import pytest
-from example_store import example_study, fill, write_trial
+from tests.study.example_store import example_study, fill, write_trial
 from numpy.random import default_rng
-from tracking_database import SYNC, filled, query, run_of, snapshot, sync_command, tags
+from tests.study.tracking_database import SYNC, filled, query, run_of, snapshot, sync_command, tags
 
 from study.config import StudyConfig, TrackingConfig
 from study.groups import collect_groups

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from example_store import example_study, fill, write_result
+from tests.study.example_store import example_study, fill, write_result
 from numpy.random import default_rng
-from tracking_database import count_synced, filled, query, snapshot, tags
+from tests.study.tracking_database import count_synced, filled, query, snapshot, tags
 
 from study.config import StudyConfig
 from study.groups import collect_groups

@@ -8,8 +8,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from example_store import example_study
-from tracking_database import SYNC, filled, sync_command
+from tests.study.example_store import example_study
+from tests.study.tracking_database import SYNC, filled, sync_command
 
 from study.store import StudyStore
 from study.tracking_ui import LOOPBACK, serve

@@ -4,7 +4,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from example_store import example_study, fill
+from tests.study.example_store import example_study, fill
 
 from study.config import StudyConfig
 from study.store import StudyStore
@@ -15,7 +15,7 @@ SYNC = """
 import sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from example_store import example_study
+from tests.study.example_store import example_study
 from study.store import StudyStore
 from study.tracking import Tracker
 study = example_study(Path(sys.argv[2]))
