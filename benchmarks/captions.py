@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trainables.artifacts import StageStore
-from trainables.data.coco import COCOConfig
-from trainables.distributed import ALONE
-from trainables.draws import draw_pairs
-from trainables.inputs import take
-from trainables.stages import prepared_data, read_paired
-from trainables.steps import read_ahead
-from trainables.types import Batch
+from trainables.common.distributed import ALONE
+from trainables.common.types import Batch
+from trainables.common.view_sampling import draw_pairs
+from trainables.data.captioned.coco import COCOConfig
+from trainables.stages.artifacts import StageStore
+from trainables.stages.stages import prepared_data, read_paired
+from trainables.training.batches import read_ahead
+from trainables.training.inputs import take
 
 
 def make_coco(root: Path, images: int) -> list[Path]:

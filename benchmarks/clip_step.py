@@ -21,15 +21,15 @@ from open_clip.loss import DistillClipLoss
 from open_clip.model import CustomTextCLIP
 from torch import Tensor
 
+from trainables.common.distributed import Workers
+from trainables.common.types import Batch, ModelOutput
 from trainables.config import TrainingConfig
-from trainables.distributed import Workers
 from trainables.methods.clip_kd import ClipKD, ClipKDConfig
-from trainables.models.clip import ClipConfig, build_clip
-from trainables.models.contrastive import ContrastiveModel
-from trainables.models.open_clip import OpenClipConfig, build_open_clip
-from trainables.session import Problem, Session, make_optimizer, run_model
+from trainables.models.contrastive.base import ContrastiveModel
+from trainables.models.contrastive.clip import ClipConfig, build_clip
+from trainables.models.contrastive.open_clip import OpenClipConfig, build_open_clip
 from trainables.tasks import TASKS
-from trainables.types import Batch, ModelOutput
+from trainables.training.session import Problem, Session, make_optimizer, run_model
 
 SHAPES = ((1, 3, 224, 224), (1, 77))
 WARM_UP = 2

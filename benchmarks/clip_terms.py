@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainables.common.types import Batch, ModelOutput
 from trainables.methods.clip_kd import ClipKD, ClipKDConfig
 from trainables.tasks import TASKS
-from trainables.types import Batch, ModelOutput
 
 ARMS: dict[str, dict[str, object]] = {
     **{term: {"cl": 0.0, term: 1.0} for term in ClipKDConfig.terms},

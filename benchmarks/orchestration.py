@@ -86,9 +86,9 @@ def main() -> None:
 
 def prepare(folder: Path, trials: int) -> None:
     """Write the study file and compute its stages, so that no variant pays for them."""
-    from study.load import load
-    from trainables.artifacts import StageStore
-    from trainables.stages import required_stages
+    from study.parsing.loader import load
+    from trainables.stages.artifacts import StageStore
+    from trainables.stages.stages import required_stages
 
     step = 0.8 / max(1, -(-trials // len(TEMPERATURES)))
     lambdas = [round(0.1 + k * step, 3) for k in range(-(-trials // len(TEMPERATURES)))]
@@ -185,9 +185,9 @@ def train_one(values: dict[str, Any], context: dict[str, str], report: Any) -> N
     """One distillation; notes when it ran."""
     import torch
 
-    from trainables.artifacts import StageStore
     from trainables.config import TrialConfig
     from trainables.fit import fit
+    from trainables.stages.artifacts import StageStore
 
     torch.set_num_threads(1)
     began = time.time()

@@ -140,7 +140,7 @@ def draw(found: dict[str, dict[str, float]], path: Path) -> None:
     """A bar for each run, in the style of the report's figures."""
     import matplotlib as mpl
 
-    from study.drawing import STYLE, canvas, render, share_legend
+    from study.figures.style import STYLE, canvas, render, share_legend
 
     with mpl.rc_context(STYLE):
         figure, (ax,) = canvas(1, 0.7 + 0.35 * len(found))

@@ -187,9 +187,9 @@ def search_start(folder: Path) -> Row:
 
 def report(folder: Path) -> Row:
     """The report."""
-    from study.load import load
-    from study.report import write_report
-    from study.store import StudyStore
+    from study.parsing.loader import load
+    from study.report.write import write_report
+    from study.storage.store import StudyStore
 
     study = load(folder / "sweep.yaml")
     began = time.process_time()
@@ -200,9 +200,9 @@ def report(folder: Path) -> Row:
 
 def mlflow(folder: Path) -> Row:
     """The MLflow view, in a database that is made beforehand."""
-    from study.load import load
-    from study.store import StudyStore
-    from study.tracking import Tracker
+    from study.parsing.loader import load
+    from study.storage.store import StudyStore
+    from study.tracking.tracker import Tracker
 
     study = load(folder / "sweep.yaml")
     tracker = Tracker(study, StudyStore(study.directory))
@@ -234,11 +234,11 @@ INSIDE = {
 
 def open_search(folder: Path) -> tuple[Any, Any]:
     """What `study.run` does before it starts Ray; the search and the store."""
-    from study.directory import check_changes, record_study
-    from study.load import load
-    from study.manifest import write_manifest
-    from study.search import Search
-    from study.store import StudyStore
+    from study.parsing.loader import load
+    from study.search.search import Search
+    from study.storage.lock import check_changes, record_study
+    from study.storage.manifest import write_manifest
+    from study.storage.store import StudyStore
 
     study = load(folder / "sweep.yaml")
     check_changes(study, folder / "sweep.yaml")
@@ -267,7 +267,7 @@ def drive(folder: Path) -> Iterator[float]:
 
 def train(job: Any, store: Any) -> tuple[list[Any], Any]:
     """What a slot leaves of a trial, with an accuracy that is best at a learning rate of 0.01."""
-    from trainables.types import EpochReport, TrialResult
+    from trainables.common.types import EpochReport, TrialResult
 
     directory = store.trial(job.trial.trial_id)
     directory.begin(job.trial, 0)
@@ -284,7 +284,7 @@ def train(job: Any, store: Any) -> tuple[list[Any], Any]:
 
 def trials_of(folder: Path) -> int:
     """How many trials the study asks for."""
-    from study.load import load
+    from study.parsing.loader import load
 
     return load(folder / "sweep.yaml").search.trials
 

@@ -30,12 +30,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional
 
-from trainables.artifacts import StageStore
+from trainables.common.distributed import Workers
 from trainables.config import TrialConfig
-from trainables.distributed import Workers
 from trainables.fit import Inputs, build_problem
-from trainables.pack import Pack
-from trainables.session import Session
+from trainables.stages.artifacts import StageStore
+from trainables.training.pack import Pack
+from trainables.training.session import Session
 
 REPEATS, BATCH = 5, 64
 MFEAT = {"dataset": "mfeat", "teacher": "pix", "student": "fou"}

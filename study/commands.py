@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from study.chosen_h import load_chosen
-from study.config import StudyConfig
-from study.directory import StudyRefused, check_changes
-from study.store import StudyStore
+from study.config.study_config import StudyConfig
+from study.planning.saved_h import load_chosen
+from study.storage.lock import StudyRefused, check_changes
+from study.storage.store import StudyStore
 
 
 def open_stored(path: Path) -> tuple[StudyConfig, StudyStore]:
@@ -25,7 +25,7 @@ def show_plan(path: Path) -> None:
     """Print what a run would do. Raises StudyRefused where it would."""
     study = load_chosen(path)
     changes = check_changes(study, path)
-    from study.plan import print_plan
+    from study.planning.plan import print_plan
 
     for change in changes:
         print(f"The file has changed: {change}")
@@ -35,7 +35,7 @@ def show_plan(path: Path) -> None:
 def rebuild_report(path: Path) -> None:
     """Write the report anew from the store."""
     study, store = open_stored(path)
-    from study.report import write_report
+    from study.report.write import write_report
 
     print(f"report  {write_report(study, store)}")
 
@@ -48,7 +48,7 @@ def sync_tracking(path: Path) -> None:
 
     """
     study, store = open_stored(path)
-    from study.tracking import Tracker, TrackingUnavailable
+    from study.tracking.tracker import Tracker, TrackingUnavailable
 
     try:
         summary = Tracker(study, store).sync()
@@ -65,8 +65,8 @@ def open_ui(path: Path, port: int | None, browser: bool) -> None:
 
     """
     study, store = open_stored(path)
-    from study.tracking import TrackingUnavailable
-    from study.tracking_ui import serve
+    from study.tracking.tracker import TrackingUnavailable
+    from study.tracking.ui_server import serve
 
     try:
         serve(study, store, port=port, open_browser=browser)

@@ -16,21 +16,21 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from study.analysis.arm_comparison import StudyResults, by_seed, study_results
+from study.analysis.notation import METRICS, metric_label, metric_name, show_params, show_value
 from study.commands import open_stored
-from study.config import StudyConfig
-from study.directory import StudyRefused
-from study.groups import Group, collect_groups
-from study.notation import METRICS, metric_label, metric_name, show_params, show_value
-from study.stats import StudyResults, by_seed, study_results
-from study.store import StudyStore, TrialRecord
-from study.tracking import TrackingUnavailable
-from study.tracking_export import Example, log_export
+from study.config.study_config import StudyConfig
+from study.storage.groups import Group, collect_groups
+from study.storage.lock import StudyRefused
+from study.storage.store import StudyStore, TrialRecord
+from study.tracking.model_registry import Example, log_export
+from study.tracking.tracker import TrackingUnavailable
+from trainables.common.atomic_files import write_bytes
 from trainables.config import TrialConfig
 from trainables.data import DATASETS
-from trainables.files import write_bytes
 from trainables.models import MODELS
 from trainables.models.base import Model
-from trainables.models.contrastive import ContrastiveModel
+from trainables.models.contrastive.base import ContrastiveModel
 
 if TYPE_CHECKING:
     from open_clip import CLIP

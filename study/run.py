@@ -53,8 +53,8 @@ def run(
 def status(file: StudyFile) -> None:
     """Where the study stands; reads only."""
     with refusals():
-        from study.chosen_h import load_chosen
-        from study.status import print_status
+        from study.console.status import print_status
+        from study.planning.saved_h import load_chosen
 
         print_status(load_chosen(file))
 
@@ -63,7 +63,7 @@ def status(file: StudyFile) -> None:
 def suggest_h(file: StudyFile) -> None:
     """Suggest the bottleneck dimension H from spectra: trains bottlenecks over the H grid, but no student."""
     with refusals():
-        from study.suggest_h import print_suggestions
+        from study.planning.suggest_h import print_suggestions
 
         print_suggestions(file)
 
@@ -77,7 +77,7 @@ def criterion(
 ) -> None:
     """Which teachers are expected to be of use, by G = I(H1;H2) - I(H2;Y): trains no student to imitate one."""
     with refusals():
-        from study.criterion_table import print_criterion
+        from study.planning.criterion_table import print_criterion
 
         print_criterion(file, json_file)
 
@@ -140,7 +140,7 @@ def cch_theory(
 ) -> None:
     """The synthetic study of CCH: simulated risk beside the closed form, and where the criterion is right."""
     with refusals():
-        from study.cch_theory import print_theory
+        from study.theory.cch import print_theory
 
         print_theory(n, p, sigma, repeats, teacher, folder, json_file)
 
@@ -154,7 +154,7 @@ def te_theory(
 ) -> None:
     """The TE proxies (TE1, TE2) beside the exact transfer entropy of coupled Gaussian series."""
     with refusals():
-        from study.te_theory import print_te_theory
+        from study.theory.te import print_te_theory
 
         print_te_theory(steps, dim, repeats, folder)
 
@@ -162,7 +162,7 @@ def te_theory(
 @app.command()
 def presets() -> None:
     """The shipped studies: file, subject, and the data that each needs."""
-    from study.presets import list_presets
+    from study.reference.presets import list_presets
 
     typer.echo("\n".join(list_presets()))
 
@@ -170,8 +170,8 @@ def presets() -> None:
 @contextmanager
 def refusals() -> Iterator[None]:
     """Print what is wrong with a user's file or directory, a line each, and exit with 2; no traceback."""
-    from study.directory import StudyRefused
-    from study.problems import StudyFileError
+    from study.parsing.problems import StudyFileError
+    from study.storage.lock import StudyRefused
 
     try:
         yield

@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from study.chosen_h import choose
-from study.config import StudyConfig
-from study.directory import StudyRefused, check_changes, claimed, record_study, set_aside
-from study.events import Event, SlotReady
-from study.load import load
-from study.logs import captured_output
-from study.store import StudyStore
-from study.timing import Timing
-from trainables.child import Child, ChildDiedError
+from study.config.study_config import StudyConfig
+from study.console.log_capture import captured_output
+from study.console.timing import Timing
+from study.execution.events import Event, SlotReady
+from study.parsing.loader import load
+from study.planning.saved_h import choose
+from study.storage.lock import StudyRefused, check_changes, claimed, record_study, set_aside
+from study.storage.store import StudyStore
+from trainables.common.child_process import Child, ChildDiedError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from study.search import Search
-    from study.summary import RunStatus
-    from study.tracking import LiveTracker, TrackingSummary
+    from study.console.run_summary import RunStatus
+    from study.search.search import Search
+    from study.tracking.tracker import LiveTracker, TrackingSummary
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def estimate_beforehand(study: StudyConfig) -> None:
     """The criterion of every pair of networks, where the file asks for it: before anything is distilled."""
     if study.criterion is None:
         return
-    from study.criterion import compute_criterion
+    from study.planning.criterion import compute_criterion
 
     compute_criterion(study, study.criterion, print)
 
@@ -99,7 +99,7 @@ class Run:
 
     def main(self, json_file: Path | None) -> int:
         """The whole run. What breaks is named on the terminal, explained in the log, and the summary still written."""
-        from study.summary import write_summary
+        from study.console.run_summary import write_summary
 
         search, tracker = self.open_search(), self.open_tracker()
         try:
@@ -121,8 +121,8 @@ class Run:
 
     def open_search(self) -> "Search":
         """The search as the store has it. Raises StudyRefused if the sampler cannot search a space."""
-        from study.manifest import write_manifest
-        from study.search import Search
+        from study.search.search import Search
+        from study.storage.manifest import write_manifest
 
         write_manifest(self.study, self.store)
         try:
@@ -132,7 +132,7 @@ class Run:
 
     def open_tracker(self) -> "LiveTracker":
         """The MLflow view. Raises StudyRefused if MLflow does not serve its address."""
-        from study.tracking import LiveTracker
+        from study.tracking.tracker import LiveTracker
 
         try:
             return LiveTracker(self.study, self.store)
@@ -159,12 +159,12 @@ class Run:
 
     def drive(self, search: "Search", tracker: "LiveTracker") -> tuple["RunStatus", bool]:
         """Run every trial that is left, and say whether there was one; none if the study is complete."""
-        from study.display import show_progress
+        from study.console.live_table import show_progress
 
         if nothing_left(search):
             self.say(f"The study is complete: {search.counts.planned} trials are in the store, nothing to run")
             return "complete", False
-        from study.driver import drive
+        from study.execution.driver import drive
 
         with show_progress(self.study, self.console) as show:
 
@@ -201,7 +201,7 @@ class Run:
 
     def close_tracker(self, tracker: "LiveTracker") -> None:
         """Bring MLflow up to date. If that is not possible now, say so: the store has everything."""
-        from study.tracking import TrackingUnavailable
+        from study.tracking.tracker import TrackingUnavailable
 
         try:
             self.tracked = tracker.close()
@@ -215,7 +215,7 @@ class Run:
 
 def make_report(study: StudyConfig, store: StudyStore, timing: dict[str, float] | None) -> tuple[Path, "Table"]:
     """Write the report; its path, and its main table for the terminal."""
-    from study.report import arms_table, write_report
+    from study.report.write import arms_table, write_report
 
     return write_report(study, store, timing), arms_table(study, store)
 

@@ -8,14 +8,14 @@ from typing import Annotated, Literal, Union
 from pydantic import AfterValidator, Field, SerializeAsAny, field_validator, model_validator
 
 from search_spaces.domains import Aliases, Choice, FloatRange
+from trainables.common.types import Frozen, Json
 from trainables.data import DATASETS
-from trainables.data.base import DataConfig, identity_of
+from trainables.data.common.base import DataConfig, identity_of
 from trainables.methods import METHODS
 from trainables.methods.base import MethodConfig
 from trainables.models import MODELS
 from trainables.models.base import ModelConfig
 from trainables.tasks import TASKS
-from trainables.types import Frozen, Json
 
 ID_LENGTH = 16
 """Hex digits of a trial or group id: 64 bits, a collision chance of 3e-8 at a million trials."""

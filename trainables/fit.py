@@ -19,22 +19,20 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from trainables.artifacts import StageStore, Usage
-from trainables.assessment import assess
-from trainables.audit import audit_teacher
+from trainables.common.distributed import Workers, derive_seed
+from trainables.common.types import EpochReport, ModelOutput, PairedData, TrialResult
 from trainables.config import TrialConfig
-from trainables.diagnostics.clip_trial import teacher_gap
-from trainables.diagnostics.trial import loss_split, trial_diagnostics
-from trainables.distributed import Workers, derive_seed
-from trainables.evaluations import further_metrics
-from trainables.inputs import seen_by, to_device
-from trainables.loop import Checkpoint, Member, Report, train_together
+from trainables.evaluation.contrastive_diagnostics import teacher_gap
+from trainables.evaluation.extra_data import further_metrics
+from trainables.evaluation.final_metrics import assess
+from trainables.evaluation.teacher_check import audit_teacher
+from trainables.evaluation.trial_diagnostics import loss_split, trial_diagnostics
 from trainables.methods import METHODS
 from trainables.methods.base import Method
 from trainables.models.base import Model
-from trainables.models.contrastive import ContrastiveModel
-from trainables.session import DTYPES, Problem, Progress, evaluate_split
-from trainables.stages import (
+from trainables.models.contrastive.base import ContrastiveModel
+from trainables.stages.artifacts import StageStore, Usage
+from trainables.stages.stages import (
     SPLITS,
     build_model,
     prepared_stage,
@@ -46,7 +44,9 @@ from trainables.stages import (
     teacher_stage,
 )
 from trainables.tasks import TASKS
-from trainables.types import EpochReport, ModelOutput, PairedData, TrialResult
+from trainables.training.inputs import seen_by, to_device
+from trainables.training.loop import Checkpoint, Member, Report, train_together
+from trainables.training.session import DTYPES, Problem, Progress, evaluate_split
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ class Fitted(NamedTuple):
     """With the selected epoch's weights, in eval mode."""
     history: list[EpochReport]
     diagnostics: dict[str, Tensor]
-    """Small arrays worth keeping: see `trainables.diagnostics.trial`."""
+    """Small arrays worth keeping: see `trainables.evaluation.trial_diagnostics`."""
 
 
 def fit(
@@ -108,7 +108,7 @@ def fit_together(
     """`fit` of several trials as one pack: each ends as it would alone, with its result or its own exception.
 
     Args:
-        orders: one trial, or several with the same `trainables.packing.pack_key`.
+        orders: one trial, or several with the same `trainables.training.pack_key.pack_key`.
         stages: as for `fit`.
         workers: as for `fit`; several trials have one worker.
 

@@ -10,20 +10,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trainables.common.types import Batch
+from trainables.common.view_sampling import Draw, draw_pairs
 from trainables.detection.loss import detection_loss, object_weights
 from trainables.detection.task import DETECTION_METRICS, detection_evaluation, example_boxes
-from trainables.draws import Draw, draw_pairs
-from trainables.losses import (
+from trainables.losses.distillation import (
     labelled_binary_cross_entropy,
     labelled_contrastive,
     labelled_cross_entropy,
     labelled_squared_error,
 )
-from trainables.metrics import METRICS, MULTILABEL_METRICS, REGRESSION_METRICS, Direction, Metric
-from trainables.metrics_sentiment import SENTIMENT_METRICS
-from trainables.retrieval import RETRIEVAL_METRICS, example_captions, retrieval_metrics
-from trainables.types import Batch
-from trainables.zero_shot import ZERO_SHOT_METRICS, zero_shot_metrics
+from trainables.metrics.classification import METRICS, MULTILABEL_METRICS, REGRESSION_METRICS, Direction, Metric
+from trainables.metrics.retrieval import RETRIEVAL_METRICS, example_captions, retrieval_metrics
+from trainables.metrics.sentiment import SENTIMENT_METRICS
+from trainables.metrics.zero_shot import ZERO_SHOT_METRICS, zero_shot_metrics
 
 
 class Task(NamedTuple):

@@ -16,22 +16,22 @@ from pathlib import Path
 
 import pytest
 
-from study.config import Arm, StudyConfig
-from study.criterion import distils
-from study.load import load
-from study.problems import StudyFileError
-from study.search import Search
-from study.store import StudyStore
-from trainables.artifacts import Stage, StageStore
+from study.config.study_config import Arm, StudyConfig
+from study.parsing.loader import load
+from study.parsing.problems import StudyFileError
+from study.planning.criterion import distils
+from study.search.search import Search
+from study.storage.store import StudyStore
+from tests.helpers.paths import ROOT
+from trainables.common.types import EpochReport, TrialResult
 from trainables.config import TrialConfig
-from trainables.criterion import criterion_stage
-from trainables.estimator_test import estimator_test
 from trainables.fit import fit
-from trainables.reconstruction import spectrum_stage
-from trainables.stages import required_stages
-from trainables.types import EpochReport, TrialResult
+from trainables.stages.artifacts import Stage, StageStore
+from trainables.stages.criterion import criterion_stage
+from trainables.stages.estimator_error import estimator_test
+from trainables.stages.reconstruction import spectrum_stage
+from trainables.stages.stages import required_stages
 
-ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).with_name("golden.json")
 QUICKSTART = "sweep.yaml"
 PROPOSED = 12

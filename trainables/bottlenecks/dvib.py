@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.bottlenecks.base import Bottleneck, BottleneckLoss, decoder, generation_loss
-from trainables.losses import standard_normal_kl
+from trainables.losses.distillation import standard_normal_kl
 from trainables.methods.ciba import CIBAConfig
 
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from trainables.bottlenecks import BOTTLENECKS
 from trainables.bottlenecks.base import Bottleneck, BottleneckLoss
+from trainables.common.types import EpochReport
 from trainables.methods.ciba import CIBAConfig
-from trainables.types import EpochReport
 
 
 class PairedFeatures(NamedTuple):

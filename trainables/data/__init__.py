@@ -1,23 +1,23 @@
 """Data sets of aligned pairs: one file each, and one line here."""
 
-from trainables.data.base import Dataset
-from trainables.data.coco import COCO
-from trainables.data.digits import DIGITS
-from trainables.data.emoji import EMOJI
-from trainables.data.flickr import FLICKR8K, FLICKR30K
-from trainables.data.food101 import FOOD101
-from trainables.data.imagenet import IMAGENET
-from trainables.data.joint_gaussian import JOINT_GAUSSIAN
-from trainables.data.mfeat import MFEAT
-from trainables.data.mfh import MFH
-from trainables.data.mmimdb import MMIMDB
-from trainables.data.mnist_m import MNIST_M
-from trainables.data.mosei import CMU_MOSEI
-from trainables.data.nuscenes import NUSCENES
-from trainables.data.ravdess import RAVDESS
-from trainables.data.separable import SEPARABLE
-from trainables.data.tcga import TCGA
-from trainables.data.vggsound import VGGSOUND
+from trainables.data.captioned.coco import COCO
+from trainables.data.captioned.emoji import EMOJI
+from trainables.data.captioned.flickr import FLICKR8K, FLICKR30K
+from trainables.data.captioned.food101 import FOOD101
+from trainables.data.captioned.imagenet import IMAGENET
+from trainables.data.common.base import Dataset
+from trainables.data.digits.digits import DIGITS
+from trainables.data.digits.mfeat import MFEAT
+from trainables.data.digits.mnist_m import MNIST_M
+from trainables.data.multimedia.mmimdb import MMIMDB
+from trainables.data.multimedia.mosei import CMU_MOSEI
+from trainables.data.multimedia.ravdess import RAVDESS
+from trainables.data.multimedia.vggsound import VGGSOUND
+from trainables.data.nuscenes.dataset import NUSCENES
+from trainables.data.synthetic.joint_gaussian import JOINT_GAUSSIAN
+from trainables.data.synthetic.mfh import MFH
+from trainables.data.synthetic.separable import SEPARABLE
+from trainables.data.tcga.dataset import TCGA
 
 DATASETS: dict[str, Dataset] = {
     "mfeat": MFEAT,

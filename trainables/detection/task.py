@@ -9,7 +9,7 @@ from torch import Tensor
 from trainables.detection.boxes import FIELDS, PADDING
 from trainables.detection.loss import detection_loss
 from trainables.detection.nds import ERRORS, detection_metrics
-from trainables.metrics import Metric
+from trainables.metrics.classification import Metric
 
 
 def detection_evaluation(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trainables.common.types import Batch, Frozen, LossTerm, ModelOutput
 from trainables.tasks import Task
-from trainables.types import Batch, Frozen, LossTerm, ModelOutput
 
 TeacherSource = Literal["nothing", "teacher", "bottleneck", "nullified"]
 """What a method is given as `teacher_out`: nothing, the frozen teacher's outputs, the bottleneck's h', or the outputs

@@ -7,9 +7,9 @@ from pydantic import Field
 from torch import Tensor
 
 from search_spaces.domains import Aliases, Choice, FloatRange
+from trainables.common.types import Batch, LossTerm, ModelOutput, rows_of
 from trainables.methods.base import Method, TeacherSource, frozen
 from trainables.methods.feature_loss import FeatureLossConfig, feature_loss, row_weights
-from trainables.types import Batch, LossTerm, ModelOutput, rows_of
 
 OF_THE_BOTTLENECK = (
     *("lambda_ib", "bottleneck"),

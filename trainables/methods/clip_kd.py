@@ -15,13 +15,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from search_spaces.domains import Aliases, Choice, FloatRange
-from trainables import contrastive as losses
-from trainables.contrastive import Embedded
-from trainables.losses import Scalar, unit_rows
+from trainables.common.types import Batch, LossTerm, ModelOutput
+from trainables.losses import contrastive as losses
+from trainables.losses.contrastive import Embedded
+from trainables.losses.distillation import Scalar, unit_rows
+from trainables.losses.te_proxies import te1, te2
 from trainables.methods.base import Method, MethodConfig, TeacherSource, frozen
 from trainables.tasks import Task
-from trainables.te_proxies import te1, te2
-from trainables.types import Batch, LossTerm, ModelOutput
 
 GRID = Choice((0.0, 0.01, 0.05, 0.1, 0.5, 1.0))
 NEAR_ONE = FloatRange(0.1, 10.0, log=True)

@@ -7,10 +7,10 @@ from pydantic import Field
 from torch import nn
 
 from search_spaces.domains import Aliases, FloatRange
+from trainables.common.types import Batch, LossTerm, ModelOutput, rows_of
 from trainables.methods.base import Method, TeacherSource, frozen
 from trainables.methods.feature_loss import FeatureLossConfig, feature_loss, row_weights
 from trainables.tasks import Task
-from trainables.types import Batch, LossTerm, ModelOutput, rows_of
 
 
 class FeatureKDConfig(FeatureLossConfig):

@@ -7,11 +7,11 @@ from jaxtyping import Float
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from trainables import losses
-from trainables.checks import EarlierFields, earlier
+from trainables.common.checks import EarlierFields, earlier
+from trainables.common.types import Batch
+from trainables.losses import distillation as losses
 from trainables.methods.base import MethodConfig
 from trainables.tasks import Task
-from trainables.types import Batch
 
 
 def for_mse_only(region: str, info: EarlierFields) -> str:

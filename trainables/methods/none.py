@@ -4,8 +4,8 @@ from typing import ClassVar, Literal
 
 import torch
 
+from trainables.common.types import Batch, LossTerm, ModelOutput
 from trainables.methods.base import Method, MethodConfig, TeacherSource
-from trainables.types import Batch, LossTerm, ModelOutput
 
 
 class NoneConfig(MethodConfig):

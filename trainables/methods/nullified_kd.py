@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 
 from search_spaces.domains import Aliases, Choice, FloatRange
-from trainables.losses import logit_kl
+from trainables.common.types import Batch, LossTerm, ModelOutput
+from trainables.losses.distillation import logit_kl
 from trainables.methods.base import Method, MethodConfig, TeacherSource, frozen
-from trainables.types import Batch, LossTerm, ModelOutput
 
 Nullify = Literal["nothing", "random", "least_general", "most_general"]
 

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 
 from search_spaces.domains import Aliases, FloatRange
-from trainables.losses import feature_mse
+from trainables.common.types import Batch, LossTerm, ModelOutput
+from trainables.losses.distillation import feature_mse
 from trainables.methods.base import Method, MethodConfig, TeacherSource, frozen
-from trainables.types import Batch, LossTerm, ModelOutput
 
 
 class RegressionKDConfig(MethodConfig):

@@ -7,6 +7,7 @@ from jaxtyping import Float, Shaped
 from pydantic import Field
 from torch import Tensor
 
+from trainables.common.types import Json
 from trainables.mi import critics, networks
 from trainables.mi import gaussian as gaussian_form
 from trainables.mi import ksg as neighbour
@@ -18,7 +19,6 @@ from trainables.mi.interval import interval_around, standard_error
 from trainables.mi.ksg import KSG1Config, KSG2Config, KSGConfig, RossConfig
 from trainables.mi.latentmi import LatentMIConfig
 from trainables.mi.prepare import prepare
-from trainables.types import Json
 
 __all__ = ["ESTIMATORS", "AnyMI", "IntervalConfig", "MIConfig", "MIEstimate", "estimate"]
 

@@ -9,7 +9,7 @@ from jaxtyping import Float64, Int64
 from pydantic import Field
 from torch import Tensor
 
-from trainables.types import Frozen, Json
+from trainables.common.types import Frozen, Json
 
 Target = Literal["continuous", "discrete"]
 

@@ -1,16 +1,16 @@
 """Teacher and student networks: one file per family, and one line here."""
 
 from trainables.models.base import ModelEntry
-from trainables.models.bev_camera import BEVCameraConfig, build_bev_camera
-from trainables.models.bev_features import BEVFeaturesConfig, build_bev_features
-from trainables.models.bev_lidar import BEVLidarConfig, build_bev_lidar
-from trainables.models.clip import ClipConfig, build_clip
+from trainables.models.bev.camera import BEVCameraConfig, build_bev_camera
+from trainables.models.bev.features import BEVFeaturesConfig, build_bev_features
+from trainables.models.bev.lidar import BEVLidarConfig, build_bev_lidar
 from trainables.models.cnn import CNNConfig, build_cnn
+from trainables.models.contrastive.clip import ClipConfig, build_clip
+from trainables.models.contrastive.open_clip import OpenClipConfig, build_open_clip
 from trainables.models.fusion import FusionConfig, build_fusion
 from trainables.models.linear import LinearConfig, build_linear
 from trainables.models.maxout import MaxoutConfig, build_maxout
 from trainables.models.mlp import MLPConfig, build_mlp
-from trainables.models.open_clip import OpenClipConfig, build_open_clip
 from trainables.models.ravdess import RavdessAudioConfig, RavdessImageConfig, build_ravdess
 from trainables.models.resnet import ResNet3DConfig, ResNetConfig, build_resnet, build_resnet3d
 

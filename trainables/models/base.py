@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import nn
 
-from trainables.types import Frozen, ModelOutput
+from trainables.common.types import Frozen, ModelOutput
 
 Tap = Literal["before_relu", "after_relu"]
 """Side of the last ReLU on which the features are taken."""

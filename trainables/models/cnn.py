@@ -8,8 +8,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from search_spaces.domains import Choice
+from trainables.common.types import ModelOutput
 from trainables.models.base import Model, ModelConfig, Tap
-from trainables.types import ModelOutput
 
 
 class CNNConfig(ModelConfig):

@@ -7,8 +7,8 @@ from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, Wi
 from torch import Tensor, nn
 
 from search_spaces.domains import Choice
+from trainables.common.types import ModelOutput
 from trainables.models.base import InputShape, Model, ModelConfig, Tap
-from trainables.types import ModelOutput
 
 
 def choose_encoder(value: object) -> object:

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from trainables.common.types import ModelOutput
 from trainables.models.base import Model, ModelConfig
-from trainables.types import ModelOutput
 
 
 class LinearConfig(ModelConfig):

@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from search_spaces.domains import Choice
+from trainables.common.types import ModelOutput
 from trainables.models.base import Model, ModelConfig, Tap
-from trainables.types import ModelOutput
 
 PIECES = 2
 """Linear pieces of which a maxout unit gives the largest."""

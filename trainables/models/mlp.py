@@ -9,9 +9,9 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from search_spaces.domains import Choice
-from trainables.checks import EarlierFields, earlier
+from trainables.common.checks import EarlierFields, earlier
+from trainables.common.types import ModelOutput
 from trainables.models.base import Model, ModelConfig, Tap
-from trainables.types import ModelOutput
 
 
 def needs_relu(tap: Tap, info: EarlierFields) -> Tap:

@@ -8,9 +8,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from search_spaces.domains import Choice
+from trainables.common.types import ModelOutput
 from trainables.models.base import Model, ModelConfig, Tap
-from trainables.models.pictures import colours
-from trainables.types import ModelOutput
+from trainables.models.image_layers import colours
 
 Size = Annotated[int, Field(ge=1)]
 PADDING = 1

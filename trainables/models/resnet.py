@@ -8,9 +8,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from search_spaces.domains import Choice
+from trainables.common.types import ModelOutput
 from trainables.models.base import Model, ModelConfig
-from trainables.models.pictures import Norm, colours, norm_layer
-from trainables.types import ModelOutput
+from trainables.models.image_layers import Norm, colours, norm_layer
 
 STAGES: dict[int, tuple[str, tuple[int, int, int, int]]] = {
     18: ("BasicBlock", (2, 2, 2, 2)),

@@ -1,0 +1,147 @@
+"""Statistics behind the paper's questions: how far distillation shifts the student's spectrum, and whether an inner
+bottleneck dimension is the best.
+
+Both compare seed by seed and give Student's 95 % interval over seeds. Nothing here reads a file.
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from study.analysis.arm_comparison import (
+    Comparison,
+    PairedDifference,
+    StudyResults,
+    by_seed,
+    compare,
+    correct,
+    paired_difference,
+)
+from study.config.study_config import Arm, StudyConfig
+from study.storage.groups import Group, best_group
+from trainables.diagnostics.spectra import effective_rank
+
+FLOOR = 1e-12
+"""Singular values below this part of the largest count as this part: they are rounding, and have no logarithm at 0."""
+
+Spectrum = Float[np.ndarray, " values"]
+
+
+class Shift(NamedTuple):
+    """One arm's spectrum against the baseline's, seed by seed."""
+
+    arm: str
+    level: PairedDifference
+    """Mean over the indices of ln σ, arm minus baseline: below 0, the spectrum lies lower."""
+    rank: PairedDifference
+    """Effective rank, arm minus baseline; unlike the level, it does not change with the features' scale."""
+
+
+class Peak(NamedTuple):
+    """Performance along H in one arm, at the smallest H, at the best one by validation, and at the largest."""
+
+    sizes: tuple[int, int, int]
+    below: PairedDifference | None
+    """Best minus smallest, on the test metric; None if the best is the smallest."""
+    above: PairedDifference | None
+    """Best minus largest; None if the best is the largest."""
+
+
+class Pair(NamedTuple):
+    """An arm with a bottleneck and its counterpart without."""
+
+    ciba: str
+    plain: str
+    comparison: Comparison
+
+
+def log_level(spectrum: Spectrum) -> float | None:
+    """Mean of ln σ over all indices, each σ at least FLOOR times the largest; None if all are 0."""
+    values = spectrum.astype(np.float64)
+    if not values.size or values.max() <= 0:
+        return None
+    return float(np.log(np.maximum(values, FLOOR * values.max())).mean())
+
+
+def spectrum_shift(arm: str, ours: Mapping[int, Spectrum], theirs: Mapping[int, Spectrum]) -> Shift | None:
+    """The shift between spectra by seed; None without a common seed, or where the widths differ."""
+    common = [seed for seed in ours if seed in theirs]
+    if not common or len({len(side[seed]) for seed in common for side in (ours, theirs)}) > 1:
+        return None
+    levels = [{seed: log_level(side[seed]) for seed in common} for side in (ours, theirs)]
+    if any(level is None for side in levels for level in side.values()):
+        return None
+    ranks = [{seed: rank_of(side[seed]) for seed in common} for side in (ours, theirs)]
+    level = paired_difference(*({s: v for s, v in side.items() if v is not None} for side in levels))
+    rank = paired_difference(*ranks)
+    assert level is not None and rank is not None
+    return Shift(arm, level, rank)
+
+
+def rank_of(spectrum: Spectrum) -> float:
+    """Effective rank of a spectrum."""
+    return float(effective_rank(torch.from_numpy(spectrum.astype(np.float64))))
+
+
+def direction(difference: PairedDifference) -> Literal["lower", "higher", "unclear"]:
+    """Which side of 0 the whole interval lies on."""
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+        return "unclear"
+    return "lower" if difference.high < 0 else "higher"
+
+
+def peak(groups: tuple[Group, ...], name: str, results: StudyResults) -> Peak | None:
+    """Performance along the swept whole number `name`; None with fewer than three values.
+
+    At each value, the group that validation chooses; the best value is chosen by validation, and compared with both
+    ends on the test metric, so that the choice does not flatter the comparison.
+    """
+    complete = [group for group in groups if group.status == "complete" and name in group.params]
+    chosen: dict[int, Group] = {}
+    for size in sorted({int(group.params[name]) for group in complete}):
+        found = best_group([g for g in complete if g.params[name] == size], results.metric, results.direction)
+        if found:
+            chosen[size] = found
+    best = best_group(list(chosen.values()), results.metric, results.direction)
+    if len(chosen) < 3 or best is None:
+        return None
+    smallest, largest, top = min(chosen), max(chosen), int(best.params[name])
+
+    def against(size: int) -> PairedDifference | None:
+        ours, theirs = by_seed(best, results.test_metric), by_seed(chosen[size], results.test_metric)
+        return None if size == top else paired_difference(ours, theirs)
+
+    return Peak((smallest, top, largest), against(smallest), against(largest))
+
+
+def bottleneck_pairs(study: StudyConfig, results: StudyResults) -> list[Pair]:
+    """Every arm with a bottleneck against the arm that distils by the same loss without one; Holm over these pairs."""
+    found = [
+        (arm.name, other.name)
+        for arm in study.arms
+        if arm.base.method.teacher_source == "bottleneck"
+        for other in [counterpart(arm, study)]
+        if other
+    ]
+    compared = correct(
+        [compare(results.arm(ours).best, results.arm(theirs).best, results.test_metric) for ours, theirs in found]
+    )
+    return [Pair(*names, comparison) for names, comparison in zip(found, compared, strict=True)]
+
+
+def counterpart(arm: Arm, study: StudyConfig) -> Arm | None:
+    """The first arm with the same loss, data and networks that distils whole features."""
+    for other in study.arms:
+        alike = all(getattr(arm.base, part) == getattr(other.base, part) for part in ("data", "teacher", "student"))
+        whole = other.base.method.teacher_source == "teacher" and "fd" in other.base.method.active_terms
+        if alike and whole and loss_of(arm) == loss_of(other):
+            return other
+    return None
+
+
+def loss_of(arm: Arm) -> object:
+    """The feature loss of an arm."""
+    return arm.base.method.model_dump().get("loss")

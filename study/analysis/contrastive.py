@@ -1,0 +1,179 @@
+"""Statistics behind the questions of contrastive distillation: which arms are compared, and what a swept field does.
+
+Compared is seed by seed, with Student's 95 % interval over seeds, and by Welch's test with Holm's correction over the
+comparisons of one question. Nothing here reads a file.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import product
+from statistics import fmean
+from typing import NamedTuple
+
+from study.analysis.arm_comparison import (
+    ArmResult,
+    Comparison,
+    PairedDifference,
+    compare_values,
+    correct,
+    paired_difference,
+)
+from study.storage.groups import Group
+from study.storage.store import TrialRecord
+from trainables.config import TrialConfig, digest
+
+TE, MI, PLAIN = "TE proxy", "MI", "KL + MSE"
+
+KINDS: dict[str, tuple[frozenset[str], ...]] = {
+    TE: (frozenset({"te1"}), frozenset({"te2"}), frozenset({"te1", "te2"})),
+    MI: (frozenset({"mi"}),),
+    PLAIN: (frozenset({"kl", "mse"}), frozenset({"kl"}), frozenset({"mse"})),
+}
+"""What an arm distils by, where the papers' questions have a name for it: its loss terms beside the contrastive one."""
+
+CONTRASTIVE = "cl"
+
+Read = Callable[[TrialRecord], float | None]
+"""A number of a finished trial, or None where it has none."""
+
+
+class Rivals(NamedTuple):
+    """Two arms' best groups on one number."""
+
+    arm: str
+    rival: str
+    what: str
+    """The number's name."""
+    comparison: Comparison
+
+
+class Effect(NamedTuple):
+    """What a swept field does to a number, other hyperparameters being equal."""
+
+    arms: tuple[str, ...]
+    values: tuple[float, ...]
+    """Of the field, ascending; two at least."""
+    means: tuple[float, ...]
+    """At each value, over configurations and seeds."""
+    difference: PairedDifference | None
+    """At the smallest value minus at the largest, seed by seed."""
+    configurations: int
+    """Pairs of configurations that differ in the field alone, averaged within each seed."""
+
+
+Families = dict[tuple[str, ...], list[dict[float, Group]]]
+"""By arm names: configurations that differ in one field alone, by its value."""
+
+
+def kind_of(row: ArmResult) -> str | None:
+    """The kind of distillation of an arm's best group, or None."""
+    if row.best is None:
+        return None
+    terms = frozenset(row.best.trials[0].config.method.active_terms) - {CONTRASTIVE}
+    return next((kind for kind, sets in KINDS.items() if terms in sets), None)
+
+
+def rivals(
+    rows: tuple[ArmResult, ...], kind: str, against: str, reads: Mapping[str, Read], data: bool = True
+) -> list[Rivals]:
+    """Every arm of one kind against every arm of another, on each number; Holm over all of them.
+
+    With `data`, arms on different data, teachers or students are not compared.
+    """
+    ours, theirs = ([row for row in rows if kind_of(row) == name] for name in (kind, against))
+    found = []
+    for us, them, (what, read) in product(ours, theirs, reads.items()):
+        values = [seed_values(row.best, read) for row in (us, them)]
+        if all(values) and not (data and problem(us) != problem(them)):
+            found.append(Rivals(us.arm, them.arm, what, compare_values(*values)))
+    corrected = correct([each.comparison for each in found])
+    return [each._replace(comparison=comparison) for each, comparison in zip(found, corrected, strict=True)]
+
+
+def problem(row: ArmResult) -> object:
+    """The data, teacher and student of an arm's best group."""
+    assert row.best is not None
+    config = row.best.trials[0].config
+    return config.data, config.teacher, config.student
+
+
+def seed_values(group: Group | None, read: Read) -> dict[int, float]:
+    """A number of each complete trial of a group, by seed."""
+    found = {}
+    for trial in group.trials if group else ():
+        if trial.result and trial.result.status == "complete":
+            value = read(trial)
+            if value is not None:
+                found[trial.config.seed] = value
+    return found
+
+
+def final(metric: str) -> Read:
+    """A trial's final value of a metric."""
+    return lambda trial: trial.result.metrics.get(metric) if trial.result else None
+
+
+def fall(metric: str) -> Read:
+    """By what part a metric fell from the first epoch to the last: 1 - last / first; below 0, it rose."""
+
+    def read(trial: TrialRecord) -> float | None:
+        values = [report.metrics[metric] for report in trial.history if metric in report.metrics]
+        return 1 - values[-1] / values[0] if len(values) > 1 and values[0] > 0 else None
+
+    return read
+
+
+FIELDS: dict[str, tuple[str, str]] = {
+    "temperature": ("method", "temperature"),
+    "batch_size": ("training", "batch_size"),
+}
+"""Fields whose effect the papers ask for: part of a trial, and its field."""
+
+
+def families(groups: list[Group], field: str) -> Families:
+    """Complete configurations that differ in one field alone, by their arms; only those with two values or more."""
+    found: dict[str, dict[float, Group]] = {}
+    for group in groups:
+        value, rest = apart(group.trials[0].config, field) if group.status == "complete" else (None, "")
+        if value is not None:
+            found.setdefault(rest, {}).setdefault(value, group)
+    several: Families = {}
+    for values in found.values():
+        if len(values) > 1:
+            names = tuple(dict.fromkeys(group.arm for _, group in sorted(values.items())))
+            several.setdefault(names, []).append(dict(sorted(values.items())))
+    return several
+
+
+def apart(config: TrialConfig, field: str) -> tuple[float | None, str]:
+    """The value of a field, and the identity of all else but the seed; None where the method has no such field."""
+    part, name = FIELDS[field]
+    canonical = config.canonical()
+    del canonical["seed"]
+    values = canonical[part]
+    assert isinstance(values, dict)
+    value = values.pop(name, None)
+    return (float(value) if isinstance(value, int | float) else None), digest(canonical)
+
+
+def effects(groups: list[Group], field: str, read: Read) -> Iterator[Effect]:
+    """The effect of `field` on a number in each arm (or set of arms that differ in the field alone)."""
+    for arms, several in families(groups, field).items():
+        tables = [{value: seed_values(group, read) for value, group in family.items()} for family in several]
+        tables = [{value: found for value, found in table.items() if found} for table in tables]
+        tables = [table for table in tables if len(table) > 1]
+        if not tables:
+            continue
+        ends = min(map(min, tables)), max(map(max, tables))
+        spanning = [table for table in tables if (min(table), max(table)) == ends]
+        if not spanning:
+            continue
+        values = tuple(sorted({value for table in spanning for value in table}))
+        by_value = [seed_means([table[value] for table in spanning if value in table]) for value in values]
+        means = tuple(fmean(each.values()) for each in by_value)
+        yield Effect(arms, values, means, paired_difference(by_value[0], by_value[-1]), len(spanning))
+
+
+def seed_means(tables: list[dict[int, float]]) -> dict[int, float]:
+    """Mean over configurations, for each seed that all of them have."""
+    seeds = set.intersection(*(set(table) for table in tables))
+    return {seed: fmean(table[seed] for table in tables) for seed in sorted(seeds)}

@@ -1,0 +1,1 @@
+"""What a study is: frozen pydantic values and the keys of the study file. No file is read here."""

@@ -1,0 +1,114 @@
+"""The keys of a study file as users write them. `study.parsing` reads them; schema and reference describe them."""
+
+from pydantic import BaseModel, JsonValue
+
+from search_spaces.space import names_of
+from study.config.criterion import CriterionConfig
+from study.config.study_config import FileName, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
+from trainables.common.types import Frozen
+from trainables.config import CHOICES, TrainingConfig
+from trainables.data.common.base import DataConfig
+from trainables.methods import METHODS
+from trainables.models.base import ModelConfig
+
+
+class ArmForm(Frozen):
+    """One arm: a method, its fixed hyperparameters beside it, its own space, and what it does differently.
+
+    `training`, `pretraining`, `data`, `teacher` and `student` here change single values of the study's own.
+    """
+
+    method: str
+    """Name of the method. Default: the arm's name. The method's hyperparameters stand beside this key."""
+    data: DataConfig
+    """What this arm changes of the study's `data`."""
+    teacher: ModelConfig
+    """What this arm changes of the study's `teacher`."""
+    student: ModelConfig
+    """What this arm changes of the study's `student`."""
+    training: TrainingConfig
+    """What this arm changes of the study's `training`; the shared stages keep the study's."""
+    pretraining: TrainingConfig
+    """What this arm changes of the study's `pretraining`."""
+    space: dict[str, JsonValue]
+    """Swept by this arm, beside or instead of what the shared `space` says."""
+
+
+class StudyForm(Frozen):
+    """One file is one study. Relative paths start at the file's folder."""
+
+    study: FileName
+    """Name of the study and of its folder: letters, digits, `_`, `-` and `.`."""
+    data: DataConfig
+    """Data set, and which of its views or modalities teacher and student see."""
+    teacher: ModelConfig
+    """Teacher network."""
+    student: ModelConfig
+    """Student network."""
+    training: TrainingConfig = TrainingConfig()
+    """How students are trained. `monitor` follows the first objective where that is a validation metric."""
+    pretraining: TrainingConfig = TrainingConfig()
+    """How the unimodal teacher and student of the shared stages are trained; a key left out is as in `training`."""
+    equal_architectures: bool = False
+    """Whether teacher and student must be the same network up to the size of their inputs, so that a gain is none of
+    a larger network. Students that see both modalities are excepted."""
+    space: dict[str, JsonValue]
+    """Swept by every arm that has the hyperparameter and does not set it itself."""
+    arms: dict[str, ArmForm]
+    """The arms by name, all with the same budget. If none has the method `none` and `report.baseline` names no
+    other arm, an arm `none` (no distillation) is added in front."""
+    pairs: dict[str, tuple[JsonValue, ...]]
+    """Fields of `data`, each with a list of values: every arm is made once for each combination, as `kd-pix-fou`. A
+    combination whose `teacher` is its `student` is left out. An arm without a teacher is made once for each student;
+    each arm is compared with the baseline that has its student."""
+    criterion: CriterionConfig
+    """Estimates beforehand whether distillation will pay, and may skip what it holds for hopeless. Default: neither;
+    `criterion: {}` reports with every default."""
+    evaluate: tuple[JsonValue, ...] = ()
+    """Further data, a list of `{name, data}`, on whose test splits every trained student is measured at the end without
+    being trained on them; the metrics are `<name>/i2t_r1` and so on. Like test metrics they choose nothing."""
+    search: SearchConfig = SearchConfig()
+    """How hyperparameters are proposed and judged."""
+    resources: ResourcesConfig = ResourcesConfig()
+    """What a trial may use."""
+    tracking: TrackingConfig
+    """Where MLflow's view of the study goes."""
+    report: ReportConfig
+    """What the report compares."""
+    studies: str = "studies"
+    """Folder that holds the study's directory, the stages that studies share, and the MLflow database."""
+
+
+OBJECTIVE_KEYS = ("metric", "direction")
+"""Keys of `search` that stand for a single entry of `objectives`."""
+
+ARM_SECTIONS = ("data", "teacher", "student", "training", "pretraining")
+"""Parts of a trial that a study sets and an arm may change."""
+
+FIXED_SECTIONS: dict[str, type[BaseModel]] = {
+    "training": TrainingConfig,
+    "search": SearchConfig,
+    "resources": ResourcesConfig,
+    "tracking": TrackingConfig,
+    "report": ReportConfig,
+    "criterion": CriterionConfig,
+}
+"""Sections whose keys do not depend on a choice within them."""
+
+RESERVED_STUDY_NAMES = ("stages",)
+"""Folders beside the studies."""
+
+
+def sections_of(name: str) -> tuple[str, ...]:
+    """The sections in which a key called `name` belongs: for users who put it elsewhere."""
+    fixed = tuple(section for section, config in FIXED_SECTIONS.items() if name in names_of(config))
+    return fixed or tuple(
+        part
+        for part in ("data", "teacher", "student")
+        if any(name in names_of(config) for config in CHOICES[part][1].values())
+    )
+
+
+def methods_with(name: str) -> list[str]:
+    """The methods that have a hyperparameter called `name`."""
+    return [method for method, entry in METHODS.items() if name in names_of(entry.config)]

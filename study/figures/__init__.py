@@ -1,0 +1,1 @@
+"""Matplotlib figures: plain numbers in, a `Figure` out."""

@@ -1,0 +1,124 @@
+"""`pairs:` of a study file: every arm is made once for each combination of values of the data's fields.
+
+With the arms none and kd, `pairs: {teacher: [pix, mor], student: [fou, zer]}` gives kd-pix-fou, kd-pix-zer, kd-mor-fou
+and kd-mor-zer, one for each pair of two different views; and none-fou and none-zer, as what uses no teacher differs by
+the student's view alone.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import product
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from search_spaces.explain import shown
+from search_spaces.space import names_of
+from study.parsing.problems import Problems
+from study.parsing.sections import entries_of, read_value, unknown_key
+from study.parsing.yaml_tree import Node, join
+from trainables.data.common.base import DataConfig
+from trainables.methods import METHODS
+from trainables.models import MODELS
+
+MOST_ARMS = 200
+"""Arms that `pairs` may make in all: each has a search of its own."""
+LONGEST_NAME = 64
+
+
+class Member(NamedTuple):
+    """One arm that a file asks for."""
+
+    written: str
+    """Name of the arm in the file."""
+    node: Node
+    """What the file says of it, with the pair's values among its `data`."""
+
+
+def read_pairs(node: Node, config: type[BaseModel] | None, problems: Problems) -> dict[str, list[Node]]:
+    """The values of each field of `config` (the study's `data`; None if it is not known), the right ones only."""
+    found: dict[str, list[Node]] = {}
+    entries = entries_of(node, "pairs", problems)
+    names = {written: name for written, name in names_of(config).items() if name != "dataset"} if config else {}
+    for name, listed in entries.items() if config else ():
+        path = join("pairs", names.get(name, name))
+        if name not in names:
+            problems.add(node.keys[name], path, unknown_key(name, list(names), "data"))
+        elif not isinstance(listed.value, list) or not listed.value:
+            problems.add(
+                listed.place, path, f"must be a list of values, but got {shown(listed.plain)}; put [ ] around it"
+            )
+        else:
+            assert config is not None
+            field = config.model_fields[names[name]]
+            read = [(item, read_value(item, field, path, problems)) for item in listed.value]
+            good = [item for item, given in read if given is not None]
+            values = [item.plain for item in good]
+            found[names[name]] = [item for index, item in enumerate(good) if item.plain not in values[:index]]
+            if len(found[names[name]]) < len(good):
+                problems.add(listed.place, path, f"every value may stand once, but got {values!r}; leave one out")
+    return {name: values for name, values in found.items() if values}
+
+
+def expand(
+    arms: dict[str, Node], pairs: dict[str, list[Node]], data: type[DataConfig], model: object, problems: Problems
+) -> dict[str, Member]:
+    """Every arm for each combination that concerns it. `model` is the name of the study's student network."""
+    found: dict[str, Member] = {}
+    for written, node in arms.items():
+        for name, member in members(written, node, pairs, data, model):
+            if len(name) > LONGEST_NAME or name in found:
+                said = f"makes an arm {name!r}, " + (
+                    "which is too long" if name not in found else "which is there already"
+                )
+                problems.add(node.place, join("arms", written), f"`pairs` {said}; give the arm another name")
+            found.setdefault(name, member)
+    if len(found) > MOST_ARMS:
+        first = next(iter(next(iter(pairs.values()))))
+        problems.add(first.place, "pairs", f"makes {len(found)} arms, more than {MOST_ARMS}; list fewer values")
+        return dict(list(found.items())[:MOST_ARMS])
+    return found
+
+
+def members(
+    written: str, node: Node, pairs: dict[str, list[Node]], data: type[DataConfig], model: object
+) -> Iterator[tuple[str, Member]]:
+    """One arm's name and node for each combination of the fields that it does not set itself and that concern it."""
+    entries = node.mapping or {}
+    own = entries["data"].mapping or {} if "data" in entries else {}
+    fixed = {names_of(data).get(key, key) for key in own}
+    swept = set((entries["space"].mapping or {}) if "space" in entries else {})
+    blind = sees_no_teacher(written, entries, model)
+    fields = [
+        name
+        for name in pairs
+        if name not in fixed and f"data.{name}" not in swept and not (blind and name in data.teacher_only)
+    ]
+    for values in product(*(pairs[name] for name in fields)):
+        chosen = dict(zip(fields, values, strict=True))
+        if {"teacher", "student"} <= set(chosen) and chosen["teacher"].plain == chosen["student"].plain:
+            continue
+        name = "-".join([written, *(word(value.plain) for value in values)])
+        if not chosen or node.mapping is None:
+            yield name, Member(written, node)
+            continue
+        place = entries["data"].place if "data" in entries else node.place
+        keys = {**{key: value.place for key, value in chosen.items()}, **(entries["data"].keys if own else {})}
+        changed = Node({**chosen, **own}, place, keys)
+        yield name, Member(written, Node({**entries, "data": changed}, node.place, {"data": place, **node.keys}))
+
+
+def sees_no_teacher(written: str, entries: dict[str, Node], model: object) -> bool:
+    """Whether an arm neither has a teacher nor a student that sees the teacher's inputs."""
+    method = entries["method"].plain if "method" in entries else written
+    if not isinstance(method, str) or method not in METHODS or METHODS[method].config.teacher_source != "nothing":
+        return False
+    student = (entries["student"].mapping or {}) if "student" in entries else {}
+    name = student["model"].plain if "model" in student else model
+    return not isinstance(name, str) or name not in MODELS or MODELS[name].config.sees == "own"
+
+
+def word(value: object) -> str:
+    """A value as part of an arm's name."""
+    text = f"{value:g}" if isinstance(value, int | float) and not isinstance(value, bool) else str(value).lower()
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", text)

@@ -1,0 +1,102 @@
+"""The published tables: one YAML file each in `search_spaces/published`, and whether a study may name one.
+
+Apart from `study.analysis.published`, so that a study file is checked without importing statistics.
+"""
+
+from collections.abc import Collection
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from search_spaces.explain import not_a_choice
+from study.parsing.yaml_tree import parse
+from trainables.common.types import Frozen
+
+Role = Literal["teacher", "student"]
+
+
+class PublishedValue(Frozen):
+    """One printed cell, in percent."""
+
+    mean: float
+    std: float | None = None
+    p: str | None = None
+    """As printed; against the row that the table compares with."""
+
+
+class PublishedRow(Frozen):
+    """One printed row."""
+
+    name: str
+    """As the paper calls it."""
+    values: dict[str, PublishedValue]
+    """By metric key."""
+    method: dict[str, JsonValue] = Field(default_factory=dict)
+    """Hyperparameters that the paper gives for this row; where a study chose others, the report says so."""
+    networks: dict[Role, dict[str, JsonValue]] = Field(default_factory=dict)
+    """As in the table, for this row alone."""
+
+
+class PublishedTable(Frozen):
+    """One table of a paper."""
+
+    title: str
+    dataset: str
+    """Line of `DATASETS` that holds the paper's data."""
+    seeds: int
+    """How often the paper repeated each row."""
+    recipe: dict[str, JsonValue]
+    """Fields of `training` that the paper gives."""
+    networks: dict[Role, dict[str, JsonValue]] = Field(default_factory=dict)
+    """Fields of `teacher` and `student` that the paper gives."""
+    rows: dict[str, PublishedRow]
+    """By the name of the arm that measures the row."""
+    note: str = ""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Metric keys of the columns, in the order of the table."""
+        return tuple(dict.fromkeys(metric for row in self.rows.values() for metric in row.values))
+
+
+def folder() -> Traversable:
+    """Where the tables lie."""
+    return files("search_spaces") / "published"
+
+
+def published_names() -> list[str]:
+    """The tables there are."""
+    return sorted(file.name.removesuffix(".yaml") for file in folder().iterdir() if file.name.endswith(".yaml"))
+
+
+@cache
+def published_table(name: str) -> PublishedTable:
+    """The table called `name`.
+
+    Raises:
+        KeyError: if there is none.
+        StudyFileError: if its file is no YAML.
+        pydantic.ValidationError: if it is no table.
+
+    """
+    if name not in published_names():
+        raise KeyError(name)
+    text = (folder() / f"{name}.yaml").read_text(encoding="utf-8")
+    return PublishedTable.model_validate(parse(text, Path(f"{name}.yaml")).plain)
+
+
+def published_fault(name: str, arms: Collection[str]) -> str | None:
+    """What is wrong with `report.published` in a study of these arms, or None."""
+    names = published_names()
+    if name not in names:
+        return not_a_choice(name, names)
+    rows = published_table(name).rows
+    if arms and not rows.keys() & set(arms):
+        return (
+            f"no arm is a row of {name}, so nothing would stand beside it; name arms after its rows: {', '.join(rows)}"
+        )
+    return None

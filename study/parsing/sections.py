@@ -1,0 +1,145 @@
+"""Reads the sections of a study file: each key resolved to its field, each value checked by it."""
+
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from search_spaces.explain import nearest, not_a_choice, shown, words_for
+from search_spaces.space import ValueProblem, coerce, names_of
+from study.config.study_file import methods_with, sections_of
+from study.parsing.problems import Place, Problems
+from study.parsing.yaml_tree import Node, join
+from trainables.config import CHOICES
+
+KEYS_TO_LIST = 18
+"""An unknown key is answered with all known ones if they are no more than this."""
+
+
+class Given(NamedTuple):
+    """A value that the file gives to a field."""
+
+    value: Any
+    place: Place
+    path: str
+
+
+class Section(NamedTuple):
+    """What the file says about one part of a trial; not complete until it is built."""
+
+    config: type[BaseModel]
+    given: dict[str, Given]
+    place: Place
+    path: str
+
+    def changed_by(self, other: "Section | None") -> "Section":
+        """The section with the other's values; wholly the other if it is about another kind of thing."""
+        if other is None or other.config is not self.config:
+            return other or self
+        return other._replace(given={**self.given, **other.given})
+
+    def without_fields(self, *names: str) -> "Section":
+        """The section, silent about `names`."""
+        return self._replace(given={name: given for name, given in self.given.items() if name not in names})
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values by canonical name."""
+        return {name: given.value for name, given in self.given.items()}
+
+
+def read_value(node: Node, field: FieldInfo, path: str, problems: Problems) -> Given | None:
+    """The value of `node` as `field` holds it."""
+    try:
+        return Given(coerce(node.plain, field), node.place, path)
+    except ValueProblem as problem:
+        for fault in problem.faults:
+            problems.add(node.at(fault.location), path, fault.message)
+        return None
+
+
+def read_fields(
+    node: Node, config: type[BaseModel], path: str, problems: Problems, others: tuple[str, ...] = ()
+) -> Section:
+    """The keys of `node` that are fields of `config`; keys named in `others` are left to the caller."""
+    section = Section(config, {}, node.place, path)
+    entries = entries_of(node, path, problems)
+    names = names_of(config)
+    seen: dict[str, str] = {}
+    for name, value in entries.items():
+        if name in others:
+            continue
+        field = names.get(name)
+        if field is None:
+            problems.add(node.keys[name], join(path, name), unknown_key(name, [*names, *others], path))
+        elif field in seen:
+            problems.add(node.keys[name], join(path, field), twice(name, seen[field]))
+        else:
+            seen[field] = name
+            given = read_value(value, config.model_fields[field], join(path, field), problems)
+            if given is not None:
+                section.given[field] = given
+    return section
+
+
+def read_tagged(
+    node: Node, part: str, path: str, problems: Problems, inherited: Section | None = None
+) -> Section | None:
+    """A section whose key `dataset`, `model` (or, in an arm, the inherited section) says which fields it has."""
+    tag, classes = CHOICES[part]
+    entries = entries_of(node, path, problems, f"{{{tag}: {node.plain}}}")
+    if tag not in entries:
+        if inherited is not None:
+            return read_fields(node, inherited.config, path, problems)
+        if node.mapping is not None:
+            problems.add(node.place, join(path, tag), f"is missing; name one of {', '.join(classes)}")
+        return None
+    name = entries[tag].value
+    if not isinstance(name, str) or name not in classes:
+        problems.add(entries[tag].place, join(path, tag), not_a_choice(name, list(classes)))
+        return None
+    return read_fields(node, classes[name], path, problems)
+
+
+def entries_of(node: Node, path: str, problems: Problems, example: str = "{key: value}") -> dict[str, Node]:
+    """The entries of a mapping; none, and a problem, if it is something else."""
+    if node.mapping is None:
+        example = example if isinstance(node.value, str) else "{key: value}"
+        said = f"must be a mapping of keys to values, but got {shown(node.plain)}"
+        problems.add(node.place, path, f"{said}; write {example}")
+    return node.mapping or {}
+
+
+def unknown_key(name: str, known: list[str], path: str) -> str:
+    """What to say about a key that nothing knows: the nearest key, the section it belongs to, or all keys."""
+    said = f"unknown key {name!r}"
+    elsewhere = sections_of(name)
+    if elsewhere and not set(elsewhere) & set(path.split(".")):
+        return f"{said}; it belongs under {' or '.join(f'`{section}:`' for section in elsewhere)}"
+    if (owners := methods_with(name)) and (not path or path.startswith("arms.")):
+        return f"{said}; it belongs to the method {' or '.join(owners)}"
+    if guess := nearest(name, known):
+        return f"{said}; did you mean {guess}?"
+    return (
+        f"{said}; known keys: {', '.join(known)}" if len(known) <= KEYS_TO_LIST else f"{said}; see the README for all"
+    )
+
+
+def twice(name: str, other: str) -> str:
+    """Why two names of one field cannot both be given."""
+    return f"{name!r} and {other!r} are two names of the same field; keep one of them"
+
+
+def build(section: Section, problems: Problems) -> Any:
+    """The config that a section describes, or None with the reasons among `problems`."""
+    try:
+        return section.config.model_validate(section.values)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            name = str(detail["loc"][0]) if detail["loc"] else ""
+            missing = detail["type"] == "missing"
+            message = "is missing; every study has to give it" if missing else words_for(detail)
+            given = section.given.get(name)
+            path = join(section.path, name) if name else section.path
+            problems.add(given.place if given else section.place, given.path if given else path, message)
+        return None

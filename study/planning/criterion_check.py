@@ -1,0 +1,179 @@
+"""How well the criterion foretold the gains: agreement of signs, rank correlation, calibration, what a gate would save.
+
+Plain numbers in and out; nothing here reads a file.
+"""
+
+from itertools import pairwise
+from math import atanh, sqrt, tanh
+from statistics import NormalDist, fmean
+from typing import NamedTuple
+
+import numpy as np
+
+from study.analysis.arm_comparison import LEVEL, PairedDifference
+from study.planning.criterion import Assessment, Verdict
+
+MOST_BINS = 5
+LEAST_FOR_CORRELATION = 4
+"""Fisher's transformation has the variance 1 / (n - 3)."""
+
+
+class Judged(NamedTuple):
+    """One arm on one pair of networks: what was expected, and what came of it."""
+
+    name: str
+    arm: str
+    expected: Assessment
+    gain: PairedDifference
+    """Test metric of the arm's best configuration minus that of its baseline's, by seed; positive is better."""
+    seconds: float = 0.0
+    """Training seconds of every configuration that was run."""
+    trainings: int = 0
+    method: str = ""
+    """The arm as the file calls it, where it stands for several pairs."""
+    teacher: str = ""
+    student: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        """Whether gap and gain have the same sign."""
+        return (self.expected.gap.mean > 0) == (self.gain.mean > 0)
+
+    @property
+    def clear(self) -> bool:
+        """Whether neither interval holds 0."""
+        low, high = self.gain.low, self.gain.high
+        return self.expected.verdict != "undecided" and low is not None and high is not None and low * high > 0
+
+
+class Share(NamedTuple):
+    """k of n, with Wilson's 95 % interval."""
+
+    k: int
+    n: int
+    low: float
+    high: float
+
+
+class Correlation(NamedTuple):
+    """Spearman's rank correlation with its 95 % interval; None where it is not defined."""
+
+    rho: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+class Bin(NamedTuple):
+    """Pairs of similar gap."""
+
+    gap: float
+    """Mean of the gaps."""
+    gain: float
+    """Mean of the gains."""
+    helped: Share
+    """Pairs with a gain above 0."""
+
+
+class Saving(NamedTuple):
+    """What skipping every "does not pay" would have come to."""
+
+    cells: int
+    trainings: int
+    seconds: float
+    """Training seconds spent on them."""
+    of_seconds: float
+    """Training seconds spent on all."""
+    lost: tuple[Judged, ...]
+    """Those among them that gained all the same, the largest gain first."""
+
+
+def share(k: int, n: int) -> Share:
+    """The share k of n with the interval of Wilson (1927), which stays within 0 and 1 and is no point at k = 0 or n."""
+    if n == 0:
+        return Share(0, 0, 0.0, 1.0)
+    z = NormalDist().inv_cdf(1 - LEVEL / 2)
+    p = k / n
+    centre, half = p + z * z / (2 * n), z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return Share(k, n, max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale))
+
+
+def agreement(judged: list[Judged]) -> Share:
+    """Pairs whose gap and gain have the same sign."""
+    return share(sum(one.agrees for one in judged), len(judged))
+
+
+def two_by_two(judged: list[Judged]) -> dict[tuple[bool, bool], int]:
+    """Numbers of pairs by (gap above 0, gain above 0)."""
+    found = {(gap, gain): 0 for gap in (True, False) for gain in (True, False)}
+    for one in judged:
+        found[one.expected.gap.mean > 0, one.gain.mean > 0] += 1
+    return found
+
+
+def verdicts(judged: list[Judged]) -> dict[Verdict, Share]:
+    """For each verdict that was given, the share of its pairs that gained."""
+    order: tuple[Verdict, ...] = ("pays", "undecided", "does not pay")
+    shares: dict[Verdict, Share] = {}
+    for verdict in order:
+        found = [one for one in judged if one.expected.verdict == verdict]
+        if found:
+            shares[verdict] = share(sum(one.gain.mean > 0 for one in found), len(found))
+    return shares
+
+
+def spearman(xs: list[float], ys: list[float]) -> Correlation | None:
+    """Rank correlation, interval by Fisher's z with the variance (1 + ρ²/2) / (n - 3) of Bonett and Wright (2000).
+
+    None with fewer than three pairs or a side without ranks.
+    """
+    if len(xs) < 3 or len(set(xs)) < 2 or len(set(ys)) < 2:
+        return None
+    from scipy.stats import rankdata
+
+    rho, n = float(np.corrcoef(rankdata(xs), rankdata(ys))[0, 1]), len(xs)
+    if n < LEAST_FOR_CORRELATION or abs(rho) >= 1 - 1e-12:
+        return Correlation(rho, None, None, n)
+    half = NormalDist().inv_cdf(1 - LEVEL / 2) * sqrt((1 + rho * rho / 2) / (n - 3))
+    return Correlation(rho, tanh(atanh(rho) - half), tanh(atanh(rho) + half), n)
+
+
+def gap_against_gain(judged: list[Judged]) -> Correlation | None:
+    """Spearman(G, gain) over the pairs."""
+    return spearman([one.expected.gap.mean for one in judged], [one.gain.mean for one in judged])
+
+
+def calibration_curve(judged: list[Judged]) -> list[Bin]:
+    """The pairs in up to MOST_BINS bins of nearly equal number, by gap; none with fewer than four pairs."""
+    ordered = sorted(judged, key=lambda one: one.expected.gap.mean)
+    bins = min(MOST_BINS, len(ordered) // 2) if len(ordered) >= 4 else 0
+    edges = [round(index * len(ordered) / bins) for index in range(bins + 1)] if bins else []
+    parts = [ordered[start:end] for start, end in pairwise(edges)]
+    return [
+        Bin(
+            fmean(one.expected.gap.mean for one in part),
+            fmean(one.gain.mean for one in part),
+            share(sum(one.gain.mean > 0 for one in part), len(part)),
+        )
+        for part in parts
+    ]
+
+
+def saving(judged: list[Judged]) -> Saving:
+    """What skipping would have saved, and what it would have lost."""
+    skipped = [one for one in judged if one.expected.verdict == "does not pay"]
+    lost = sorted((one for one in skipped if one.gain.mean > 0), key=lambda one: -one.gain.mean)
+    return Saving(
+        len(skipped),
+        sum(one.trainings for one in skipped),
+        sum(one.seconds for one in skipped),
+        sum(one.seconds for one in judged),
+        tuple(lost),
+    )
+
+
+def failures(judged: list[Judged]) -> list[Judged]:
+    """Where gap and gain disagree, the clearest first: those whose intervals both leave out 0, then by their size."""
+    wrong = [one for one in judged if not one.agrees]
+    return sorted(wrong, key=lambda one: (not one.clear, -abs(one.gain.mean)))

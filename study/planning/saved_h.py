@@ -1,0 +1,129 @@
+"""Keeps the H that the spectra chose with the study, so that a resumed study searches the same ones.
+
+    <study>/suggested_h.json    by arm: what was asked, and what the spectra said
+
+A choice stands as long as the file asks the same of the same bottlenecks. More seeds do not reopen it; another grid,
+another `around` or other data do, and the spectra are then read anew from the stages.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import JsonValue
+
+from study.config.spectrum_rule import BOTTLENECK, grid_of
+from study.config.study_config import Arm, StudyConfig
+from study.console.live_table import clock, plural
+from study.parsing.loader import load
+from study.planning.cost_probe import stage_seconds
+from study.planning.suggest_h import (
+    Say,
+    Suggestion,
+    arms_with_h,
+    compute_suggestion,
+    listed,
+    spectrum_stages,
+    verdict,
+    with_choice,
+)
+from study.storage.lock import StudyRefused
+from trainables.bottlenecks import BOTTLENECKS
+from trainables.bottlenecks.base import SHARED_FIELDS
+from trainables.common.atomic_files import read_json, write_json
+from trainables.config import digest
+from trainables.stages.artifacts import StageStore
+
+
+def load_chosen(path: Path) -> StudyConfig:
+    """The study in `path`, with the H that were chosen for it, if they were."""
+    return with_kept(load(path))
+
+
+def with_kept(study: StudyConfig) -> StudyConfig:
+    """The study, with the choices that its directory keeps; the others stay open."""
+    kept = kept_suggestions(study)
+    return replaced(study, {name: with_choice(study.arm(name), suggestion) for name, suggestion in kept.items()})
+
+
+def open_arms(study: StudyConfig) -> list[Arm]:
+    """The arms whose H is still to be chosen."""
+    kept = kept_suggestions(study)
+    return [arm for arm in arms_with_h(study) if arm.spectrum and arm.name not in kept]
+
+
+def choose(study: StudyConfig, path: Path, say: Say = print) -> StudyConfig:
+    """The study with every H chosen; what had to be chosen now is kept in its directory.
+
+    Raises:
+        StudyRefused: if a bottleneck cannot be trained.
+    """
+    found = kept_suggestions(study)
+    for arm in open_arms(study):
+        try:
+            found[arm.name] = compute_suggestion(arm, study, say)
+        except StudyRefused as error:
+            raise StudyRefused(f"{path}: {error}") from error
+        say(f"Arm {arm.name}: {verdict(found[arm.name])}; the search tries H = {listed(found[arm.name].chosen)}")
+        entries = {
+            name: {"request": request(study.arm(name)), "suggestion": suggestion.model_dump(mode="json")}
+            for name, suggestion in found.items()
+        }
+        write_json(study.directory / "suggested_h.json", entries)
+    return replaced(study, {name: with_choice(study.arm(name), suggestion) for name, suggestion in found.items()})
+
+
+def replaced(study: StudyConfig, arms: dict[str, Arm]) -> StudyConfig:
+    """The study with other arms of the same names."""
+    return study.model_copy(update={"arms": tuple(arms.get(arm.name, arm) for arm in study.arms)})
+
+
+def kept_suggestions(study: StudyConfig) -> dict[str, Suggestion]:
+    """By arm, the kept suggestions that answer what the file asks now."""
+    try:
+        entries = read_json(study.directory / "suggested_h.json")
+    except FileNotFoundError:
+        return {}
+    asked = {arm.name: request(arm) for arm in arms_with_h(study) if arm.spectrum}
+    return {
+        name: Suggestion.model_validate(entry["suggestion"])
+        for name, entry in entries.items()
+        if asked.get(name) == entry["request"]
+    }
+
+
+def request(arm: Arm) -> str:
+    """Identity of what an arm asks of the spectra: its rule, and all that its bottlenecks depend on but the seed."""
+    values = arm.base.canonical()
+    kind = BOTTLENECKS[getattr(arm.base.method, "bottleneck")]  # noqa: B009
+    fields = {*SHARED_FIELDS, *kind.fields} - {BOTTLENECK}
+    method: dict[str, JsonValue] = arm.base.method.model_dump(mode="json", include=fields)
+    parts = {name: values[name] for name in ("data", "teacher", "student", "pretraining")}
+    assert arm.spectrum is not None
+    return digest({**parts, "method": method, "rule": arm.spectrum.model_dump(mode="json")})
+
+
+def plan_lines(study: StudyConfig) -> Iterator[str]:
+    """What `--dry-run` says of the H that are left to the spectrum."""
+    store = StageStore(study.stages_directory)
+    opened = {arm.name for arm in open_arms(study)}
+    counted: set[str] = set()
+    for arm in (arm for arm in arms_with_h(study) if arm.spectrum):
+        if arm.name not in opened:
+            chosen = grid_of(arm.space[BOTTLENECK])
+            yield f"H of {arm.name}: chosen by the spectrum before: {listed(chosen)}"
+            continue
+        assert arm.spectrum is not None
+        grid = grid_of(arm.space[BOTTLENECK])
+        stages = [
+            one for found in spectrum_stages(arm, grid, study.search.seeds, {}).values() for one in found.values()
+        ]
+        new = [stage.bottleneck for stage in stages if stage.key not in counted]
+        counted |= {stage.key for stage in stages}
+        missing = [stage for stage in new if not store.has(stage)]
+        each = stage_seconds(missing[0]) if missing else 0.0
+        time = f", about {clock(len(missing) * (each or 0.0))} beside the estimate below"
+        cost = (
+            f"{plural(len(missing), 'bottleneck')} to train first{time}" if missing else "no further bottleneck for it"
+        )
+        around = f"and {plural(arm.spectrum.around, 'neighbour')} on each side, " if arm.spectrum.around else ""
+        yield f"H of {arm.name}: the one that the spectrum suggests {around}of {listed(grid)}; {cost}"

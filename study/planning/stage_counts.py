@@ -1,0 +1,157 @@
+"""Stages of a planned study: which kinds its trials need, how many different ones, how many trials share them."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+from statistics import fmean
+
+from search_spaces.domains import Domain, Value
+from study.config.study_config import Arm, Params, StudyConfig
+from study.console.progress import planned_groups
+from study.planning.cost_probe import stage_seconds
+from study.storage.groups import Group
+from trainables.config import TrialConfig
+from trainables.stages.artifacts import Stage, StageStore
+from trainables.stages.stages import required_stages
+
+MAX_COMBINATIONS = 200
+"""Combinations of hyperparameters that are looked through for the stages that they need."""
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One kind of stage."""
+
+    name: str
+    needed: int
+    """At most so many different ones."""
+    ready: int
+    """Of the needed ones that can be told already: those that stand in the stage store."""
+    trials: int
+    """Trials that use one of them."""
+    seconds: float | None
+    """For one of them, where known or measurable."""
+
+
+class StageTally:
+    """The stages of one kind."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Stage] = {}
+        """By key; those that can be told already."""
+        self.unknown = 0
+        """At most so many more, which depend on values yet to be proposed."""
+        self.trials = 0
+
+
+def plan_stages(study: StudyConfig, groups: dict[str, list[Group]]) -> tuple[StagePlan, ...]:
+    """Every kind of stage that the study's trials use, in the order in which a trial needs them."""
+    tallies: dict[str, StageTally] = {}
+    for arm in study.arms:
+        for group in groups[arm.name]:
+            seeds = study.search.seeds[: trials_of(group)]
+            for trial in (arm.trial(group.params, seed) for seed in seeds):
+                for name, stage in stages_of([trial]):
+                    tallies.setdefault(name, StageTally()).known[stage.key] = stage
+                for name in dict(stages_of([trial])):  # a trial may use two of a kind
+                    tallies[name].trials += 1
+        tally_to_come(arm, study.search.seeds, groups_to_come(arm, study, groups[arm.name]), tallies)
+    stages = StageStore(study.stages_directory)
+    return tuple(finish_stage(name, tally, stages) for name, tally in tallies.items())
+
+
+def tally_to_come(arm: Arm, seeds: tuple[int, ...], groups: int, tallies: dict[str, StageTally]) -> None:
+    """Add the stages of configurations that have not been proposed yet.
+
+    A stage that depends on none of the swept values is known exactly; one that depends on finitely many combinations
+    of them is looked up for each; otherwise every configuration may need its own.
+    """
+    if not groups:
+        return
+    base = example_trial(arm, seeds[0])
+    for name in dict(stages_of([base])):
+        tally = tallies.setdefault(name, StageTally())
+        tally.trials += groups * len(seeds)
+        relevant = [swept for swept in arm.space if depends_on(arm, swept, name, seeds[0])]
+        grids = [arm.space[swept].grid() for swept in relevant]
+        if None in grids or prod(len(grid or ()) for grid in grids) > MAX_COMBINATIONS:
+            tally.unknown += groups * len(seeds)
+            continue
+        found: dict[str, Stage] = {}
+        for values in product(*(grid or () for grid in grids)):
+            swept = {**example_params(arm), **dict(zip(relevant, values, strict=True))}
+            trials = (fitting(arm, swept, seed) for seed in seeds)
+            found |= {stage.key: stage for label, stage in stages_of(filter(None, trials)) if label == name}
+        if len(found) > groups * len(seeds):
+            tally.unknown += groups * len(seeds)
+        else:
+            tally.known |= found
+
+
+def depends_on(arm: Arm, swept: str, name: str, seed: int) -> bool:
+    """Whether another value of the hyperparameter `swept` asks for another stage of the kind `name`."""
+    keys = set()
+    for value in sample_values(arm.space[swept]):
+        trial = fitting(arm, {**example_params(arm), swept: value}, seed)
+        keys |= {stage.key for label, stage in stages_of([trial] if trial else []) if label == name}
+    return len(keys) > 1
+
+
+def finish_stage(name: str, tally: StageTally, stages: StageStore) -> StagePlan:
+    """Count what is ready, and estimate what one costs: from those that are ready, or from a rehearsal."""
+    ready = [stage for stage in tally.known.values() if stages.has(stage)]
+    needed = min(len(tally.known) + tally.unknown, tally.trials)
+    missing = next((stage for stage in tally.known.values() if not stages.has(stage)), None)
+    seconds = fmean(map(stages.seconds, ready)) if ready else stage_seconds(missing) if missing else None
+    return StagePlan(name, needed, len(ready), tally.trials, seconds)
+
+
+def stages_of(trials: Iterable[TrialConfig]) -> Iterator[tuple[str, Stage]]:
+    """Every stage that each trial needs, with the name of its kind: `unimodal (teacher)`, `bottleneck`."""
+    for trial in trials:
+        for stage in required_stages(trial):
+            role = getattr(stage, "role", None) or getattr(getattr(stage, "unimodal", None), "role", None)
+            yield f"{stage.name} ({role})" if role else stage.name, stage
+
+
+def groups_to_come(arm: Arm, study: StudyConfig, groups: list[Group]) -> int:
+    """Configurations yet to be proposed."""
+    return max(0, planned_groups(study, arm.size()) - len(groups))
+
+
+def trials_of(group: Group) -> int:
+    """How many trials a proposed configuration will have had: a pruned or failed first seed ends it."""
+    if group.status in ("pruned", "skipped"):
+        return len(group.trials)
+    first = next((trial for trial in group.trials if trial.config.seed == group.seeds[0]), None)
+    ended = first is not None and first.result is not None and first.result.status == "failed"
+    return len(group.trials) if ended else len(group.seeds)
+
+
+def example_trial(arm: Arm, seed: int) -> TrialConfig:
+    """A trial in the middle of the arm's space."""
+    return fitting(arm, example_params(arm), seed) or arm.base
+
+
+def example_params(arm: Arm) -> Params:
+    """A value of each swept hyperparameter, from the middle of its domain."""
+    return {name: sample_values(domain)[1] for name, domain in arm.space.items()}
+
+
+def sample_values(domain: Domain) -> tuple[Value, Value, Value]:
+    """The first, a middle and the last value of a domain."""
+    grid = domain.grid()
+    if grid:
+        return grid[0], grid[len(grid) // 2], grid[-1]
+    low, high = float(getattr(domain, "low")), float(getattr(domain, "high"))  # noqa: B009
+    middle = (low * high) ** 0.5 if getattr(domain, "log", False) else (low + high) / 2
+    return low, middle, high
+
+
+def fitting(arm: Arm, params: Params, seed: int) -> TrialConfig | None:
+    """The trial with these values, or None if they do not fit together."""
+    try:
+        return arm.trial(params, seed)
+    except ValueError:
+        return None

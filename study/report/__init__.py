@@ -1,0 +1,1 @@
+"""The report of a study: written from the store alone."""

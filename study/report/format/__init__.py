@@ -1,0 +1,1 @@
+"""Blocks, tables and figure files, and their HTML, Markdown and CSV forms."""

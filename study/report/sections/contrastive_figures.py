@@ -1,0 +1,143 @@
+"""Which figures of contrastive distillation a report draws: picks their numbers from groups and store."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from study.analysis.contrastive import FIELDS, families
+from study.analysis.contrastive_values import KL, KL_FIXED, MODALITIES, MSE, NEIGHBOUR, neighbour_rows
+from study.figures import contrastive as draw
+from study.figures.contrastive import Curves, Projected
+from study.report.sections.diagnostics import kept
+from study.report.sections.figures import Figures, Material
+from study.storage.groups import Group
+from trainables.diagnostics.contrastive import NEIGHBOURS
+from trainables.evaluation.contrastive_diagnostics import FIXED_TEMPERATURE
+
+DISTANCES = {KL: "KL to the teacher (nats)", MSE: "MSE to the teacher"}
+SYMBOLS = {"temperature": "τ", "batch_size": "B"}
+MOST_COLUMNS = 5
+"""Students beside each other."""
+
+
+def curves_of(group: Group | None, metric: str, relative: bool = False) -> Curves:
+    """A metric by epoch, for each complete trial that has it; `relative` to the first epoch's value."""
+    found = []
+    for trial in group.trials if group else ():
+        curve = {report.epoch: report.metrics[metric] for report in trial.history if metric in report.metrics}
+        first = curve[min(curve)] if curve else 0.0
+        if first > 0:
+            found.append({epoch: value / first if relative else value for epoch, value in curve.items()})
+    return found
+
+
+def trajectory_figure(material: Material) -> Figure | None:
+    """Distance to the teacher by epoch, best groups: the KL at one temperature, as theirs may differ."""
+    shown = {KL_FIXED: f"KL to the teacher at τ = {FIXED_TEMPERATURE:g} (nats)", MSE: DISTANCES[MSE]}
+    panels = {
+        label: {row.arm: curves_of(row.best, metric) for row in material.results.arms}
+        for metric, label in shown.items()
+    }
+    return draw.trajectories(panels, material.styles)
+
+
+def by_field(material: Material, field: str) -> Figure | None:
+    """Distance to the teacher by epoch for each value of a swept field, other hyperparameters being equal."""
+    groups = [group for row in material.results.arms for group in row.groups]
+    table: dict[str, dict[str, dict[float, Curves]]] = {}
+    for metric, label in DISTANCES.items():
+        columns: dict[str, dict[float, Curves]] = {}
+        for arms, several in families(groups, field).items():
+            values: dict[float, Curves] = {}
+            for family in several:
+                for value, group in sorted(family.items()):
+                    values.setdefault(value, []).extend(curves_of(group, metric, relative=True))
+            if any(values.values()):
+                columns[" / ".join(arms)] = values
+        if columns:
+            table[f"{label.partition(' to')[0]} / first epoch's"] = columns
+    return draw.trajectories_by_value(table, SYMBOLS[field])
+
+
+def neighbour_figure(material: Material) -> Figure | None:
+    """Neighbours in common, best groups."""
+    panels = {
+        name: {row.arm: [array[side] for array in kept(material, row.best, NEIGHBOUR)] for row in material.results.arms}
+        for side, name in enumerate(MODALITIES)
+    }
+    return draw.neighbour_bars(panels, NEIGHBOURS, neighbour_rows(material.results, material.store), material.styles)
+
+
+def plane_figure(material: Material) -> Figure | None:
+    """Students in the teacher's planes, first seed of each best group; arms that share the first one's teacher."""
+    found: dict[str, Projected] = {}
+    shares = None
+    for row in material.results.arms:
+        arrays = first_arrays(material, row.best)
+        if "clip/pca_student" not in arrays or len(found) == MOST_COLUMNS:
+            continue
+        teacher = next(iter(found.values())).teacher if found else arrays["clip/pca_teacher"]
+        if not np.array_equal(teacher, arrays["clip/pca_teacher"]):
+            continue
+        found[row.arm] = Projected(teacher, arrays["clip/pca_student"])
+        shares = arrays["clip/pca_shares"]
+    return None if shares is None else draw.teacher_planes(found, shares, material.styles)
+
+
+def joint_figure(material: Material) -> Figure | None:
+    """Images and captions of the teacher and of each arm's student, first seed of each best group."""
+    networks = {}
+    for row in material.results.arms:
+        arrays = first_arrays(material, row.best)
+        if "clip/joint_student" in arrays:
+            networks.setdefault("teacher", arrays["clip/joint_teacher"])
+            networks[row.arm] = arrays["clip/joint_student"]
+    return draw.joint_planes(networks)
+
+
+def first_arrays(material: Material, group: Group | None) -> dict[str, np.ndarray]:
+    """What the first seed's trial kept; nothing where a number is none."""
+    arrays = material.store.trial(group.trials[0].trial_id).diagnostics() if group else {}
+    planes = {name: array for name, array in arrays.items() if name.startswith(("clip/pca", "clip/joint"))}
+    return planes if all(np.isfinite(array).all() for array in planes.values()) else {}
+
+
+CLIP_FIGURES: Figures = {
+    "clip_trajectories": (
+        "Distance to the teacher",
+        "KL divergence and squared distance between student and teacher on the validation split after every epoch, "
+        "mean ± 1 std over seeds, best configuration of each arm; measured for every arm, whether or not its loss has "
+        "the term. KL at one temperature. No MSE where the widths differ and the arm trains no projection.",
+        trajectory_figure,
+    ),
+    **{
+        f"clip_by_{field}": (
+            f"Distance to the teacher by {words}",
+            "Configurations that differ in this field alone: KL (at each configuration's own temperature) and MSE on "
+            "the validation split, divided by their value after the first epoch; mean ± 1 std over seeds and "
+            "configurations.",
+            lambda material, field=field: by_field(material, field),
+        )
+        for field, words in zip(FIELDS, ("temperature", "batch size"), strict=True)
+    },
+    "clip_neighbours": (
+        "Nearest neighbours in common with the teacher",
+        "Share of the k nearest neighbours on the test split that student and teacher have in common: mean ± 1 std "
+        "over seeds, each seed as a point, best configuration of each arm. Dotted: what chance would give.",
+        neighbour_figure,
+    ),
+    "clip_plane": (
+        "Students in the teacher's principal plane",
+        "Principal components of the teacher's embeddings of the test split, fitted to the teacher alone (share of its "
+        "variance on the axes), with the students' embeddings in the same plane; first seed of each arm's best "
+        "configuration. Thin lines join some students' points to their teacher's.",
+        plane_figure,
+    ),
+    "clip_joint": (
+        "Images and captions in one plane",
+        "Embeddings of images and of their first captions in the plane of each network's own principal components; "
+        "first seed of each arm's best configuration. Thin lines join some pairs. A gap between the colours is the "
+        "modality gap.",
+        joint_figure,
+    ),
+}
+"""By file name: title, caption, and what draws the figure (or returns None)."""

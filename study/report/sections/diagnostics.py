@@ -1,0 +1,251 @@
+"""Which diagnostics a study's report draws: picks their numbers from groups and store."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from study.analysis.arm_comparison import ArmResult, by_seed, paired_difference
+from study.analysis.notation import metric_label, parameter_label, scale
+from study.config.study_config import Arm
+from study.figures import diagnostics as draw
+from study.figures.diagnostics import Box, DataCurve, Spectra, SplitCurves
+from study.figures.style import Point
+from study.report.sections.figures import Material, has, is_numeric, point
+from study.storage.groups import Group
+from trainables.diagnostics.dimensions import embed_dimensions
+
+MATRICES = {"weights/tap": "weight of the tapped layer", "weights/head": "weight of the last layer"}
+FEATURES = {"features/train": "training features"}
+GENERAL, SPECIFIC, LIMIT = "train/fd_general", "train/fd_specific", "split/limit"
+TEACHER, STUDENT = "sample/teacher", "sample/student"
+
+PARTS = ("data.",)
+"""Beginning of the names of swept fields that make other data, not another method."""
+
+
+def kept(material: Material, group: Group | None, name: str) -> Spectra:
+    """A diagnostic of each trial of a group that has it."""
+    found = [material.store.trial(trial.trial_id).diagnostics() for trial in group.trials] if group else []
+    return [arrays[name] for arrays in found if name in arrays]
+
+
+def data_field(arms: tuple[Arm, ...]) -> str | None:
+    """The numeric field of the data that a study sweeps (the first, if there are several)."""
+    names = [
+        name
+        for arm in arms
+        for name, domain in arm.space.items()
+        if name.startswith(PARTS) and is_numeric(domain) and (domain.size() or 2) > 1
+    ]
+    return names[0] if names else None
+
+
+def by_value(row: ArmResult, name: str) -> dict[float, Group]:
+    """An arm's complete groups by the value of a swept field; the first of several with the same value."""
+    found: dict[float, Group] = {}
+    for group in row.groups:
+        if group.status == "complete" and name in group.params:
+            found.setdefault(float(group.params[name]), group)
+    return dict(sorted(found.items()))
+
+
+def weight_spectra(material: Material) -> Figure | None:
+    """Singular values of the linear weights of each arm's best group."""
+    panels = {
+        title: {row.arm: kept(material, row.best, name) for row in material.results.arms}
+        for name, title in MATRICES.items()
+    }
+    return draw.spectra_by_arm(panels, material.styles)
+
+
+def value_spectra(material: Material) -> Figure | None:
+    """Spectra of weights and features for each value of the swept data field."""
+    name = data_field(material.study.arms)
+    if name is None:
+        return None
+    swept = [row for row in material.results.arms if by_value(row, name)]
+    shown = {"weights/tap": "weights"} | FEATURES
+    table = {
+        title: {
+            row.arm: {value: kept(material, group, key) for value, group in by_value(row, name).items()}
+            for row in swept
+        }
+        for key, title in shown.items()
+    }
+    table = {
+        title: {arm: {v: found for v, found in values.items() if found} for arm, values in arms.items()}
+        for title, arms in table.items()
+    }
+    rank = any(arm.base.data.shared_inputs() is not None for arm in material.study.arms)
+    return draw.spectra_by_value(table, name.partition(".")[2], rank)
+
+
+def split_figure(material: Material) -> Figure | None:
+    """General and specific loss by epoch: one line for each value of the swept data field, or the best group."""
+    name = data_field(material.study.arms)
+    arms: dict[str, dict[str, SplitCurves]] = {}
+    for row in material.results.arms:
+        groups = {f"{name.partition('.')[2]} = {v:g}": g for v, g in by_value(row, name).items()} if name else {}
+        groups = groups or ({"best configuration": row.best} if row.best else {})
+        curves = {label: split_curves(material, group) for label, group in groups.items()}
+        arms[row.arm] = {label: curve for label, curve in curves.items() if curve}
+    return draw.split_losses(arms)
+
+
+def split_curves(material: Material, group: Group) -> SplitCurves | None:
+    """The split loss of one group; None where its trials have none."""
+    tables = []
+    for metric in (GENERAL, SPECIFIC):
+        seeds = [[report.metrics[metric] for report in t.history if metric in report.metrics] for t in group.trials]
+        length = min((len(values) for values in seeds), default=0)
+        if not length:
+            return None
+        tables.append(draw.band(np.arange(1, length + 1), np.array([values[:length] for values in seeds])))
+    limits = kept(material, group, LIMIT)
+    general, specific = tables
+    return SplitCurves(general, specific, float(np.mean(limits)) if limits else None)
+
+
+def data_figure(material: Material) -> Figure | None:
+    """Test metric and paired gain against the swept data field."""
+    name = data_field(material.study.arms)
+    if name is None:
+        return None
+    metric, results = material.results.test_metric, material.results
+    label, position = axis(material, name)
+    base = results.arm(results.baseline)
+    curves, bands = {}, {}
+    for row in results.arms:
+        groups = {value: group for value, group in by_value(row, name).items() if has(group, metric)}
+        if not groups and has(row.best, metric):
+            bands[row.arm] = point(0, row.best, metric)
+        against = by_value(base, name)
+        gains = (
+            gain(position(value), group, against.get(value, base.best if not against else None), metric)
+            for value, group in groups.items()
+        )
+        level = [point(position(value), group, metric) for value, group in groups.items()]
+        curves[row.arm] = DataCurve(level, [] if row is base else [found for found in gains if found])
+    return draw.data_curves(curves, bands, label, metric_label(metric), material.styles)
+
+
+def axis(material: Material, name: str) -> tuple[str, Callable[[float], float]]:
+    """How the papers plot a field of the data: label, and their value of ours."""
+    field = name.partition(".")[2]
+    for arm in material.study.arms:
+        if field in arm.base.data.axes:
+            return arm.base.data.axes[field]
+    return parameter_label(field), float
+
+
+def gain(x: float, group: Group, base: Group | None, metric: str) -> Point | None:
+    """Paired difference from the baseline's group, with half of its interval."""
+    pair = paired_difference(by_seed(group, metric), by_seed(base, metric))
+    if pair is None:
+        return None
+    factor = scale(metric)
+    half = None if pair.high is None else (pair.high - pair.mean) * factor
+    return Point(x, pair.mean * factor, half)
+
+
+def boxes(material: Material) -> Figure | None:
+    """Box plots of each arm's best group."""
+    panels = {}
+    for metric in (material.results.metric, material.results.test_metric):
+        panels[metric_label(metric)] = {
+            row.arm: Box(
+                [value * scale(metric) for value in by_seed(row.best, metric).values()],
+                material.study.arm(row.arm).base.method.teacher_source == "bottleneck",
+            )
+            for row in material.results.arms
+            if row.best
+        }
+    return draw.seed_boxes(panels, material.styles)
+
+
+def dimension_figure(material: Material) -> Figure | None:
+    """t-SNE of the dimensions of teacher, baseline, plain feature distillation and CIBA, all with one seed."""
+    samples: dict[str, np.ndarray] = {}
+    teacher = None
+    for row in paper_arms(material):
+        assert row.best is not None
+        arrays = material.store.trial(row.best.trials[0].trial_id).diagnostics()
+        if STUDENT in arrays:
+            samples[row.arm] = arrays[STUDENT]
+            teacher = arrays.get(TEACHER, teacher)
+    if teacher is None or not all(len(sample) == len(teacher) for sample in samples.values()):
+        return None
+    if not all(np.isfinite(sample).all() for sample in (teacher, *samples.values())):
+        return None
+    first, *others = embed_dimensions([teacher, *samples.values()])
+    return draw.dimensions(first, dict(zip(samples, others, strict=True)), material.styles)
+
+
+def paper_arms(material: Material) -> Iterator[ArmResult]:
+    """The baseline, and of plain feature distillation and of CIBA the arm that is best on validation, on equal data."""
+    results = material.results
+    sign = 1 if results.direction == "maximize" else -1
+    rows = sorted(
+        (row for row in results.arms if row.best and row.objective),
+        key=lambda row: -sign * (row.objective.mean if row.objective else 0),
+    )
+    base = results.arm(results.baseline)
+    if base.best:
+        yield base
+    data = material.study.arm(results.baseline).base.data
+    for source in ("teacher", "bottleneck"):
+        for row in rows:
+            arm = material.study.arm(row.arm).base
+            if (
+                row is not base
+                and arm.method.teacher_source == source
+                and "fd" in arm.method.active_terms
+                and arm.data == data
+            ):
+                yield row
+                break
+
+
+DIAGNOSTIC_FIGURES = {
+    "data_curve": (
+        "Performance against the swept field of the data",
+        "Test metric, and its difference from the baseline arm with the same seed. The field makes other data, so the "
+        "points of a line are different problems, not better and worse configurations of one.",
+        data_figure,
+    ),
+    "value_spectra": (
+        "Singular values by the swept field of the data",
+        "Mean of the logarithms ± 1 std over seeds, of the student's weights and of the covariance of its training "
+        "features. Where the data have shared inputs, a dotted line marks how many: Theorem 1 bounds the rank there.",
+        value_spectra,
+    ),
+    "split_loss": (
+        "Distillation loss by its cause",
+        "The feature distillation loss of a linear student over the training pairs: what the shared inputs cause "
+        "(left, logarithmic) and what the others cause (right), mean ± 1 std over seeds. Dashed: Corollary 1.1, mean "
+        "over seeds. On data that are not completely separated the parts do not add up to the loss. Where the loss "
+        "is a cross-entropy, the squared error is taken after each row's mean is removed, which that loss cannot see.",
+        split_figure,
+    ),
+    "weight_spectra": (
+        "Singular values of the student's linear weights",
+        "Best configuration of each arm, mean of the logarithms ± 1 std over seeds.",
+        weight_spectra,
+    ),
+    "seed_boxes": (
+        "Results over seeds",
+        "Best configuration of each arm. Box: quartiles and median; whiskers: the furthest seeds within 1.5 box "
+        "lengths; rings: seeds beyond. Dark boxes distil through a bottleneck. With few seeds a box says little more "
+        "than the points below.",
+        boxes,
+    ),
+    "dimensions": (
+        "Feature dimensions in the plane",
+        "t-SNE of feature dimensions, each a vector over the same test examples: the teacher's (grey, the same in each "
+        "panel), the baseline student's, and those of the best arms with plain feature distillation and with a "
+        "bottleneck; all embedded together, first seed. Distances between far groups mean nothing in such a picture.",
+        dimension_figure,
+    ),
+}
+"""By file name: title, caption, and what draws the figure (or returns None)."""

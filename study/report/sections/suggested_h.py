@@ -1,0 +1,190 @@
+"""The report's part on H from the spectrum: Figure 12, and whether the suggestion does as well as the search.
+
+Reads what the study keeps, and the bottlenecks that its trials left in the stages; trains nothing.
+"""
+
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from study.analysis.arm_comparison import LEVEL, ArmResult, StudyResults, compare
+from study.analysis.notation import equals_p, metric_label, metric_name, show_difference
+from study.config.spectrum_rule import BOTTLENECK, grid_of, neighbours
+from study.config.study_config import Arm, StudyConfig
+from study.console.live_table import plural
+from study.figures.suggested_h import SpectrumPanels, suggested_h_figure
+from study.planning.saved_h import kept_suggestions
+from study.planning.suggest_h import Suggestion, arms_with_h, listed, spectrum_stages, suggest
+from study.report.sections.figures import Figures, Material, bottleneck_points, has, point
+from study.storage.groups import Group, best_group
+from trainables.stages.artifacts import StageStore
+
+CAPTION = (
+    "Above: logarithms of the singular values of ẑ', what the bottleneck makes of the teacher's features, by H; mean "
+    "over seeds, down to the floor of the rule. The dashed one is the suggested H, the smallest whose spectrum is that "
+    "of all larger ones. Below: each arm's configuration at each H that is best on validation, mean ± 1 std over seeds "
+    "on the test split (CIBA paper, Fig. 12). Arms that distil the same bottlenecks share a panel."
+)
+WITHIN_NOISE = (
+    "Within noise means p > {level:g} in Welch's two-sided test of {metric} over seeds, not corrected, between the "
+    "best configurations at both H; that is no proof of equality."
+)
+
+
+class SuggestedSet(NamedTuple):
+    """Arms whose bottlenecks say the same."""
+
+    suggestion: Suggestion
+    arms: list[Arm]
+
+
+def figure_12(material: Material) -> Figure | None:
+    """Spectra and performance by H; None for a study without a swept H."""
+    study, results = material.study, material.results
+    panels = [spectrum_panels(one, study, results) for one in suggested_sets(study, results)]
+    return suggested_h_figure(panels, metric_label(results.test_metric), material.styles)
+
+
+SUGGESTED_H_FIGURES: Figures = {"suggested_h": ("H from the spectrum", CAPTION, figure_12)}
+
+
+def suggested_h_findings(study: StudyConfig, results: StudyResults) -> list[str]:
+    """What the spectra suggest, a statement for each set of bottlenecks, and how they are meant."""
+    found = [finding(one, study, results) for one in suggested_sets(study, results)]
+    meaning = WITHIN_NOISE.format(level=LEVEL, metric=metric_name(results.test_metric))
+    return [*found, meaning] if any("within noise" in text for text in found) else found
+
+
+def suggested_sets(study: StudyConfig, results: StudyResults) -> list[SuggestedSet]:
+    """The suggestions that were kept or can be read, arms with equal ones together."""
+    kept, sets = kept_suggestions(study), dict[str, SuggestedSet]()
+    for arm in arms_with_h(study):
+        suggestion = kept.get(arm.name) or measured_suggestion(arm, study, results.arm(arm.name))
+        if suggestion:
+            sets.setdefault(suggestion.model_dump_json(), SuggestedSet(suggestion, [])).arms.append(arm)
+    return list(sets.values())
+
+
+def measured_suggestion(arm: Arm, study: StudyConfig, row: ArmResult) -> Suggestion | None:
+    """The suggestion of the bottlenecks that the arm's trials left, all else as in its best configuration.
+
+    Only seeds that every H has are averaged; None without two H.
+    """
+    if row.best is None:
+        return None
+    store = StageStore(study.stages_directory)
+    stages = spectrum_stages(arm, grid_of(arm.space[BOTTLENECK]), study.search.seeds, row.best.params)
+    ready = {
+        dim: {seed: stage for seed, stage in found.items() if store.has(stage) or store.has(stage.bottleneck)}
+        for dim, found in stages.items()
+    }
+    ready = {dim: found for dim, found in ready.items() if found}
+    seeds = [seed for seed in study.search.seeds if all(seed in found for found in ready.values())]
+    if len(ready) < 2 or not seeds:
+        return None
+    spectra: dict[int, dict[int, Tensor]] = {
+        dim: {seed: store.get(found[seed]).arrays["train"] for seed in seeds} for dim, found in ready.items()
+    }
+    return suggest(arm, spectra)
+
+
+def spectrum_panels(one: SuggestedSet, study: StudyConfig, results: StudyResults) -> SpectrumPanels:
+    """The numbers of one column of the figure."""
+    metric = results.test_metric
+    curves = {arm.name: bottleneck_points(results.arm(arm.name).groups, metric, results) for arm in one.arms}
+    bands = {
+        row.arm: point(0, row.best, metric)
+        for row in results.arms
+        if has(row.best, metric) and is_plain(study.arm(row.arm), one, results.baseline)
+    }
+    return SpectrumPanels(one.suggestion.spectra, one.suggestion.suggested, curves, bands)
+
+
+def is_plain(arm: Arm, one: SuggestedSet, baseline: str) -> bool:
+    """Whether an arm is the baseline, or distils without a bottleneck from the same teacher by one of the losses."""
+    if BOTTLENECK in type(arm.base.method).model_fields:
+        return False
+    loss = getattr(arm.base.method, "loss", None)
+    alike = [
+        other
+        for other in one.arms
+        if loss == getattr(other.base.method, "loss", None)
+        and (arm.base.data, arm.base.teacher) == (other.base.data, other.base.teacher)
+    ]
+    return arm.name == baseline or bool(alike)
+
+
+def finding(one: SuggestedSet, study: StudyConfig, results: StudyResults) -> str:
+    """What the spectra suggest, how that compares with the best measured H, and what it saves."""
+    suggestion = one.suggestion
+    names = ", ".join(f"`{arm.name}`" for arm in one.arms)
+    open_end = "" if suggestion.saturated else ", the largest, because the spectrum still changes up to there"
+    measured = "; ".join(against_best(results.arm(arm.name), suggestion.suggested, results) for arm in one.arms)
+    return (
+        f"The spectra of ẑ' ({plural(len(suggestion.seeds), 'seed')}) suggest H = {suggestion.suggested}{open_end} for "
+        f"{names}. {measured}. {savings(one, study, results)}"
+    )
+
+
+def against_best(row: ArmResult, suggested: int, results: StudyResults) -> str:
+    """The suggested H of one arm beside the best measured one."""
+    if row.best is None:
+        return f"`{row.arm}` has no complete configuration yet"
+    best = row.best.params[BOTTLENECK]
+    said = f"`{row.arm}` did best on validation at H = {best}"
+    if best == suggested:
+        return f"{said}, the suggested one"
+    at = [group for group in row.groups if group.params[BOTTLENECK] == suggested]
+    there = best_group(at, results.metric, results.direction)
+    if there is None:
+        return f"{said}; the suggested H has no complete configuration"
+    return f"{said}, {distance(row.best, there, results)}"
+
+
+def distance(best: Group, there: Group, results: StudyResults) -> str:
+    """How far the suggested H is from the best one on the test metric."""
+    comparison = compare(best, there, results.test_metric)
+    if comparison.difference is None:
+        return f"which cannot be compared ({comparison.reason})"
+    size = show_difference(abs(comparison.difference), results.test_metric).removeprefix("+")
+    word = "better" if results.better(comparison.difference) else "worse"
+    said = f"which is {word} by {size} on test than the suggested H"
+    if comparison.p is None:
+        return f"{said}, not tested ({comparison.reason})"
+    noise = "within noise" if comparison.p > LEVEL else "more than noise"
+    return f"{said}, {noise} ({equals_p(comparison.p)})"
+
+
+def savings(one: SuggestedSet, study: StudyConfig, results: StudyResults) -> str:
+    """How many student trainings the suggestion saved, or would have saved."""
+    chosen = [arm for arm in one.arms if arm.spectrum]
+    return saved_by_choice(chosen, one, study) if chosen else would_have_saved(one, results)
+
+
+def saved_by_choice(arms: list[Arm], one: SuggestedSet, study: StudyConfig) -> str:
+    """For arms that searched only the chosen H: against a search of the whole grid, at the same budget."""
+    seeds, budget = len(study.search.seeds), study.search.trials
+    chosen, grid = one.suggestion.chosen, one.suggestion.spectra
+    now = sum(min(budget, arm.size() or budget) for arm in arms) * seeds
+    sizes = [(arm.size() or budget * len(chosen)) // len(chosen) * len(grid) for arm in arms]
+    whole = sum(min(budget, size) for size in sizes) * seeds
+    searched = f"Only H = {listed(chosen)} of {listed(grid)} were searched"
+    if whole > now:
+        return f"{searched}, which saved {whole - now} of {whole} student trainings."
+    return f"{searched}: no training fewer, as the budget is the same, but more for each of these H."
+
+
+def would_have_saved(one: SuggestedSet, results: StudyResults) -> str:
+    """For arms that searched the whole grid: the trainings at other H than the suggested one and its neighbours."""
+    grid = tuple(one.suggestion.spectra)
+    near = neighbours(grid, one.suggestion.suggested, 1)
+    done = [
+        group.params[BOTTLENECK]
+        for arm in one.arms
+        for group in results.arm(arm.name).groups
+        for trial in group.trials
+        if trial.result
+    ]
+    saved = sum(dim not in near for dim in done)
+    return f"Trying only H = {listed(near)} would have saved {saved} of {len(done)} student trainings."

@@ -1,0 +1,62 @@
+"""Choosing among teachers by the criterion: within one student I(H2;Y) is the same, so G ranks its teachers.
+
+Across students gains also differ by how much there is left to gain, of which G knows nothing.
+"""
+
+from collections import defaultdict
+from math import sqrt
+from statistics import fmean, stdev
+
+from study.analysis.arm_comparison import LEVEL, StudyResults
+from study.analysis.notation import metric_label, show_value
+from study.console.live_table import plural
+from study.planning.criterion_check import Correlation, Judged, gap_against_gain
+from study.report.format.document import Block, Items, Table
+
+LEAST_TEACHERS = 3
+"""Teachers of one student from which they have a ranking to speak of."""
+
+
+def teacher_choice(judged: list[Judged], results: StudyResults) -> list[Block]:
+    """How well G ranks each student's teachers, and what its first choice is worth; nothing for fewer than three."""
+    students = by_student(judged)
+    if not students:
+        return []
+    metric, rows, lost = results.test_metric, [], []
+    for (arm, student), own in students.items():
+        chosen = max(own, key=lambda one: one.expected.gap.mean)
+        best = max(own, key=lambda one: one.gain.mean)
+        lost.append(best.gain.mean - chosen.gain.mean)
+        rank = gap_against_gain(own)
+        several = len({name for name, _ in students}) > 1
+        shown = (f"{one.teacher} ({show_value(one.gain.mean, metric, '+')})" for one in (chosen, best))
+        own_name, ranked = f"{arm}: {student}" if several else student, "–" if rank is None else f"{rank.rho:+.2f}"
+        rows.append((own_name, str(len(own)), ranked, *shown, show_value(lost[-1], metric)))
+    header = ("student", "teachers", "Spearman(G, gain)", "chosen by G (gain)", "best (gain)", "lost by the choice")
+    caption = f"Choosing a student's teacher by the largest gap; gains in {metric_label(metric)}."
+    line = (
+        f"Within a student, where only the teacher differs, Spearman(G, gain) is {mean_rank(judged)}. Its teacher with "
+        f"the largest gap is the best one for {sum(value == 0 for value in lost)} of {plural(len(lost), 'student')}."
+    )
+    return [Items((line,)), Table(caption, header, tuple(rows), 1)]
+
+
+def by_student(judged: list[Judged]) -> dict[tuple[str, str], list[Judged]]:
+    """Pairs of one arm and student, where it has teachers enough."""
+    found: dict[tuple[str, str], list[Judged]] = defaultdict(list)
+    for one in judged:
+        found[one.method, one.student].append(one)
+    return {key: own for key, own in found.items() if len(own) >= LEAST_TEACHERS}
+
+
+def mean_rank(judged: list[Judged]) -> str:
+    """`+0.55 [+0.20, +0.90] on average over 6 students`: mean of their correlations, t interval over students."""
+    from scipy.stats import t
+
+    ranks = [rank.rho for own in by_student(judged).values() if isinstance(rank := gap_against_gain(own), Correlation)]
+    if len(ranks) < 2:
+        return f"{ranks[0]:+.2f} for the one student" if ranks else "not defined"
+    half = float(t.ppf(1 - LEVEL / 2, len(ranks) - 1)) * stdev(ranks) / sqrt(len(ranks))
+    mean = fmean(ranks)
+    low, high = max(-1.0, mean - half), min(1.0, mean + half)
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}] on average over {len(ranks)} students"

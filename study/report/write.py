@@ -1,0 +1,139 @@
+"""The report of a study, made from its directory alone: one HTML file, the same as Markdown, tables and figures.
+
+    report/report.html      everything inside; can be mailed and printed
+           report.md        refers to figures/
+           tables/*.csv     raw values
+           figures/*.svg *.png
+
+Published numbers stand beside the measured ones after the best configurations.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.table import Table
+
+from study.analysis.arm_comparison import StudyResults, study_results
+from study.analysis.notation import metric_label, metric_name, show_p, show_params, show_summary
+from study.config.study_config import StudyConfig
+from study.report.format.csv_tables import csv_files
+from study.report.format.document import Block, Heading, Items, to_html, to_markdown
+from study.report.format.tables import arms_table_block, best_table
+from study.report.sections.collapse import collapse_findings, pairs_table
+from study.report.sections.contrastive import clip_blocks
+from study.report.sections.contrastive_figures import CLIP_FIGURES
+from study.report.sections.criterion import CRITERION_FIGURES, criterion_blocks
+from study.report.sections.data_notes import data_notes
+from study.report.sections.diagnostics import DIAGNOSTIC_FIGURES
+from study.report.sections.figures import FIGURES, Drawn, draw_figures
+from study.report.sections.findings import findings
+from study.report.sections.overview import ended, introduction, provenance, reading, settings, silent_choices, work
+from study.report.sections.published import published_blocks
+from study.report.sections.suggested_h import SUGGESTED_H_FIGURES, suggested_h_findings
+from study.storage.groups import collect_groups
+from study.storage.store import StudyStore
+from trainables.common.atomic_files import write_bytes
+
+MAIN_FIGURES = (
+    *("data_curve", "value_spectra", "split_loss", "seed_boxes", "seed_spread", "h_curve", "suggested_h"),
+    *("spectra", "weight_spectra", "dimensions"),
+)
+"""Figures that stand with the results, in order; the others follow under the heading of the search."""
+
+
+def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, float | None] | None = None) -> Path:
+    """Write the report of whatever the store holds, finished or not.
+
+    `timing` holds seconds of the present run by name (`wall`, `training`, `orchestration_per_trial`), if there is one.
+    Returns the path of `report.html`. Equal stores give equal tables and figures; only the last line has a date.
+    """
+    results = study_results(study, collect_groups(study, store))
+    figures = draw_figures(
+        study,
+        results,
+        store,
+        {**FIGURES, **CRITERION_FIGURES, **SUGGESTED_H_FIGURES, **DIAGNOSTIC_FIGURES, **CLIP_FIGURES},
+    )
+    blocks = contents(study, results, store, figures, timing)
+    title = f"Study {study.study}"
+    end = f"Made from {store.directory.name}/ on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
+    directory = store.directory / "report"
+    files = {f"tables/{name}": data for name, data in csv_files(study, results).items()}
+    for figure in figures:
+        files |= {f"figures/{figure.name}.svg": figure.svg, f"figures/{figure.name}.png": figure.png}
+    files["report.md"] = to_markdown(title, blocks, end).encode()
+    files["report.html"] = to_html(title, blocks, end).encode()
+    for name, data in files.items():
+        write_bytes(directory / name, data)
+    remove_stale(directory / "figures", files)
+    return directory / "report.html"
+
+
+def remove_stale(directory: Path, files: dict[str, bytes]) -> None:
+    """Delete figures of an earlier report that the present one no longer has."""
+    for path in directory.glob("*.*"):
+        if path.suffix in (".svg", ".png") and f"{directory.name}/{path.name}" not in files:
+            path.unlink()
+
+
+def contents(
+    study: StudyConfig,
+    results: StudyResults,
+    store: StudyStore,
+    figures: list[Drawn],
+    timing: Mapping[str, float | None] | None,
+) -> list[Block]:
+    """The blocks of the report, in order."""
+    drawn = {figure.name: figure for figure in figures}
+    gains = [drawn.pop(name) for name in CRITERION_FIGURES if name in drawn]
+    clip = [drawn.pop(name) for name in CLIP_FIGURES if name in drawn]
+    main = [drawn.pop(name) for name in MAIN_FIGURES if name in drawn]
+    return [
+        *introduction(study, results),
+        Heading("What was found"),
+        Items(
+            (
+                *findings(study, results),
+                *collapse_findings(study, results, store),
+                *suggested_h_findings(study, results),
+            )
+        ),
+        Heading("Results"),
+        arms_table_block(results),
+        *pairs_table(study, results),
+        best_table(results),
+        *published_blocks(study, results),
+        *criterion_blocks(study, results, store),
+        *gains,
+        *main,
+        *clip_blocks(study, results, store),
+        *clip,
+        *reading(results),
+        *settings(study),
+        *data_notes(study),
+        *([Heading("Training and search"), *drawn.values()] if drawn else []),
+        *ended(results),
+        *work(results, timing),
+        *silent_choices(study),
+        *provenance(study, store),
+    ]
+
+
+def arms_table(study: StudyConfig, store: StudyStore) -> Table:
+    """The result for the terminal: each arm's best configuration and its corrected p-value against the baseline."""
+    results = study_results(study, collect_groups(study, store))
+    table = Table(caption=f"best configuration of each arm by {metric_name(results.metric)}, mean ± std over n seeds")
+    table.add_column("arm")
+    table.add_column("best hyperparameters", overflow="fold")
+    for name in (metric_label(results.metric), metric_label(results.test_metric), "n"):
+        table.add_column(name, justify="right")
+    table.add_column(
+        f"p vs {'its baseline' if results.baselines else results.baseline}\n(Welch, Holm)", justify="right"
+    )
+    for row in results.arms:
+        corrected = "baseline" if row.comparison is None else show_p(row.comparison.holm)
+        params = show_params(row.best.params) if row.best else "no complete configuration"
+        shown = [show_summary(row.objective, results.metric), show_summary(row.test, results.test_metric)]
+        table.add_row(row.arm, params, *shown, str(row.test.n if row.test else 0), corrected)
+    return table

@@ -1,0 +1,1 @@
+"""Optuna: which trial starts next, and which is pruned."""

@@ -1,0 +1,99 @@
+"""Groups: the trials of one configuration over its seeds, as every table, figure and MLflow run shows them."""
+
+from collections.abc import Container
+from statistics import fmean, stdev
+from typing import Literal, NamedTuple
+
+from study.config.study_config import Arm, Params, StudyConfig
+from study.storage.store import Proposal, StudyStore, TrialRecord
+from trainables.config import TrialConfig
+
+GroupStatus = Literal["complete", "pruned", "failed", "unfinished", "skipped"]
+
+
+class Group(NamedTuple):
+    """One configuration of one arm."""
+
+    arm: str
+    number: int
+    """Position among the arm's proposals, from 0."""
+    group_id: str
+    params: Params
+    """Swept values by canonical name; what is not swept stands in the trials' configs."""
+    trials: tuple[TrialRecord, ...]
+    """The trials that have begun, in the order of the study's seeds."""
+    seeds: tuple[int, ...]
+    """Every seed that the study asks for."""
+    skipped: str = ""
+    """Why it was never to be run (the criterion's gate); empty if it is."""
+
+    @property
+    def status(self) -> GroupStatus:
+        """Pruned if its first seed was; failed if any trial failed; complete when every seed is."""
+        if self.skipped:
+            return "skipped"
+        states = [trial.result.status for trial in self.trials if trial.result]
+        if "pruned" in states:
+            return "pruned"
+        if "failed" in states:
+            return "failed"
+        return "complete" if len(states) == len(self.seeds) else "unfinished"
+
+    def values(self, metric: str) -> list[float]:
+        """The metric of each complete trial, by seed."""
+        results = [trial.result for trial in self.trials if trial.result and trial.result.status == "complete"]
+        return [result.metrics[metric] for result in results if metric in result.metrics]
+
+    def mean(self, metric: str) -> float | None:
+        """Mean over the complete seeds; None without any."""
+        values = self.values(metric)
+        return fmean(values) if values else None
+
+    def std(self, metric: str) -> float | None:
+        """Sample standard deviation (n - 1) over the complete seeds; None below two."""
+        values = self.values(metric)
+        return stdev(values) if len(values) > 1 else None
+
+
+def collect_groups(study: StudyConfig, store: StudyStore) -> list[Group]:
+    """Every proposed configuration that the present study file still describes, by arm and number."""
+    return [group for arm in study.arms for group in collect_arm(arm, study, store)]
+
+
+def collect_arm(arm: Arm, study: StudyConfig, store: StudyStore, leave_out: Container[int] = ()) -> list[Group]:
+    """One arm's groups, without the numbers `leave_out`, of which nothing is read.
+
+    A proposal whose group id the arm no longer reproduces belongs to an older file, and is left out too.
+    """
+    groups = []
+    for proposal in store.proposals(arm.name, leave_out):
+        configs = current_trials(arm, proposal, study.search.seeds)
+        if not configs:
+            continue
+        trials = tuple(trial for config in configs if (trial := begun_trial(config, store)))
+        found = Group(arm.name, proposal.number, proposal.group_id, proposal.params, trials, study.search.seeds)
+        groups.append(found._replace(skipped=proposal.skipped))
+    return groups
+
+
+def begun_trial(config: TrialConfig, store: StudyStore) -> TrialRecord | None:
+    """What the store has of the trial; None if it never began. Its id stands for its config, which need not be read."""
+    trial_id = config.trial_id
+    trial = store.trial(trial_id)
+    return TrialRecord(trial_id, config, trial.result(), trial) if trial.begun else None
+
+
+def current_trials(arm: Arm, proposal: Proposal, seeds: tuple[int, ...]) -> list[TrialConfig]:
+    """The proposal's trials, one a seed; none if the arm no longer makes the same configuration of it."""
+    try:
+        trials = [arm.trial(proposal.params, seed) for seed in seeds]
+    except (ValueError, KeyError):  # a hyperparameter or a value that the arm no longer has
+        return []
+    return trials if trials[0].group_id == proposal.group_id else []
+
+
+def best_group(groups: list[Group], metric: str, direction: Literal["maximize", "minimize"]) -> Group | None:
+    """The complete group with the best mean over seeds (the earliest of equals), or None."""
+    complete = [group for group in groups if group.status == "complete" and group.mean(metric) is not None]
+    sign = 1 if direction == "maximize" else -1
+    return max(complete, key=lambda group: sign * (group.mean(metric) or 0.0), default=None)

@@ -1,0 +1,129 @@
+"""Taking hold of a study directory: one process at a time, and only for a study that it already belongs to."""
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+from pydantic import ValidationError
+
+from study.config.study_config import StudyConfig
+from study.storage.resume_rule import differences
+from study.storage.store import StudyStore
+from trainables.common.atomic_files import read_json, write_bytes, write_json
+
+LOCK_SECONDS = 2.0
+"""How long to wait for the lock: `study status` holds it for an instant."""
+
+
+class StudyRefused(ValueError):
+    """A command that cannot be carried out on a study directory; the message says what to do instead."""
+
+
+class Driver(NamedTuple):
+    """The process that runs a study, or ran it last."""
+
+    pid: int
+    host: str
+    started: float
+    """Seconds since the epoch."""
+
+
+@contextmanager
+def claimed(directory: Path) -> Iterator[None]:
+    """Keep every other process from running this study while the context lasts.
+
+    Raises:
+        StudyRefused: if another process runs it.
+
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(directory / "study.lock")
+    try:
+        lock.acquire(timeout=LOCK_SECONDS)
+    except Timeout:
+        driver = read_driver(directory)
+        who = f"process {driver.pid} on {driver.host}" if driver else "another process"
+        raise StudyRefused(
+            f"{directory}: only one process may run a study, and {who} runs this one; "
+            "wait for it, stop it, or give yours another name (`study:`)"
+        ) from None
+    try:
+        write_json(directory / "driver.json", Driver(os.getpid(), socket.gethostname(), time.time())._asdict())
+        yield
+    finally:
+        lock.release()
+
+
+def read_driver(directory: Path) -> Driver | None:
+    """Who ran the study last, or None if nobody did."""
+    try:
+        return Driver(**read_json(directory / "driver.json"))
+    except FileNotFoundError:
+        return None
+
+
+def is_claimed(directory: Path) -> bool:
+    """Whether a process runs the study now."""
+    if not (directory / "study.lock").exists():
+        return False
+    lock = FileLock(directory / "study.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    lock.release()
+    return False
+
+
+def set_aside(directory: Path) -> Path | None:
+    """Rename a study directory to `<name>.old-<time>`, so that a fresh one can take its place; nothing is deleted.
+
+    Returns:
+        Where it is now, or None if there was no study.
+
+    Raises:
+        StudyRefused: if a process runs it.
+
+    """
+    if not (directory / "study.json").exists():
+        return None
+    with claimed(directory):
+        aside = directory.with_name(f"{directory.name}.old-{time.strftime('%Y%m%d-%H%M%S')}")
+        return directory.rename(aside)
+
+
+def check_changes(study: StudyConfig, path: Path) -> list[str]:
+    """What the file has changed since the study was last run, one line each; nothing for a new study.
+
+    Raises:
+        StudyRefused: with the differences, if results of both could not be compared.
+
+    """
+    try:
+        stored = read_json(study.directory / "study.json")
+    except FileNotFoundError:
+        return []
+    ways = "--fresh sets the old study aside and begins anew; another name under `study:` keeps both"
+    try:
+        changed = differences(StudyConfig.model_validate(stored), study)
+    except ValidationError as error:
+        raise StudyRefused(
+            f"{path}: {study.directory} was written by another version of this program, which wrote "
+            f"{error.error_count()} values of study.json otherwise; {ways}"
+        ) from error
+    if changed.blocking:
+        lines = [f"{path}: the results in {study.directory} cannot be compared with what the file now asks for"]
+        raise StudyRefused("\n".join([*lines, *(f"  {line}" for line in changed.blocking), ways]))
+    return changed.harmless
+
+
+def record_study(study: StudyConfig) -> None:
+    """Store the file as it is run, and what it resolved to."""
+    write_bytes(study.directory / "study.yaml", study.source.encode())
+    write_json(study.directory / "study.json", study.model_dump(mode="json"))
+    StudyStore(study.directory).note_lengths({arm.base.training.epochs for arm in study.arms})

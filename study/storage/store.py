@@ -1,0 +1,129 @@
+"""The study directory: the source of truth, readable by a person, safe against kill -9 and on NFS.
+
+    <studies>/<study>/
+      study.yaml study.json             the file as last run, and what it resolved to
+      lengths.json                      numbers of epochs with which it was run
+      suggested_h.json                  the H that spectra chose, and by what
+      manifest.json                     versions, git commit, data fingerprints, machine
+      proposals/<arm>/<number>.json     every configuration proposed, in order, before it runs
+                        <number>.passed.jsonl  epochs after which the pruner let its first seed go on
+      trials/<trial_id>/config.json     the full TrialConfig
+                        attempts.jsonl  one line each time that training started or went on
+                        history.jsonl   one line per epoch
+                        checkpoint/     the last epoch's state
+                        diagnostics.safetensors   spectra and the like
+                        result.json     written last: it exists, so the trial is finished
+      report/ logs/
+
+A file is written under a temporary name, synced and renamed, so a reader sees the old one or the new one whole.
+Lines are appended to `*.jsonl` with a newline last; a torn last line (a kill in mid-write) is ignored by readers and
+cut off by the next writer.
+"""
+
+import shutil
+from collections.abc import Container, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from search_spaces.domains import Value
+from trainables.common.atomic_files import append_json, read_json, read_lines, write_json
+from trainables.common.types import EpochReport, TrialResult
+from trainables.config import TrialConfig
+from trainables.worker.trial_directory import TrialDirectory
+
+
+class Proposal(NamedTuple):
+    """One configuration that a sampler proposed for an arm. It is stored before any of its trials starts."""
+
+    arm: str
+    number: int
+    """Position in the arm's sequence of proposals, from 0."""
+    group_id: str
+    params: dict[str, Value]
+    skipped: str = ""
+    """Why its trials are not run; empty if they are."""
+
+
+class TrialRecord(NamedTuple):
+    """What the store knows of one trial."""
+
+    trial_id: str
+    config: TrialConfig
+    result: TrialResult | None
+    """None while it is unfinished."""
+    directory: TrialDirectory
+
+    @property
+    def history(self) -> list[EpochReport]:
+        """The epochs so far, read anew each time: whoever has thousands of records looks at few histories."""
+        return self.directory.history()
+
+
+class StudyStore:
+    """One study directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def lengths(self) -> list[int]:
+        """The numbers of epochs with which the study has been run, longest first."""
+        try:
+            return read_json(self.directory / "lengths.json")["epochs"]
+        except FileNotFoundError:
+            return []
+
+    def note_lengths(self, epochs: set[int]) -> None:
+        """Remember the numbers of epochs with which the study is run now."""
+        write_json(self.directory / "lengths.json", {"epochs": sorted({*self.lengths(), *epochs}, reverse=True)})
+
+    def trial(self, trial_id: str) -> TrialDirectory:
+        """The directory of one trial, which need not exist."""
+        return TrialDirectory(self.directory / "trials" / trial_id)
+
+    def record(self, trial_id: str) -> TrialRecord:
+        """Everything about one trial. Raises FileNotFoundError if it never began."""
+        trial = self.trial(trial_id)
+        return TrialRecord(trial_id, trial.config(), trial.result(), trial)
+
+    def find(self, trial_id: str) -> TrialRecord | None:
+        """As `record`; None if it never began, or was left out since."""
+        try:
+            return self.record(trial_id)
+        except FileNotFoundError:
+            return None
+
+    def leave_out(self, trial_id: str) -> None:
+        """Remove a trial that was trained ahead and is not to be one. Nothing happens if it never began."""
+        shutil.rmtree(self.trial(trial_id).path, ignore_errors=True)
+
+    def records(self) -> Iterator[TrialRecord]:
+        """Every trial that ever began, by id; also those that the present study file no longer asks for."""
+        for path in sorted((self.directory / "trials").glob("*/config.json")):
+            if record := self.find(path.parent.name):
+                yield record
+
+    def propose(self, proposal: Proposal) -> None:
+        """Store a proposal. Do this before its first trial starts."""
+        write_json(self._proposal_path(proposal.arm, proposal.number), proposal._asdict())
+
+    def proposals(self, arm: str, leave_out: Container[int] = ()) -> list[Proposal]:
+        """The arm's proposals in the order in which they were made; files of those that are left out are not read."""
+        paths = sorted((self.directory / "proposals" / arm).glob("*.json"))
+        return [Proposal(**read_json(path)) for path in paths if int(path.stem) not in leave_out]
+
+    def note_passed(self, arm: str, number: int, epoch: int) -> None:
+        """Remember that the pruner let the proposal's first seed pass after `epoch`."""
+        append_json(self._passed_path(arm, number), {"epoch": epoch})
+
+    def passed(self, arm: str, number: int) -> int:
+        """The last epoch after which the pruner let the proposal's first seed pass; 0 before the first.
+
+        Training runs ahead of the pruner, so the trial's history may hold more.
+        """
+        return max((line["epoch"] for line in read_lines(self._passed_path(arm, number))), default=0)
+
+    def _passed_path(self, arm: str, number: int) -> Path:
+        return self._proposal_path(arm, number).with_suffix(".passed.jsonl")
+
+    def _proposal_path(self, arm: str, number: int) -> Path:
+        return self.directory / "proposals" / arm / f"{number:06d}.json"

@@ -1,0 +1,1 @@
+"""The commands cch-theory and te-theory: closed forms against simulations."""

@@ -1,0 +1,242 @@
+"""The MLflow view of a study: a function of the store, brought up to date by `Tracker.sync`.
+
+One experiment per study, one run per configuration (group), one nested run per seed, and one run named `study` for the
+report. Runs are found again by tag and completed, so a sync that was killed, or is repeated, makes nothing twice:
+
+- A run is created together with its tags in one transaction; its tag `synced` says `started <digest>` while it is being
+  logged and `<digest>` when it is complete. A run that is `synced` with the digest of its present content is skipped.
+- Metric rows carry times from the store, so a row that is logged again is the same row (see `tracking_content`).
+- A run whose content changed after it was logged (a study that got more seeds: another mean) is set aside with MLflow's
+  own soft delete and made anew, because MLflow keeps every value ever logged and would draw both curves.
+
+mlflow is imported only on connecting: that takes seconds and 170 MiB, and in a running study a child process does it.
+"""
+
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from study.config.study_config import StudyConfig
+from study.storage.store import StudyStore
+from study.tracking.writer import Writer, backend_errors, connect
+from trainables.common.atomic_files import read_json, write_json
+from trainables.common.child_process import Child, ChildDiedError
+
+logger = logging.getLogger(__name__)
+
+SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
+"""Kinds of tracking URI that are served. MLflow 3 refuses its old file store unless it is forced."""
+
+ENVIRONMENT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_CONFIGURE_LOGGING": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+"""MLflow's settings while it is called: no waiting for minutes, no lines in the terminal. The user's values win."""
+
+LOCK_SECONDS = 5.0
+"""How long a sync waits for another process that writes the same study's view."""
+
+SHARE = 0.05
+"""Most of one core that following a running study may take."""
+
+
+class TrackingUnavailable(Exception):
+    """MLflow could not be brought up to date. The store is complete all the same, and a later sync catches up."""
+
+
+class TrackingBusy(TrackingUnavailable):
+    """Another process is writing this study's view: the running study, as a rule."""
+
+
+class TrackingSummary(NamedTuple):
+    """Where the view is."""
+
+    tracking_uri: str
+    experiment: str
+    experiment_id: str
+    run_id: str
+    """The run named `study`, which holds the report."""
+
+
+class Tracker:
+    """Keeps MLflow equal to the store. Raises ValueError for a tracking URI of a kind that is not served."""
+
+    def __init__(self, study: StudyConfig, store: StudyStore) -> None:
+        check_uri(study.tracking.uri)
+        self.study = study
+        self.store = store
+
+    def sync(self) -> TrackingSummary:
+        """Log whatever MLflow lacks, and say where it is. Raises TrackingUnavailable if that is not possible now."""
+        with self.open() as writer:
+            return self.update(writer, final=True)
+
+    def update(self, writer: Writer, final: bool) -> TrackingSummary:
+        """One sync over an open writer; the report only if `final`."""
+        with environment(ENVIRONMENT):
+            run_id = writer.sync(final)
+        tracking = self.study.tracking
+        return TrackingSummary(tracking.uri, tracking.experiment, writer.experiment_id, run_id)
+
+    @contextmanager
+    def open(self, only_read: bool = False) -> Iterator[Writer]:
+        """The one writer of this study's view until the block ends, or a reader beside it.
+
+        Raises TrackingBusy if another process is writing, TrackingUnavailable if the backend is away or refuses.
+        """
+        self.store.directory.mkdir(parents=True, exist_ok=True)
+        uri = self.study.tracking.uri
+        path = self.store.directory / ".tracking.lock"
+        try:
+            with nullcontext() if only_read else FileLock(path, timeout=LOCK_SECONDS):
+                with environment(ENVIRONMENT):
+                    writer = Writer(self.study, self.store, connect(uri), study_key(self.store))
+                yield writer
+        except Timeout as error:
+            raise TrackingBusy(
+                f"another process is writing the MLflow view of {self.store.directory}; it is kept up to date while "
+                "the study runs, so sync again when that has ended"
+            ) from error
+        except backend_errors() as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise TrackingUnavailable(
+                f"MLflow at {uri!r} could not be brought up to date: {reason}. Nothing is lost: {self.store.directory} "
+                "holds every result. When MLflow can be reached, run `python -m study sync` with the study file"
+            ) from error
+
+
+class LiveTracker:
+    """Follows a running study from a child process: finished trials appear in MLflow within seconds.
+
+    The child does the imports and a new database's set-up too. A thread asks it for a sync, and then waits long enough
+    to stay below a twentieth of one core. The child is the only writer while it lives.
+    """
+
+    def __init__(self, study: StudyConfig, store: StudyStore, interval_seconds: float = 5.0) -> None:
+        """Prepare it; raises ValueError as `Tracker` does."""
+        check_uri(study.tracking.uri)
+        self.study = study
+        self.store = store
+        self.interval = interval_seconds
+        self.child = Child()
+        self.thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
+        self._stop = threading.Event()
+        self._hurry = threading.Event()
+
+    def start(self) -> None:
+        """Begin to follow, unless it has begun."""
+        if not self.thread.ident:
+            self.thread.start()
+
+    def hurry(self) -> None:
+        """Nothing is trained any more: log what is left, without pauses."""
+        self._hurry.set()
+        self.start()
+
+    def close(self) -> TrackingSummary:
+        """End the thread and sync everything, the report included. Raises TrackingUnavailable."""
+        self._stop.set()
+        self._hurry.set()
+        if self.thread.ident:
+            self.thread.join()
+        try:
+            return self._ask(final=True).summary
+        finally:
+            self.child.close()
+
+    def abandon(self) -> None:
+        """End at once, in the middle of a sync if need be: the next one goes on from there."""
+        self._stop.set()
+        self._hurry.set()
+        self.child.kill()
+
+    def _run(self) -> None:
+        pause = self.interval
+        while not self._stop.is_set():
+            try:
+                pause = max(self.interval, self._ask(final=False).seconds / SHARE)
+            except TrackingUnavailable as error:
+                pause = min(2 * pause, 60.0)
+                logger.warning("%s", error)
+            if self._hurry.is_set():
+                return
+            self._hurry.wait(pause)
+
+    def _ask(self, final: bool) -> "Synced":
+        """One sync by the child."""
+        try:
+            return self.child.call(sync_kept, self.study, self.store, final)
+        except ChildDiedError as error:
+            raise TrackingUnavailable(
+                f"the process that writes the MLflow view died (exit code {error.code})"
+            ) from error
+
+
+class Synced(NamedTuple):
+    """What one sync of a child came to."""
+
+    summary: TrackingSummary
+    seconds: float
+    """Of its processor's time."""
+
+
+_kept: list[tuple[ExitStack, Writer]] = []
+"""The writer that a child process keeps open: it knows what it has logged, a new one would compare everything."""
+
+
+def sync_kept(study: StudyConfig, store: StudyStore, final: bool) -> Synced:
+    """A sync over the writer that this process keeps open. Raises TrackingUnavailable."""
+    tracker = Tracker(study, store)
+    if not _kept:
+        stack = ExitStack()
+        _kept.append((stack, stack.enter_context(tracker.open())))
+    stack, writer = _kept[0]
+    begun = time.process_time()
+    try:
+        summary = tracker.update(writer, final)
+    except Exception as error:
+        _kept.clear()
+        stack.__exit__(type(error), error, error.__traceback__)  # raises what `open` makes of it
+        raise
+    return Synced(summary, time.process_time() - begun)
+
+
+def study_key(store: StudyStore) -> str:
+    """Identity of this study directory, kept in it. Two directories with the same study name never share runs."""
+    path = store.directory / "tracking.json"
+    if not path.exists():
+        write_json(path, {"study_key": uuid.uuid4().hex[:16]})
+    return read_json(path)["study_key"]
+
+
+def check_uri(uri: str) -> None:
+    """Raise ValueError for a tracking URI that MLflow does not serve."""
+    scheme = uri.split(":", 1)[0].split("+", 1)[0]
+    if ":" not in uri or scheme not in SCHEMES:
+        raise ValueError(
+            f"a tracking URI must begin with one of {', '.join(SCHEMES)}, but got {uri!r}; "
+            "write `sqlite:////folder/mlflow.db` for a file, or the address of an MLflow server"
+        )
+
+
+@contextmanager
+def environment(defaults: dict[str, str]) -> Iterator[None]:
+    """Environment variables for the length of a block, where the user has not set them."""
+    added = {name: value for name, value in defaults.items() if name not in os.environ}
+    os.environ.update(added)
+    try:
+        yield
+    finally:
+        for name in added:
+            os.environ.pop(name, None)

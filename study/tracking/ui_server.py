@@ -1,0 +1,172 @@
+"""`study ui`: MLflow's own server on the study's backend, and two links that open it where the answers are."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from study.config.study_config import StudyConfig
+from study.storage.groups import collect_groups
+from study.storage.store import StudyStore
+from study.tracking.tracker import Tracker, TrackingBusy, TrackingUnavailable
+from study.tracking.ui_links import best_groups, comparison_link, training_link
+from study.tracking.writer import is_server
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""Hosts that only this machine reaches. MLflow's server asks nobody who they are."""
+
+START_SECONDS = 60.0
+"""How long the server may take to answer for the first time."""
+
+STOP_SECONDS = 5.0
+"""How long the server has to end by itself before it is killed."""
+
+SERVER_ENVIRONMENT = {
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+"""Without job execution the server is two processes instead of ten."""
+
+
+def serve(
+    study: StudyConfig,
+    store: StudyStore,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    open_browser: bool = True,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Run the MLflow UI until Ctrl-C, after a sync. With a tracking server, only print the links on it.
+
+    `port` is 5000 unless given, or a free one if that is taken; `say` takes each line for the user. Raises ValueError
+    for a host that others can reach, TrackingUnavailable if the backend or the server does not start.
+    """
+    if host not in LOOPBACK:
+        raise ValueError(
+            f"the MLflow UI has no passwords and listens on {', '.join(LOOPBACK)} only, but got {host!r}; "
+            "from elsewhere, forward the port: `ssh -L 5000:127.0.0.1:5000 <this machine>`"
+        )
+    training, comparison = study_links(study, store)
+    uri = study.tracking.uri
+    if is_server(uri):
+        show(uri.rstrip("/"), training, comparison, open_browser, say)
+        return
+    port = port or free_port(host)
+    with ended_by_signals(), running_server(uri, host, port, store.directory / "logs" / "mlflow-ui.log") as process:
+        show(f"http://{host}:{port}", training, comparison, open_browser, say)
+        say("Ctrl-C ends the UI.")
+        process.wait()
+    say("The MLflow UI has ended.")
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the block, and nothing more, so that what it started is ended too."""
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Signal handler: as Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def study_links(study: StudyConfig, store: StudyStore) -> tuple[str, str]:
+    """The paths of the training view and of the comparison of each arm's best group (empty without any).
+
+    MLflow is brought up to date first, unless a running study is doing that.
+    """
+    tracker = Tracker(study, store)
+    try:
+        tracker.sync()
+    except TrackingBusy:
+        pass
+    with tracker.open(only_read=True) as reader:
+        found = [
+            reader.runs.get(("group", group.group_id)) for group in best_groups(study, collect_groups(study, store))
+        ]
+        best = [logged.run_id for logged in found if logged]
+        comparison = comparison_link(reader.experiment_id, best) if best else ""
+        return training_link(reader.experiment_id, reader.study_key), comparison
+
+
+def show(address: str, training: str, comparison: str, open_browser: bool, say: Callable[[str], None]) -> None:
+    """Print the links and open the first."""
+    say(f"Runs (second icon: charts): {address}{training}")
+    say(f"Best of each arm, compared: {address}{comparison}" if comparison else "No configuration is complete yet.")
+    if open_browser:
+        webbrowser.open(address + training)
+
+
+@contextmanager
+def running_server(uri: str, host: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """An MLflow server that answers, in a process group of its own, which ends with the block."""
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", host]
+    command += ["--port", str(port), "--workers", "1"]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=os.environ | SERVER_ENVIRONMENT,
+            cwd=log.parent,
+            start_new_session=True,
+        )
+    try:
+        wait_until_up(process, f"http://{host}:{port}/health", log)
+        yield process
+    finally:
+        stop(process)
+
+
+def wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Return when the server answers. Raises TrackingUnavailable if it ends or takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(url, timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise TrackingUnavailable(f"the MLflow UI did not start; {log} says why")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End the server and its children: all of its process group."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            return
+
+
+def free_port(host: str, preferred: int = 5000) -> int:
+    """`preferred` if nobody listens there, else a port that the system picks."""
+    for port in (preferred, 0):
+        with socket.socket() as probe:
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return probe.getsockname()[1]
+    raise AssertionError("the system has no free port")

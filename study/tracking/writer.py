@@ -1,0 +1,247 @@
+"""Writes the runs of one study to MLflow. `study.tracking.tracker` uses it and explains how no run is made twice."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from study.config.study_config import StudyConfig
+from study.storage.groups import Group, best_group, collect_arm
+from study.storage.store import StudyStore
+from study.tracking.content import (
+    RunContent,
+    artifact_files,
+    environment_tags,
+    group_content,
+    is_settled,
+    study_content,
+    trial_content,
+)
+from study.tracking.ui_links import experiment_tags
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ENTITIES_PER_BATCH = 1000
+"""Most metrics, parameters and tags together that MLflow takes in one call."""
+
+
+class Logged(NamedTuple):
+    """A run that MLflow holds."""
+
+    run_id: str
+    synced: str
+    """How far it is logged: `created`, `waiting` (parameters only), `started <digest>`, or `<digest>` (complete)."""
+    parent: str
+
+
+class Writer:
+    """One connection and what it knows of the runs already there. Made by `Tracker.open`."""
+
+    def __init__(self, study: StudyConfig, store: StudyStore, client: "MlflowClient", study_key: str) -> None:
+        self.study = study
+        self.store = store
+        self.client = client
+        self.study_key = study_key
+        self.experiment_id = open_experiment(client, study)
+        self.runs = find_runs(client, self.experiment_id, self.study_key)
+        self.done: set[tuple[str, ...]] = set()
+        """Groups (with their finished trials) that this writer has logged: the next sync need not look at them."""
+        self.settled: dict[str, set[int]] = {arm.name: set() for arm in study.arms}
+        """By arm, the numbers of those that will not change any more: before the final sync nothing of them is read."""
+        self.leading: dict[str, Group] = {}
+        """By arm, the best of the settled ones."""
+
+    def sync(self, final: bool) -> str:
+        """Bring every run up to date; if `final`, the report too, and set aside the runs of removed arms.
+
+        What a sync that is not final reads and does grows with what is new, not with what the store holds.
+        Returns the id of the run named `study`, empty unless `final`.
+        """
+        arms = [collect_arm(a, self.study, self.store, () if final else self.settled[a.name]) for a in self.study.arms]
+        groups = [group for found in arms for group in found if any(trial.result for trial in group.trials)]
+        for group in groups:
+            self.sync_group(group)
+        run_id = ""
+        if final:
+            run_id = self.sync_study(groups)
+            self.remove_stale(groups)
+        self.sync_experiment(groups)
+        return run_id
+
+    def settle(self, group: Group) -> None:
+        """Remember that the group is logged for good, and whether it leads its arm."""
+        self.settled[group.arm].add(group.number)
+        objective = self.study.search.objectives[0]
+        both = sorted([group, *filter(None, [self.leading.get(group.arm)])], key=lambda one: one.number)
+        best = best_group(both, objective.metric, objective.direction)
+        if best:
+            self.leading[group.arm] = best
+
+    def sync_group(self, group: Group) -> None:
+        """The group's run and those of its finished trials."""
+        finished = [trial for trial in group.trials if trial.result]
+        key = (group.group_id, str(len(group.seeds)), *(trial.trial_id for trial in finished))
+        if key in self.done:
+            return
+        parent = self.log(group_content(group, self.study, self.store))
+        for trial in finished:
+            self.log(trial_content(trial, group, self.study, self.store), parent)
+        self.done.add(key)
+        if is_settled(group):
+            self.settle(group)
+
+    def sync_study(self, groups: list[Group]) -> str:
+        """The run named `study`. Its files are uploaded again when one of them changed."""
+        content = study_content(self.study, self.store, groups)
+        logged = self.runs.get(("study", "study"))
+        if logged and logged.synced == content.digest:
+            return logged.run_id
+        run_id = logged.run_id if logged else self.create(content, "")
+        for path in artifact_files(self.store):
+            folder = path.relative_to(self.store.directory).parent
+            self.client.log_artifact(run_id, str(path), None if str(folder) == "." else folder.as_posix())
+        self.write(run_id, content, is_new=logged is None)
+        return run_id
+
+    def sync_experiment(self, groups: list[Group]) -> None:
+        """The experiment's note and the prepared view of its runs table, from these groups and the leading ones."""
+        known = {group.group_id: group for group in (*groups, *self.leading.values())}
+        groups = sorted(known.values(), key=lambda group: group.number)
+        runs = {run_id: logged.run_id for (kind, run_id), logged in self.runs.items() if kind == "group"}
+        present = self.client.get_experiment(self.experiment_id).tags
+        wanted = experiment_tags(self.study, self.store, groups, self.study_key, self.experiment_id, runs)
+        for name, value in wanted.items():
+            if present.get(name) != value:
+                self.client.set_experiment_tag(self.experiment_id, name, value)
+
+    def remove_stale(self, groups: list[Group]) -> None:
+        """Set aside the runs of what the study file no longer describes. MLflow keeps them as deleted runs."""
+        wanted = {("study", "study")} | {("group", group.group_id) for group in groups}
+        wanted |= {("trial", trial.trial_id) for group in groups for trial in group.trials}
+        for key in self.runs.keys() - wanted:
+            self.client.delete_run(self.runs.pop(key).run_id)
+
+    def log(self, content: RunContent, parent: str = "") -> str:
+        """Create, complete or replace the run of `content`, or leave it if it is complete; its run id."""
+        key = (content.kind, content.id)
+        logged = self.runs.get(key)
+        if logged and logged.synced.removeprefix("started ") not in ("created", "waiting", content.digest):
+            self.client.delete_run(logged.run_id)
+            logged = None
+        run_id = logged.run_id if logged else self.create(content, parent)
+        if logged and logged.parent != parent:
+            self.client.set_tag(run_id, "mlflow.parentRunId", parent)
+        state = content.digest if content.settled else "waiting"
+        if not logged or logged.synced != state:
+            self.write(run_id, content, is_new=logged is None)
+        self.runs[key] = Logged(run_id, state, parent)
+        return run_id
+
+    def create(self, content: RunContent, parent: str) -> str:
+        """A run with its name, tags and start time, made in one transaction."""
+        tags = environment_tags(self.store) | content.tags
+        tags |= {
+            "synced": started(content),
+            "study": self.study.study,
+            "study_key": self.study_key,
+            "kind": content.kind,
+        }
+        tags |= {"mlflow.source.name": f"study {self.study.study}", "mlflow.source.type": "PROJECT"}
+        tags |= {"mlflow.parentRunId": parent} if parent else {}
+        run_id = self.client.create_run(self.experiment_id, content.start or None, tags, content.name).info.run_id
+        self.runs[content.kind, content.id] = Logged(run_id, started(content), parent)
+        return run_id
+
+    def write(self, run_id: str, content: RunContent, is_new: bool) -> None:
+        """Log everything of `content`; rows that are already there stay as they are.
+
+        The tag `synced` says so before and after. As log_batch writes tags last, the last batch carries it: every call
+        is a transaction, and these are what a sync takes its time for.
+        """
+        from mlflow.entities import Metric, Param, RunTag
+
+        if self.runs[content.kind, content.id].synced != started(content):
+            self.client.set_tag(run_id, "synced", started(content))
+        if content.settled:
+            self.client.set_terminated(run_id, content.status, content.end or None)
+        else:
+            self.client.update_run(run_id, content.status)
+        params = [Param(*item) for item in content.params.items()]
+        synced = content.digest if content.settled else "waiting"
+        tags = [RunTag(*item) for item in {**({} if is_new else content.tags), "synced": synced}.items()]
+        metrics = [Metric(*point) for point in content.points]
+        last = ENTITIES_PER_BATCH - len(params) - len(tags)
+        while len(metrics) > last:
+            self.client.log_batch(run_id, metrics=metrics[:ENTITIES_PER_BATCH])
+            metrics = metrics[ENTITIES_PER_BATCH:]
+        self.client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+
+
+def started(content: RunContent) -> str:
+    """The tag `synced` of a run that is being logged."""
+    return f"started {content.digest}" if content.settled else "created"
+
+
+def connect(uri: str) -> "MlflowClient":
+    """A client of a backend that answers."""
+    if not is_server(uri):
+        prepare_database(uri)
+    from mlflow import MlflowClient
+
+    return MlflowClient(uri)
+
+
+def prepare_database(uri: str) -> None:
+    """Fail at once if the database cannot be opened; MLflow itself would try for more than a minute."""
+    import sqlalchemy
+
+    url = sqlalchemy.make_url(uri)
+    if url.drivername.startswith("sqlite") and url.database:
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sqlalchemy.create_engine(url)
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+def open_experiment(client: "MlflowClient", study: StudyConfig) -> str:
+    """The id of the study's experiment, which is made or restored if need be."""
+    name = study.tracking.experiment
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        folder = (study.studies / "mlflow-artifacts" / name).absolute()
+        location = None if is_server(study.tracking.uri) else folder.as_uri()
+        return client.create_experiment(name, artifact_location=location)
+    if found.lifecycle_stage == "deleted":
+        client.restore_experiment(found.experiment_id)
+    return found.experiment_id
+
+
+def find_runs(client: "MlflowClient", experiment_id: str, key: str) -> dict[tuple[str, str], Logged]:
+    """Every run of this study, by kind and id."""
+    found: dict[tuple[str, str], Logged] = {}
+    token = None
+    while True:
+        page = client.search_runs([experiment_id], f"tags.study_key = '{key}'", max_results=1000, page_token=token)
+        for run in page:
+            tags = run.data.tags
+            kind = tags["kind"]
+            found[kind, "study" if kind == "study" else tags[f"{kind}_id"]] = Logged(
+                run.info.run_id, tags.get("synced", ""), tags.get("mlflow.parentRunId", "")
+            )
+        token = page.token
+        if not token:
+            return found
+
+
+def is_server(uri: str) -> bool:
+    """Whether the URI is that of an MLflow server, and not of a database."""
+    return uri.startswith(("http:", "https:"))
+
+
+def backend_errors() -> tuple[type[Exception], ...]:
+    """What connecting, reading and writing raise when the backend is away or refuses."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, OSError

@@ -1,0 +1,48 @@
+"""What child processes are given to do in `test_media` and `test_child`; a module of its own: they must import it."""
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from trainables.data.readers.media import UnreadableError
+
+
+def read_numbers(source: tuple[str, int]) -> dict[str, np.ndarray]:
+    """Two rows of a made-up clip. Numbers from 90 cannot be read; 99 kills the process; all others leave a mark."""
+    folder, number = source
+    if number == 99 and "serve()" in " ".join(sys.orig_argv):
+        os._exit(3)
+    if number >= 90:
+        raise UnreadableError(f"{number} is too much")
+    Path(folder, f"{number}.read").touch()
+    return {"teacher": np.full((2, 3), number), "student": np.array([[number], [number + 0.5]])}
+
+
+def fail(argument: int) -> None:
+    raise ZeroDivisionError(argument)
+
+
+def divide(numerator: float, denominator: float) -> float:
+    return numerator / denominator
+
+
+def say(words: str) -> str:
+    print(words, flush=True)
+    return words
+
+
+def leave(code: int) -> None:
+    os._exit(code)
+
+
+class Unpicklable(Exception):
+    """Two arguments, one message: pickle cannot make it anew."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} {other}")
+
+
+def raise_what_cannot_be_pickled() -> None:
+    raise Unpicklable("two", "parts")

@@ -1,0 +1,9 @@
+"""Where the project's own files are."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+"""The root of the checkout."""
+
+SWEEPS = ROOT / "tests" / "sweeps"
+"""Study files of the tests, good and bad."""

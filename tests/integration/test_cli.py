@@ -1,0 +1,339 @@
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from study.analysis.arm_comparison import study_results
+from study.analysis.notation import show_params, show_summary
+from study.config.study_config import StudyConfig
+from study.console.status import print_status
+from study.parsing.loader import load
+from study.run import app
+from study.runner import Run
+from study.search.search import Search
+from study.storage.groups import collect_groups
+from study.storage.lock import claimed, is_claimed, read_driver, record_study, set_aside
+from study.storage.store import StudyStore
+from tests.helpers.example_store import example_study, fill, write_trial
+from tests.helpers.paths import ROOT
+from trainables.common.child_process import Child, start
+
+TINY = """\
+study: tiny
+data: {dataset: mfeat, teacher: pix, student: fou, labels: 100}
+teacher: {model: mlp, hidden: [8], feature_dim: 8}
+student: {model: mlp, hidden: [8], feature_dim: 8}
+training: {epochs: 4, batch_size: 64}
+arms:
+  none: {method: none}
+  kd: {method: kd, space: {temperature: [1, 2]}}
+search: {sampler: grid, pruner: none, trials: 2, seeds: 2}
+studies: studies
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A study of 6 small trials."""
+    path = tmp_path / "sweep.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def ready(file: Path, empty_database: Path) -> Path:
+    """The same study beside an MLflow database that others have set up."""
+    (file.parent / "studies").mkdir()
+    shutil.copy(empty_database, file.parent / "studies")
+    return file
+
+
+def command(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def finish_every_trial(path: Path, failing: tuple[str, int, int] | None = None) -> None:
+    """What a complete run leaves in the store; one trial (arm, number, seed) may have failed."""
+    study = load(path)
+    record_study(study)
+    store = StudyStore(study.directory)
+    search = Search(study, store)
+    rng = np.random.default_rng(0)
+    while job := search.next():
+        status = "failed" if (job.arm, job.number, job.seed) == failing else "complete"
+        write_trial(store, job.trial, status, 0.7, rng)
+        result = store.trial(job.trial.trial_id).result()
+        assert result
+        search.complete(job.trial.trial_id, result)
+
+
+@pytest.mark.parametrize("module", ["study.run", "study"])
+def test_help_comes_at_once(module: str) -> None:
+    arguments = [sys.executable, "-X", "importtime", "-m", module, "--help"]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    assert not {"torch", "ray", "mlflow", "optuna", "matplotlib"} & imported
+    wanted = ("--dry-run", "--fresh", "--json") if module == "study.run" else ("status", "report", "sync", "ui")
+    assert all(word in done.stdout for word in wanted)
+
+
+def test_a_wrong_file_is_answered_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "sweep.yaml"
+    path.write_text(TINY.replace("seeds: 2", "seeds: 2, trails: 3").replace("kd: {method", "kd: {metod"))
+    for name in ("run", "status", "report", "sync", "ui"):
+        done = command(name, path)
+        assert (done.exit_code, done.stdout) == (2, "")
+        lines = done.stderr.splitlines()
+        assert len(lines) >= 2
+        assert all(line.startswith(f"{path}:") for line in lines)
+    assert not (tmp_path / "studies").exists()
+
+
+def test_commands_on_a_study_that_never_ran_say_so(file: Path) -> None:
+    for name in ("report", "sync", "ui"):
+        done = command(name, file)
+        assert done.exit_code == 2
+        assert done.stderr == (
+            f"{file}: {file.parent}/studies/tiny holds no study yet; run `python -m study.run {file}` first\n"
+        )
+    done = command("status", file)
+    assert done.exit_code == 0
+    assert "It has not been run yet" in done.stdout
+    assert not (file.parent / "studies").exists()
+
+
+def test_only_one_process_runs_a_study(file: Path) -> None:
+    directory = load(file).directory
+    with claimed(directory):
+        assert is_claimed(directory)
+        done = command("run", file)
+        driver = read_driver(directory)
+    assert done.exit_code == 2
+    assert driver
+    assert f"process {driver.pid} on {driver.host} runs this one" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not is_claimed(directory)
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "--dry-run"]])
+def test_results_that_could_not_be_compared_stop_the_run(file: Path, arguments: list[str]) -> None:
+    finish_every_trial(file)
+    stored = (file.parent / "studies/tiny/study.json").read_bytes()
+    file.write_text(TINY.replace("student: fou", "student: zer"))
+    done = command(*arguments, file)
+    assert done.exit_code == 2
+    first, difference, ways = done.stderr.splitlines()
+    assert first.startswith(f"{file}: the results in {file.parent}/studies/tiny cannot be compared")
+    assert difference == "  data.student: fou -> zer"
+    assert "--fresh" in ways
+    assert "`study:`" in ways
+    assert (file.parent / "studies/tiny/study.json").read_bytes() == stored
+
+
+def test_a_study_of_another_version_stops_the_run(file: Path) -> None:
+    finish_every_trial(file)
+    stored = file.parent / "studies/tiny/study.json"
+    stored.write_text(json.dumps(json.loads(stored.read_text()) | {"arms": [{"name": "none"}]}))
+    done = command("run", file)
+    assert done.exit_code == 2
+    assert "was written by another version" in done.stderr
+    assert "--fresh" in done.stderr
+
+
+def test_setting_aside_keeps_everything(file: Path) -> None:
+    directory = load(file).directory
+    assert set_aside(directory) is None
+    finish_every_trial(file)
+    trials = sorted(path.name for path in directory.glob("trials/*"))
+    aside = set_aside(directory)
+    assert aside
+    assert aside.name.startswith("tiny.old-")
+    assert not directory.exists()
+    assert sorted(path.name for path in aside.glob("trials/*")) == trials
+    assert len(trials) == 6
+
+
+def test_a_running_study_is_not_set_aside(file: Path) -> None:
+    finish_every_trial(file)
+    with claimed(load(file).directory):
+        done = command("run", file, "--fresh")
+    assert done.exit_code == 2
+    assert "only one process may run a study" in done.stderr
+    assert len(list(file.parent.glob("studies/tiny/trials/*"))) == 6
+
+
+def test_a_dry_run_starts_and_writes_nothing(file: Path) -> None:
+    done = command("run", file, "--dry-run")
+    assert done.exit_code == 0
+    assert "kd" in done.stdout
+    assert not (file.parent / "studies").exists()
+
+
+def test_status_tells_where_a_study_stands(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    store = StudyStore(study.directory)
+    fill(study, store, groups=4)
+    lost = study.arm("ciba").trial(store.proposals("ciba")[1].params, 2)
+    (store.trial(lost.trial_id).path / "result.json").unlink()  # as after a kill, four epochs in
+    with claimed(study.directory):
+        lines = status_lines(study)
+    assert lines[0] == f"Study example in {study.directory}"
+    assert f"Process {os.getpid()} on " in lines[1]
+    assert "has been running it for 0:0" in lines[1]
+    assert lines[2].startswith("A trial last wrote 0:0")
+    assert lines[3] == "arm configurations trials best val/accuracy % n hyperparameters"
+    assert lines[4].startswith("none 2 of 2 6 complete")
+    assert lines[5].startswith("kd 4 of 6 8 complete, 1 pruned, 1 failed ")
+    assert lines[6].startswith("ciba 4 of 6 7 complete, 1 pruned, 1 failed, 1 unfinished ")
+    best = study_results(study, collect_groups(study, store)).arm("kd")
+    assert best.best
+    assert lines[5].endswith(f"{show_summary(best.objective, 'val/accuracy')} 3 {show_params(best.best.params)}")
+    assert lines[7] == "kd #3 seed 1: failed, NonFiniteLossError: loss is nan"
+    assert lines[8].startswith("ciba #1 seed 2: 4 of 4 epochs, val/accuracy % ")
+    assert lines[9] == "ciba #3 seed 1: failed, NonFiniteLossError: loss is nan"
+    assert len(lines) == 10
+    assert status_lines(study)[1].startswith("Nobody runs it now; ")
+
+
+def status_lines(study: StudyConfig) -> list[str]:
+    file = io.StringIO()
+    print_status(study, Console(file=file, width=160))
+    return [" ".join(line.split()) for line in file.getvalue().splitlines()]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("failing", "exit_code"), [(None, 0), (("kd", 1, 1), 3)])
+def test_a_complete_study_runs_nothing_and_is_reported_anew(
+    ready: Path, failing: tuple[str, int, int] | None, exit_code: int
+) -> None:
+    file = ready
+    finish_every_trial(file, failing)
+    summary = file.parent / "summary.json"
+    arguments = [sys.executable, "-m", "study.run", str(file), "--json", str(summary)]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (exit_code, "")
+    directory = file.parent / "studies/tiny"
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"Study tiny; what Ray and MLflow say goes to {directory}/logs/")
+    assert lines[1] == "The study is complete: 6 trials are in the store, nothing to run"
+    assert lines[-3] == f"report     {directory}/report/report.html"
+    assert lines[-2] == f"directory  {directory}"
+    assert lines[-1].endswith(f"-m study ui {file}")
+    assert (directory / "report/report.html").exists()
+    assert not (directory / "ray").exists()
+    written = json.loads(summary.read_text())
+    failed = int(failing is not None)
+    assert list(written) == [
+        "study", "directory", "status", "trials", "stages", "best", "seconds", "mlflow", "report",
+    ]  # fmt: skip
+    assert (written["study"], written["directory"], written["status"]) == ("tiny", str(directory), "complete")
+    assert written["trials"] == {
+        "planned": 6, "complete": 6 - failed, "pruned": 0, "failed": failed, "reused": 6, "skipped": 0,
+    }  # fmt: skip
+    assert written["stages"] == {"computed": 1, "reused": 6, "elsewhere": 1, "seconds_saved": 15.0}
+    assert [list(best) for best in written["best"]] == [
+        ["arm", "group_id", "params", "metric", "mean", "std", "n"] for _ in written["best"]
+    ]
+    assert [(best["arm"], best["metric"], best["n"]) for best in written["best"]] == [
+        ("none", "val/accuracy", 2),
+        ("kd", "val/accuracy", 2),
+    ]
+    assert written["seconds"]["training"] == 0
+    assert written["seconds"]["orchestration_per_trial"] is None
+    assert list(written["mlflow"]) == ["tracking_uri", "experiment", "run_id"]
+    assert written["mlflow"]["run_id"]
+    assert written["report"] == str(directory / "report/report.html")
+
+
+ASIDE = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from study.parsing.loader import load
+from study.runner import Run
+path = Path(sys.argv[1])
+run = Run(load(path), path, Console(width=120))
+tracker = run.open_tracker()
+tracker.start()
+report, table = run.write_report(None, aside=True)
+run.console.print(table)
+run.close_tracker(tracker)
+print(report.exists(), run.tracked.run_id != "")
+print(sorted({"mlflow", "sqlalchemy", "matplotlib", "statsmodels", "scipy"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.slow
+def test_a_driver_leaves_report_and_mlflow_to_other_processes(ready: Path) -> None:
+    finish_every_trial(ready)
+    arguments = [sys.executable, "-c", ASIDE, str(ready)]
+    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "best hyperparameters" in done.stdout
+    assert done.stdout.splitlines()[-2:] == ["True True", "[]"]
+
+
+@pytest.mark.slow
+def test_a_report_whose_process_is_killed_is_named_with_its_remedy(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish_every_trial(file)
+    said = io.StringIO()
+    run = Run(load(file), file, Console(file=said, width=200))
+    monkeypatch.setattr("study.runner.Child", KilledChild)
+    message = r"^the process that writes the report died \(exit code -9\); \S+ -m study report .*sweep.yaml writes it"
+    with pytest.raises(RuntimeError, match=message):
+        run.write_report(None, aside=True)
+    again = command("report", file)
+    assert (again.exit_code, (run.study.directory / "report/report.html").exists()) == (0, True), again.output
+
+
+class KilledChild(Child):
+    """One that is out of memory as soon as it is asked."""
+
+    def call(self, function: Any, *arguments: Any) -> Any:
+        self.process = start()
+        self.process.kill()
+        return super().call(function, *arguments)
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_and_the_same_command_goes_on(file: Path) -> None:
+    file.write_text(TINY.replace("epochs: 4", "epochs: 100"))
+    summary = file.parent / "summary.json"
+    arguments = [sys.executable, "-u", "-m", "study.run", str(file), "--json", str(summary)]
+    with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        seen = ""
+        while "1/6" not in seen:
+            seen = process.stdout.readline()
+            assert seen, process.stderr and process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=600)
+    assert (process.returncode, err) == (130, "")
+    assert f"-m study.run {file}" in out
+    interrupted = json.loads(summary.read_text())
+    assert interrupted["status"] == "interrupted"
+    assert 1 <= interrupted["trials"]["complete"] < 6
+    assert Path(interrupted["report"]).exists()
+    assert interrupted["mlflow"]["run_id"]
+
+    again = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert f"{interrupted['trials']['complete']} trial" in again.stdout
+    complete = json.loads(summary.read_text())
+    assert complete["status"] == "complete"
+    reused = interrupted["trials"]["complete"]
+    assert complete["trials"] == {"planned": 6, "complete": 6, "pruned": 0, "failed": 0, "reused": reused, "skipped": 0}
+    assert complete["seconds"]["training"] > 0
+    assert complete["mlflow"]["run_id"] == interrupted["mlflow"]["run_id"]
+    trials = StudyStore(file.parent / "studies/tiny").records()
+    assert [trial.result.status for trial in trials if trial.result] == ["complete"] * 6

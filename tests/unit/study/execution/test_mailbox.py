@@ -1,0 +1,259 @@
+"""The mailbox without Ray: what a driver and its slots hear, in every order that can happen."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from study.execution import mailbox as module
+from study.execution.mailbox import DEATHS_ALLOWED, DEATHS_TOGETHER, Mailbox, Notice
+from trainables.common.results import EpochReport, TrialError, TrialResult
+from trainables.worker.messages import Assignment, PackResult, TrialOrder, Verdict
+
+DONE = TrialResult("complete", {"val/accuracy": 0.5}, 2, 2)
+
+
+def order(name: str, follows: str = "") -> TrialOrder:
+    return TrialOrder(name, {"seed": 0}, f"trials/{name}", prunable=not follows, follows=follows)
+
+
+def job(*names: str) -> Assignment:
+    """A pack; names after the first may say whom they follow (`b<a`)."""
+    return Assignment("train", names[0], tuple(order(*name.split("<")) for name in names))
+
+
+def epoch(number: int, name: str = "a") -> tuple[str, EpochReport]:
+    return name, EpochReport(number, {"val/accuracy": number / 10})
+
+
+def done(*names: str) -> PackResult:
+    return PackResult(dict.fromkeys(names, DONE))
+
+
+def run(story: Awaitable[Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(story, 20))
+
+
+def test_trials_are_taken_in_the_order_of_their_submission() -> None:
+    async def story() -> list[str]:
+        box = Mailbox()
+        for name in "abc":
+            await box.submit(job(name))
+        await box.submit(job("a"))  # again, from a relay that was restarted: joined, not queued twice
+        await box.close()
+        return [(await box.take(slot)).pack or "closed" for slot in (0, 1, 2, 3)]
+
+    assert run(story()) == ["a", "b", "c", "closed"]
+
+
+def test_a_waiting_slot_is_woken() -> None:
+    async def story() -> str:
+        box = Mailbox()
+        taking = asyncio.create_task(box.take(0))
+        await asyncio.sleep(0)
+        await box.submit(job("a"))
+        return (await taking).pack
+
+    assert run(story()) == "a"
+
+
+def test_an_idle_slot_hears_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.01)
+    assert run(Mailbox().take(0)).kind == "idle"
+
+
+def test_the_verdict_waits_until_every_epoch_was_judged() -> None:
+    async def story() -> Verdict:
+        box = Mailbox()
+        await box.submit(job("a"))
+        await box.take(0)
+        assert await box.report(0, "a", [epoch(1)]) == set()
+        assert (await box.news("a", 0)).reports == [epoch(1)]
+        verdict = asyncio.create_task(box.verdict(0, "a", [epoch(2)]))
+        await asyncio.sleep(0.01)
+        assert not verdict.done()
+        assert (await box.news("a", 1)).reports == [epoch(2)]
+        await asyncio.sleep(0.01)
+        assert not verdict.done(), "delivered is not yet judged"
+        news = asyncio.create_task(box.news("a", 2))  # asking again says that the last news were judged
+        decided = await verdict
+        await box.done(0, "a", [], done("a"))
+        assert (await news).results == {"a": DONE}
+        return decided
+
+    assert run(story()) == Verdict({}, False)
+
+
+def test_a_relay_that_replaces_a_dead_one_is_told_everything_again() -> None:
+    async def story() -> list[list[EpochReport]]:
+        box = Mailbox()
+        await box.submit(job("a"))
+        await box.take(0)
+        await box.report(0, "a", [epoch(1), epoch(2)])
+        told = [(await box.news("a", 0)).reports, (await box.news("a", 0)).reports]
+        verdict = asyncio.create_task(box.verdict(0, "a", [epoch(3)]))
+        told.append((await box.news("a", 2)).reports)
+        await asyncio.sleep(0.01)
+        assert not verdict.done()
+        verdict.cancel()
+        return told
+
+    assert run(story()) == [[epoch(1), epoch(2)], [epoch(1), epoch(2)], [epoch(3)]]
+
+
+def test_finished_trials_are_forgotten_once_their_result_was_told() -> None:
+    async def story() -> list[list[str]]:
+        box = Mailbox()
+        held = []
+        for name in "abc":
+            await box.submit(job(name))
+            held.append(sorted(box.entries))
+            await box.take(0)
+            await box.done(0, name, [epoch(1, name)], done(name))
+            assert (await box.news(name, 0)).done
+        return held
+
+    assert run(story()) == [["a"], ["b"], ["c"]]
+
+
+def test_a_decision_between_reports_reaches_report_and_verdict() -> None:
+    async def story() -> tuple[object, Verdict]:
+        box = Mailbox()
+        await box.submit(job("a"))
+        await box.take(0)
+        await box.report(0, "a", [epoch(1)])
+        await box.news("a", 0)
+        await box.stop("a", "a", 1)
+        return await box.report(0, "a", [epoch(2)]), await box.verdict(0, "a", [])
+
+    assert run(story()) == ({"a"}, Verdict({"a": 1}, False))
+
+
+def test_the_other_seeds_stop_with_the_first_and_the_rest_of_the_pack_goes_on() -> None:
+    async def story() -> tuple[object, Verdict]:
+        box = Mailbox()
+        await box.submit(job("a", "b<a", "c"))
+        await box.take(0)
+        await box.report(0, "a", [epoch(1), epoch(1, "b"), epoch(1, "c")])
+        await box.news("a", 0)
+        await box.stop("a", "a", 1)
+        answer = await box.report(0, "a", [epoch(2), epoch(2, "b"), epoch(2, "c")])
+        verdict = asyncio.create_task(box.verdict(0, "a", []))
+        await asyncio.sleep(0.01)
+        assert not verdict.done(), "c may yet be pruned"
+        news = asyncio.create_task(box.news("a", 6))
+        decided = await verdict
+        news.cancel()
+        return answer, decided
+
+    assert run(story()) == ({"a", "b"}, Verdict({"a": 1}, False))
+
+
+def test_a_dead_group_s_pack_is_tried_again_as_a_whole_and_then_trial_by_trial() -> None:
+    """One of its trials may be to blame: the others are not to fail with it."""
+
+    async def story() -> list[Assignment]:
+        box = Mailbox()
+        await box.submit(job("a", "b", "c"))
+        await box.hello(0)
+        taken = [await box.take(0)]
+        for _ in range(DEATHS_TOGETHER):
+            await box.hello(0)
+            taken.append(await box.take(0))
+        await box.hello(0)
+        taken.append(await box.take(0))
+        await box.done(0, "a", [], done("a"))
+        taken.append(await box.take(0))
+        for _ in range(DEATHS_ALLOWED):
+            await box.hello(0)
+            taken.append(await box.take(0))
+        await box.done(0, "a", [], PackResult({"b": TrialResult("failed")}))
+        taken.append(await box.take(0))
+        news = await box.news("a", 0)
+        assert not news.done and [(n.trials, n.deaths) for n in news.notices] == [
+            ((), 0),
+            (("a", "b", "c"), 1),
+            (("a", "b", "c"), 2),
+            (("a",), 1),
+            *((("b",), n) for n in (1, 2, 3)),
+        ]
+        await box.done(0, "a", [], done("c"))
+        news = await box.news("a", 0)
+        assert news.done and {name: result.status for name, result in news.results.items()} == {
+            "a": "complete",
+            "b": "failed",
+            "c": "complete",
+        }
+        return taken
+
+    taken = run(story())
+    assert ["".join(trial.trial_id for trial in each.trials) for each in taken] == "abc abc a a b b b b c".split()
+    assert [each.kind for each in taken] == ["train"] * 7 + ["abandon", "train"]
+
+
+def test_what_was_not_trained_of_a_pack_is_told() -> None:
+    async def story() -> Any:
+        box = Mailbox()
+        await box.submit(job("a", "b", "c"))
+        await box.take(0)
+        await box.done(0, "a", [], PackResult({"a": DONE, "b": DONE}, size=2))
+        return await box.news("a", 0)
+
+    news = run(story())
+    assert news.done and set(news.results) == {"a", "b"} and news.size == 2
+
+
+def test_a_dead_group_s_trial_goes_back_to_its_slot_and_fails_at_the_third_death() -> None:
+    async def story() -> list[Assignment]:
+        box = Mailbox()
+        await box.submit(job("a"))
+        await box.submit(job("b"))
+        await box.hello(0)
+        taken = [await box.take(0)]
+        for _ in range(DEATHS_ALLOWED):
+            await box.hello(0)
+            taken.append(await box.take(0))
+        notices = (await box.news("a", 0)).notices
+        assert notices == [Notice("ready", 0), *(Notice("died", 0, ("a",), n) for n in (1, 2, 3))]
+        await box.done(0, "a", [], PackResult({"a": TrialResult("failed", error=taken[-1].error)}))
+        taken.append(await box.take(0))
+        return taken
+
+    *trained, abandoned, after = run(story())
+    assert [each.kind for each in trained] == ["train"] * 3 and {each.pack for each in trained} == {"a"}
+    assert abandoned.kind == "abandon" and abandoned.pack == "a" and abandoned.trials == (order("a"),)
+    assert abandoned.error is not None and abandoned.error.kind == "WorkerDied" and "3 times" in abandoned.error.message
+    assert after.pack == "b", "the study goes on"
+
+
+def test_a_rank_that_blames_a_trial_is_believed_at_once() -> None:
+    async def story() -> Assignment:
+        box = Mailbox()
+        await box.submit(job("a"))
+        await box.take(0)
+        await box.blame(0, "a", TrialError("OutOfMemoryError", "rank 1"))
+        await box.hello(0)
+        return await box.take(0)
+
+    taken = run(story())
+    assert taken.kind == "abandon" and taken.error == TrialError("OutOfMemoryError", "rank 1")
+
+
+def test_an_interruption_ends_everything() -> None:
+    async def story() -> tuple[object, Verdict, str, str]:
+        box = Mailbox()
+        await box.submit(job("a"))
+        await box.submit(job("b"))
+        await box.take(0)
+        waiting = asyncio.create_task(box.verdict(0, "a", [epoch(1)]))
+        await asyncio.sleep(0.01)
+        await box.interrupt()
+        return (
+            await box.report(0, "a", []),
+            await waiting,
+            (await box.take(1)).kind,
+            (await box.take(0)).kind,
+        )
+
+    assert run(story()) == ("interrupt", Verdict({}, True), "close", "close")

@@ -1,0 +1,72 @@
+"""A child process answers, raises what its work raises, is replaced when it died, and ends with its parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from tests.helpers.child_work import divide, leave, raise_what_cannot_be_pickled, say
+from tests.helpers.paths import ROOT
+from trainables.common.child_process import Child, ChildDiedError
+
+
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    child = Child()
+    yield child
+    child.close()
+    assert child.process is None
+
+
+def test_it_answers_and_stays(child: Child) -> None:
+    assert child.call(divide, 7, 2) == 3.5
+    assert child.process
+    first = child.process.pid
+    assert child.call(os.getpid) == first != os.getpid()
+
+
+def test_what_it_prints_is_no_answer(child: Child) -> None:
+    assert child.call(say, "hello") == "hello"
+
+
+def test_its_exceptions_are_the_callers(child: Child) -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        child.call(divide, 1, 0)
+    assert "child_work.py" in caught.value.__notes__[0]
+    with pytest.raises(RuntimeError, match="Unpicklable: two parts"):
+        child.call(raise_what_cannot_be_pickled)
+    assert child.call(divide, 1, 2) == 0.5
+
+
+def test_one_that_died_is_replaced(child: Child) -> None:
+    with pytest.raises(ChildDiedError, match="exit code 3"):
+        child.call(leave, 3)
+    assert child.call(divide, 1, 2) == 0.5
+
+
+def test_ctrl_c_in_the_terminal_is_not_for_it(child: Child) -> None:
+    pid = child.call(os.getpid)
+    assert os.getpgid(pid) == pid != os.getpgid(0)
+
+
+def test_it_ends_with_a_parent_that_is_killed_even_in_the_middle_of_work() -> None:
+    code = (
+        "import time; from trainables.common.child_process import Child; child = Child(); child.call(time.sleep, 0); "
+    )
+    code += "print(child.process.pid, flush=True); child.call(time.sleep, 600)"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
+        assert psutil.pid_exists(pid)
+        time.sleep(0.5)  # it is asleep
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not psutil.pid_exists(pid)

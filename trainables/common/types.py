@@ -1,0 +1,93 @@
+"""The values that pass between data, models, methods and the training loop."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from jaxtyping import Bool, Float, Int, Shaped
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from trainables.common.results import EpochReport as EpochReport
+from trainables.common.results import TrialError as TrialError
+from trainables.common.results import TrialResult as TrialResult
+
+Json = Any
+"""A JSON value. Pydantic's JsonValue refers to itself: the tests' type checks would build its check at every call."""
+
+
+class Frozen(BaseModel):
+    """Base of every config: immutable, unknown keys refused, the string under a field is its documentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+IDENTITY = {"for": "identity"}
+"""Serialisation context in which a config gives only what identifies it (`trainables.data.common.base.identity_of`)."""
+
+
+class Batch(NamedTuple):
+    """One paired mini-batch, or a whole split. Row i of every field belongs to the same example."""
+
+    teacher: Tensor
+    """Teacher inputs, (batch, ...): float32, or uint8 for pictures that are turned into [0, 1] batch by batch. Of
+    captioned images uint8 (batch, views, 3, height, width): a fixed view, and stored augmentations of it."""
+    student: Tensor
+    """Student inputs, (batch, ...), alike; or int32 token numbers. Of captioned images (batch, captions, length)."""
+    labels: Shaped[Tensor, " batch *target"]
+    """What the data set's task asks for: a class, 0/1 for each of several, boxes (see `trainables.tasks`). Also known
+    where `labelled` is False, but then no loss may look at it."""
+    labelled: Bool[Tensor, " batch"]
+    """Whether the task loss may use the label. Distillation terms see every pair."""
+    indices: Int[Tensor, " batch"]
+    """Row in the data set, stable across splits and epochs."""
+
+
+class ModelOutput(NamedTuple):
+    """What every teacher and student returns."""
+
+    logits: Float[Tensor, " batch *outputs"]
+    """Unnormalised scores, as the task's loss takes them: one a class, or maps of them. Of a contrastive model its
+    embeddings times the root of its scale, so that inner products are scaled similarities."""
+    features: Float[Tensor, "batch *cells features"]
+    """The declared tap: what feature distillation compares. A network that describes places (the cells of a bird's-eye
+    view) has a vector for each; every vector counts as a row of its own."""
+    embeddings: Float[Tensor, "batch several embed"] | None = None
+    """Unit vectors in the joint space, of contrastive models only: those of the images first, of the captions last."""
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "ModelOutput":
+        """The same outputs, each changed by `change` (moved, indexed, gathered)."""
+        embeddings = None if self.embeddings is None else change(self.embeddings)
+        return ModelOutput(change(self.logits), change(self.features), embeddings)
+
+
+class LossTerm(NamedTuple):
+    """One term of the objective. Both parts are logged, so that trials with different weights compare."""
+
+    value: Float[Tensor, ""]
+    """The unweighted value."""
+    weight: float | Float[Tensor, ""]
+    """What it is multiplied with; the objective is the sum of the products."""
+
+
+@dataclass(frozen=True)
+class PairedData:
+    """A prepared data set: three disjoint splits of aligned pairs, in memory (or memory-mapped)."""
+
+    train: Batch
+    val: Batch
+    test: Batch
+    num_classes: int
+    notes: dict[str, Json] = field(default_factory=dict)
+    """Facts about the preparation that a reader of the report should know, such as clips left out."""
+    prompts: Int[Tensor, "classes templates length"] | None = None
+    """Every class in words, as token numbers, in several templates of which the first is the single prompt."""
+
+    def split(self, name: Literal["train", "val", "test"]) -> Batch:
+        """The split called `name`."""
+        return {"train": self.train, "val": self.val, "test": self.test}[name]
+
+
+def rows_of(features: Float[Tensor, "*rows features"]) -> Float[Tensor, "vectors features"]:
+    """Every feature vector as a row: (batch, *cells, D) becomes (batch * cells, D)."""
+    return features.flatten(0, -2)

@@ -1,0 +1,1 @@
+"""Captioned and classified images: COCO, Flickr, Food-101, ImageNet, emoji."""

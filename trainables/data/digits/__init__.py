@@ -1,0 +1,1 @@
+"""Handwritten digits: digits, mfeat, MNIST-M."""

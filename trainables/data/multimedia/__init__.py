@@ -1,0 +1,1 @@
+"""Audio, video and text: RAVDESS, MM-IMDB, VGG-Sound, CMU-MOSEI."""

@@ -1,0 +1,147 @@
+"""The clips of VGG-Sound: its lists, a subset of them, a validation split, and what is on disk."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from trainables.data.common.listing import needs, read_csv
+from trainables.data.readers.clips import SPLITS, Clip, Place, Split
+
+WHOLE, PARTS, FOLDER = "vggsound.csv", {"train": "train.csv", "test": "test.csv"}, "video"
+
+
+class Source(NamedTuple):
+    """Where the row of one clip comes from."""
+
+    path: Path
+    seconds: tuple[float, ...]
+    """Times of the frames."""
+    size: tuple[int, int]
+    """Height and width of the frames."""
+    views: tuple[Literal["video", "audio"], Literal["video", "audio"]]
+    """What teacher and student see."""
+
+
+class Listed(NamedTuple):
+    """One line of the lists."""
+
+    name: str
+    """`<id>_<start, six digits>`."""
+    label: str
+    split: Split
+
+
+class Index(NamedTuple):
+    """What a config asks for."""
+
+    clips: list[Clip]
+    classes: list[str]
+    """In alphabetical order; a label is a place in it."""
+    missing: int
+    """Listed clips that are not on disk."""
+
+    def sizes(self) -> tuple[int, int, int]:
+        """Clips of train, val and test."""
+        found = [clip.places[0].split for clip in self.clips]
+        return found.count("train"), found.count("val"), found.count("test")
+
+
+def read_index(root: Path, subset: str | None, val: float, seed: int, skip_missing: bool, source: Source) -> Index:
+    """The clips of the lists that are in the subset, in the order of their names.
+
+    Raises:
+        FileNotFoundError: if a list, the folder of clips, or (without `skip_missing`) a clip is missing.
+        ValueError: if a list or the subset is wrong.
+
+    """
+    needs("vggsound", root, "the folder of VGG-Sound (vggsound.csv and video/)")
+    folder = needs("vggsound", root / FOLDER, "the folder of clips (<id>_<start, six digits>.mp4)")
+    chosen, divided = choose(read_lists(root), root, subset)
+    have = {entry.name.removesuffix(".mp4") for entry in os.scandir(folder)}
+    there = [clip for clip in chosen if clip.name in have]
+    missing = len(chosen) - len(there)
+    if missing and (not skip_missing or not there):
+        first = next(clip.name for clip in chosen if clip.name not in have)
+        raise FileNotFoundError(
+            f"vggsound: {missing} of {len(chosen)} listed clips are not in {str(folder)!r}, for example {first}.mp4; "
+            "put them there, or leave them out with `skip_missing: true` under `data:`"
+        )
+    if not divided:
+        there = with_validation(there, val, seed)
+    classes = sorted({clip.label for clip in chosen})
+    place, next_row, clips = {name: number for number, name in enumerate(classes)}, dict.fromkeys(SPLITS, 0), []
+    for clip in sorted(there):
+        row = Place(clip.split, next_row[clip.split])
+        next_row[clip.split] += 1
+        clips.append(Clip(clip.name, source._replace(path=folder / f"{clip.name}.mp4"), place[clip.label], (row,)))
+    return Index(clips, classes, missing)
+
+
+def index_files(root: Path, subset: str | None) -> list[Path]:
+    """The lists that are read."""
+    lists = [root / WHOLE] if (root / WHOLE).exists() else [root / name for name in PARTS.values()]
+    return lists + ([root / subset] if subset else [])
+
+
+def read_lists(root: Path) -> list[Listed]:
+    """Every listed clip. Raises FileNotFoundError or ValueError."""
+    if (root / WHOLE).exists():
+        return read_whole(root / WHOLE)
+    needs("vggsound", root / PARTS["train"], "vggsound.csv, or train.csv and test.csv")
+    found = []
+    for split, name in PARTS.items():
+        for _, (clip, label, *_) in read_csv("vggsound", root / name, 2, "clip and label", header=False):
+            found.append(Listed(clip.removesuffix(".mp4"), label, split))
+    return found
+
+
+def read_whole(path: Path) -> list[Listed]:
+    """The lines of vggsound.csv."""
+    found = []
+    for number, (video, start, label, split, *_) in read_csv(
+        "vggsound", path, 4, "YouTube id, start second, label and split", header=False
+    ):
+        if not start.isdigit() or split not in PARTS:
+            raise ValueError(
+                f"vggsound: line {number} of {str(path)!r} must be an id, whole seconds, a label, and train or test, "
+                f"but got {start!r} and {split!r}; restore the file"
+            )
+        found.append(Listed(f"{video}_{int(start):06d}", label, split))
+    return found
+
+
+def choose(listed: list[Listed], root: Path, subset: str | None) -> tuple[list[Listed], bool]:
+    """The clips of the subset, and whether it says which are for validation. Raises ValueError, FileNotFoundError."""
+    if subset is None:
+        return listed, False
+    lines = read_csv("vggsound", root / subset, 1, "a class or a clip on each line", header=False)
+    by_name = {clip.name: clip for clip in listed}
+    classes = {clip.label for clip in listed}
+    wanted, found = set[str](), []
+    for number, fields in lines:
+        whole, name, split = ",".join(fields).strip(), fields[0].removesuffix(".mp4"), fields[-1].strip()
+        if whole in classes:
+            wanted.add(whole)
+        elif name in by_name and (len(fields) == 1 or split in SPLITS):
+            found.append(by_name[name]._replace(split=split if len(fields) > 1 else by_name[name].split))
+        else:
+            raise ValueError(
+                f"vggsound: line {number} of {str(root / subset)!r} must be a class, or a clip and perhaps its split, "
+                f"but {whole!r} is neither in the lists; correct the line"
+            )
+    found += [clip for clip in listed if clip.label in wanted]
+    return found, any(clip.split == "val" for clip in found)
+
+
+def with_validation(clips: Sequence[Listed], share: float, seed: int) -> list[Listed]:
+    """The clips, a share of each class's training clips (rounded, one at least) now for validation."""
+    generator = np.random.default_rng(seed)
+    result = sorted(clips)
+    for label in sorted({clip.label for clip in result}):
+        own = [number for number, clip in enumerate(result) if clip.label == label and clip.split == "train"]
+        for number in generator.permutation(own)[: max(1, round(share * len(own)))]:
+            result[number] = result[number]._replace(split="val")
+    return result

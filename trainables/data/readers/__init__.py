@@ -1,0 +1,1 @@
+"""Readers of media files: audio, video, images, pickles."""

@@ -1,0 +1,1 @@
+"""TCGA multi-omics in two published layouts."""

@@ -1,0 +1,64 @@
+"""A trained contrastive student on a split: the task's metrics, and those that are measured only once, at the end.
+
+After every epoch the validation split is judged by the task's metrics alone. A test split, of the trial's own data or
+of further data, is judged by COCO's 1k folds and by the ensemble of prompts too.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from trainables.common.types import Batch, PairedData
+from trainables.metrics.retrieval import fold_metrics
+from trainables.metrics.zero_shot import class_embeddings, top_accuracies
+from trainables.models.base import Model
+from trainables.models.contrastive.base import ContrastiveModel
+from trainables.tasks import TASKS, evaluate
+from trainables.training.inputs import inputs_of
+from trainables.training.session import run_chunks
+
+PROMPT_ROWS = 1024
+"""Prompts of one forward pass."""
+
+
+@torch.no_grad()
+def assess(model: Model, data: PairedData, split: Batch, task: str, device: torch.device) -> dict[str, float]:
+    """Every metric of `model` on a split of `data`, whose task is called `task`, as fractions, by name.
+
+    For `retrieval` with two folds or more also `1k_i2t_r1` and so on; for `zero_shot` with prompts, `top1` and `top5`
+    are measured against all classes instead of those that occur, and `ensemble_top1` and `ensemble_top5` are added.
+    """
+    logits = torch.cat([part.logits for part in run_chunks(model, inputs_of(split), device)]).double()
+    found = evaluate(TASKS[task], logits, split.labels.to(device))
+    extra = EXTRAS.get(task)
+    if extra is not None and isinstance(model, ContrastiveModel):
+        found |= {name: value.item() for name, value in extra(model, data, split, logits, device).items()}
+    return found
+
+
+def folds(
+    model: ContrastiveModel, data: PairedData, split: Batch, logits: Tensor, device: torch.device
+) -> dict[str, Tensor]:
+    """The recalls and median ranks of folds of 1,000 images."""
+    return {f"1k_{name}": value for name, value in fold_metrics(logits, split.labels.to(device)).items()}
+
+
+def prompts(
+    model: ContrastiveModel, data: PairedData, split: Batch, logits: Tensor, device: torch.device
+) -> dict[str, Tensor]:
+    """Accuracies against all classes: by the single prompt, and by the ensemble of templates."""
+    if data.prompts is None:
+        return {}
+    flat = data.prompts.flatten(0, 1).to(device)
+    with torch.no_grad():
+        texts = torch.cat([model.encode_text(part) for part in flat.split(PROMPT_ROWS)])
+    table = texts.double().unflatten(0, data.prompts.shape[:2])
+    single, ensemble = class_embeddings(table[:, :1]), class_embeddings(table)
+    images, labels = logits[:, 0], split.labels.to(device)
+    together = top_accuracies(images, ensemble, labels)
+    return top_accuracies(images, single, labels) | {f"ensemble_{name}": value for name, value in together.items()}
+
+
+EXTRAS: dict[str, Callable[..., dict[str, Tensor]]] = {"retrieval": folds, "zero_shot": prompts}
+"""By task: what a final measurement adds to the task's metrics, or measures anew."""

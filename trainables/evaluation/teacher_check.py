@@ -1,0 +1,85 @@
+"""The audit of a stored teacher: do its embeddings still match what it makes of the same inputs?
+
+A sample of rows is run through the teacher again, once in a process for each stage of stored outputs. Stored outputs
+are used for the stored views only, so anything but rounding means that weights, preprocessing or data have changed
+behind their stage's back.
+"""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from trainables.common.distributed import derive_seed
+from trainables.config import TrialConfig
+from trainables.stages.artifacts import StageStore
+from trainables.stages.stages import FrozenOutputs, PretrainedOutputs, read_paired, teacher_network, teacher_stage
+from trainables.training.inputs import inputs_of, seen_by
+from trainables.training.session import run_model
+
+ROWS = 64
+"""Training rows that are run again."""
+
+LEAST_COSINE = {"float32": 0.9999, "bfloat16": 0.999, "float16": 0.999}
+"""Between the stored and the new embedding of one view or caption, by the number format of the teacher's towers."""
+
+
+class Audit(NamedTuple):
+    """Cosines between stored and live embeddings."""
+
+    least: float
+    mean: float
+    rows: int
+
+    def array(self) -> Float[Tensor, " 3"]:
+        """As the trial's diagnostics hold it: least cosine, mean cosine, number of rows."""
+        return torch.tensor([self.least, self.mean, self.rows], dtype=torch.float64)
+
+
+AUDITED: dict[str, Audit] = {}
+"""Audits of this process, by the key of the stage."""
+
+
+def audit_teacher(config: TrialConfig, stages: StageStore, device: torch.device) -> Audit | None:
+    """The audit of the trial's stored teacher; None where no stored embeddings are used.
+
+    Raises:
+        ValueError: if an embedding does not match.
+
+    """
+    if config.method.teacher_source != "teacher" or config.method.live_teacher:
+        return None
+    stage = teacher_stage(config)
+    if stage.key not in AUDITED:
+        arrays = stages.get(stage, device).arrays
+        if "train/embeddings" not in arrays:
+            return None
+        AUDITED[stage.key] = audit(stages, stage, arrays["train/embeddings"], device)
+    return AUDITED[stage.key]
+
+
+def audit(
+    stages: StageStore,
+    stage: FrozenOutputs | PretrainedOutputs,
+    stored: Float[Tensor, "rows several dim"],
+    device: torch.device,
+) -> Audit:
+    """Compare a sample of the `stored` embeddings with new ones. Raises ValueError if one does not match."""
+    of = stage.unimodal if isinstance(stage, FrozenOutputs) else stage
+    data = read_paired(stages, of.prepared)
+    order = torch.Generator().manual_seed(derive_seed(stage.key, "audit"))
+    rows = torch.randperm(len(stored), generator=order)[:ROWS].sort().values
+    inputs = tuple(part[rows] for part in inputs_of(seen_by(of.model, of.role, data.train)))
+    live = run_model(teacher_network(stages, stage, data, device), inputs, device).embeddings
+    assert live is not None, "a model whose embeddings are stored has embeddings"
+    cosines = functional.cosine_similarity(live.cpu().double(), stored[rows].double(), dim=-1)
+    found = Audit(cosines.min().item(), cosines.mean().item(), len(rows))
+    bound = LEAST_COSINE[getattr(of.model, "precision", "float32")]
+    if not found.least >= bound:  # not-a-number fails, too
+        raise ValueError(
+            f"the teacher's stored embeddings must match what it makes of the same inputs (cosine >= {bound}), but the "
+            f"least cosine of {found.rows} rows is {found.least:.6f}; delete {stages.path(stage)} to compute them again"
+        )
+    return found

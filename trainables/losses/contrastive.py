@@ -1,0 +1,130 @@
+"""Losses of contrastive image-text distillation: how embeddings should lie to each other and to a teacher's.
+
+CLIP-KD is Yang et al. 2024; the TE study is the source of KL, MSE and MI as they stand here.
+
+All take L2-normalised embeddings, row i of image and text being a pair, and a temperature τ, with the similarities
+sim[i, j] = v_i · t_j / τ. v are images, t texts; S is the student, T the teacher. Except for MSE, which sums over the
+dimensions, each is a mean over rows. The order of the pairs changes none of them.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from trainables.losses.distillation import Scalar, feature_mse, unit_rows
+
+
+class Embedded(NamedTuple):
+    """L2-normalised embeddings of a batch of pairs."""
+
+    image: Float[Tensor, "batch dim"]
+    text: Float[Tensor, "batch dim"]
+
+
+def similarities(embedded: Embedded, temperature: Scalar) -> Float[Tensor, "batch batch"]:
+    """sim[i, j] = v_i · t_j / τ."""
+    return embedded.image @ embedded.text.T / temperature
+
+
+def matching(
+    anchors: Float[Tensor, "batch dim"], keys: Float[Tensor, "batch dim"], temperature: Scalar
+) -> Float[Tensor, ""]:
+    """Cross-entropy of each anchor picking its own key: CE(A Kᵀ / τ, diag) (van den Oord et al. 2018, Eq. 4).
+
+    Mean over rows. In (0, inf) for two rows or more; ln(batch) where all products are equal.
+    """
+    return -functional.log_softmax(anchors @ keys.T / temperature, dim=1).diagonal().mean()
+
+
+def contrastive(embedded: Embedded, temperature: Scalar) -> Float[Tensor, ""]:
+    """CL = ½[CE(sim_S, diag) + CE(sim_Sᵀ, diag)] (Radford et al. 2021, figure 3). In (0, inf)."""
+    similarity = similarities(embedded, temperature)
+    rows = functional.log_softmax(similarity, dim=1).diagonal()
+    columns = functional.log_softmax(similarity, dim=0).diagonal()
+    return -(rows + columns).mean() / 2
+
+
+def relation_kl(
+    student: Embedded, teacher: Embedded, student_temperature: Scalar, teacher_temperature: Scalar
+) -> Float[Tensor, ""]:
+    """½[KL(softmax sim_T || softmax sim_S) + the same on the transposes].
+
+    KL of the TE study, with one temperature for both (our reading), and CRD of CLIP-KD (Yang et al. 2024), where the
+    teacher has its own. No factor τ². In [0, inf); 0 iff all distributions match. The dimensions may differ.
+    """
+    own, target = similarities(student, student_temperature), similarities(teacher, teacher_temperature)
+    return (rows_kl(target, own) + rows_kl(target.T, own.T)) / 2
+
+
+def rows_kl(target: Float[Tensor, "rows columns"], own: Float[Tensor, "rows columns"]) -> Float[Tensor, ""]:
+    """KL(softmax target || softmax own), mean over rows."""
+    log_target, log_own = functional.log_softmax(target, dim=1), functional.log_softmax(own, dim=1)
+    return (log_target.exp() * (log_target - log_own)).sum(dim=1).mean()
+
+
+def embedding_mse(student: Embedded, teacher: Embedded) -> Float[Tensor, ""]:
+    """MSE = mean ||v_S - v_T||² + mean ||t_S - t_T||² (TE study), summed over dimensions. In [0, 8]; 0 iff equal."""
+    return feature_mse(student.image, teacher.image, "sum") + feature_mse(student.text, teacher.text, "sum")
+
+
+def feature_distance(student: Embedded, teacher: Embedded) -> Float[Tensor, ""]:
+    """FD = MSE(v_S, v_T) + MSE(t_S, t_T), mean over elements (CLIP-KD).
+
+    MFD is the same with v_S from images whose patches are partly hidden. In [0, 8 / dim]; 0 iff equal.
+    """
+    return feature_mse(student.image, teacher.image) + feature_mse(student.text, teacher.text)
+
+
+def interactive(student: Embedded, teacher: Embedded, temperature: Scalar) -> Float[Tensor, ""]:
+    """ICL = ½[CE(v_S · t_Tᵀ / τ, diag) + CE(t_S · v_Tᵀ / τ, diag)] (CLIP-KD). In (0, inf)."""
+    crossed = matching(student.image, teacher.text, temperature) + matching(student.text, teacher.image, temperature)
+    return crossed / 2
+
+
+def negative_information(student: Embedded, teacher: Embedded, temperature: Scalar) -> Float[Tensor, ""]:
+    """MI = -[I(v_S; v_T) + I(t_S; t_T)] by InfoNCE (van den Oord et al. 2018, Eq. 5): I = ln B - CE(diag).
+
+    The student's rows pick the teacher's; this form of the baseline is the project's reading.
+    A loss: the bound is to be raised. In (-2 ln B, inf).
+    """
+    ceiling = 2 * math.log(len(student.image))
+    picked = matching(student.image, teacher.image, temperature) + matching(student.text, teacher.text, temperature)
+    return picked - ceiling
+
+
+def contrastive_gradients(
+    anchors: Float[Tensor, "batch dim"], keys: Float[Tensor, "batch dim"], temperature: Scalar
+) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
+    """Gradients of `matching` for anchors and keys: (P - I) K / (τB) and (P - I)ᵀ A / (τB), P = softmax(A Kᵀ / τ).
+
+    Written out, so that the loss on them has a first derivative of its own.
+    """
+    wrong = functional.softmax(anchors @ keys.T / temperature, dim=1)
+    wrong = (wrong - torch.eye(len(keys), dtype=wrong.dtype, device=wrong.device)) / (temperature * len(keys))
+    return wrong @ keys, wrong.T @ anchors
+
+
+def gradient_distance(
+    student: Embedded, teacher: Embedded, student_temperature: Scalar, teacher_temperature: Scalar
+) -> Float[Tensor, ""]:
+    """GD: MSE between the student's and the teacher's gradients of the contrastive loss (CLIP-KD).
+
+    Four terms, for anchors and keys in both directions, each a mean over elements. In [0, inf); 0 iff they match.
+    """
+    own = (*contrastive_gradients(*student, student_temperature), *gradients_of_text(student, student_temperature))
+    target = (*contrastive_gradients(*teacher, teacher_temperature), *gradients_of_text(teacher, teacher_temperature))
+    return torch.stack([feature_mse(one, other) for one, other in zip(own, target, strict=True)]).sum()
+
+
+def gradients_of_text(embedded: Embedded, temperature: Scalar) -> tuple[Tensor, Tensor]:
+    """`contrastive_gradients` with the texts as anchors."""
+    return contrastive_gradients(embedded.text, embedded.image, temperature)
+
+
+def fused(mapped: Embedded, temperature: Scalar) -> Float[Tensor, ""]:
+    """AFD: CL of the two linear maps of [student; teacher], one a modality, normalised (CLIP-KD)."""
+    return contrastive(Embedded(unit_rows(mapped.image), unit_rows(mapped.text)), temperature)

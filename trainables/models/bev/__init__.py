@@ -1,0 +1,1 @@
+"""Bird's-eye-view detection networks for cameras and lidar."""

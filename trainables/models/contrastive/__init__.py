@@ -1,0 +1,1 @@
+"""Image-text networks with two towers."""

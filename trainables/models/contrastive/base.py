@@ -1,0 +1,102 @@
+"""What contrastive image-text models share: two towers, a joint space, a scale."""
+
+import math
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainables.common.types import ModelOutput
+from trainables.models.base import InputShape, Model, ModelConfig
+
+MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+"""Of CLIP's colours, for pixels in [0, 1] (Radford et al. 2021)."""
+
+FOREIGN_TOWERS = "attention, and the networks of timm and open_clip, have no stacked form that saves time"
+"""Why contrastive models with such towers are trained alone."""
+
+LARGEST_SCALE = 100.0
+"""What the learnt scale is held below (Radford et al. 2021, section 2.5)."""
+
+
+class ContrastiveConfig(ModelConfig):
+    """Base of the configs of contrastive models: `feature_dim` is the dimension of the joint space."""
+
+    sees: ClassVar[Literal["own", "both"]] = "both"
+    tasks: ClassVar[tuple[str, ...]] = ("retrieval", "zero_shot")
+
+
+class ContrastiveModel(Model):
+    """Images and captions as unit vectors in one space, with a learnable scale of their similarities.
+
+    `features` are the un-normalised projections of each row's first image.
+    """
+
+    log_scale: nn.Parameter
+    """ln of the scale, 1 / temperature; (): no dimensions."""
+    colours: "Colours"
+    """How the towers' pixels were normalised."""
+    open_clip_config: dict[str, Any] | None = None
+    """The same towers in the words of open_clip (embed_dim, vision_cfg, text_cfg); None where it has none like them."""
+
+    @abstractmethod
+    def encode_images(self, pixels: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images dim"]:
+        """Projections, not normalised, of pictures with pixels in [0, 1]."""
+
+    @abstractmethod
+    def encode_text(self, tokens: Int[Tensor, "texts length"]) -> Float[Tensor, "texts dim"]:
+        """Projections, not normalised, of token numbers padded with 0."""
+
+    def scale(self) -> Float[Tensor, ""]:
+        """What similarities are multiplied with."""
+        return self.log_scale.clamp(max=math.log(LARGEST_SCALE)).exp()
+
+    def open_clip_state(self) -> dict[str, Tensor]:
+        """The weights by the names that open_clip's own model has for them; `logit_scale` is ln of the scale."""
+        towers = {name: value for name, value in self.state_dict().items() if name.startswith(("visual.", "text."))}
+        return towers | {"logit_scale": self.log_scale.detach()}
+
+    def forward(
+        self, images: Float[Tensor, "batch views 3 height width"], captions: Int[Tensor, "batch captions length"]
+    ) -> ModelOutput:
+        """Embeddings of all views and then of all captions of each row."""
+        towers = ((self.encode_images, images), (self.encode_text, captions))
+        projected = [encode(part.flatten(0, 1)).unflatten(0, part.shape[:2]) for encode, part in towers]
+        embeddings = functional.normalize(precise(torch.cat(projected, dim=1)), dim=-1)
+        return ModelOutput(embeddings * self.scale().sqrt(), precise(projected[0][:, 0]), embeddings)
+
+
+def precise(numbers: Tensor) -> Tensor:
+    """Half precision as float32, so that similarities keep their digits; other formats as they are."""
+    return numbers.float() if numbers.dtype in (torch.bfloat16, torch.float16) else numbers
+
+
+def pair_shapes(model: str, shape: InputShape) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of one row's images (views, 3, height, width) and captions (captions, length). Raises ValueError."""
+    match shape:
+        case ((int() as views, 3, int() as height, int() as width), (int() as captions, int() as length)):
+            return (views, 3, height, width), (captions, length)
+        case _:
+            pass
+    raise ValueError(
+        f"model: {model!r} takes captioned images, (views, 3, height, width) and (captions, length), but this data has "
+        f"the shapes {shape!r}; use captioned data, such as `dataset: emoji`"
+    )
+
+
+class Colours(nn.Module):
+    """(pixels - mean) / deviation, channel by channel. The constants are no part of the weights."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, mean: tuple[float, ...] = MEAN, deviation: tuple[float, ...] = DEVIATION) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("deviation", torch.tensor(deviation).view(3, 1, 1), persistent=False)
+
+    def forward(self, pixels: Float[Tensor, "*rows 3 height width"]) -> Float[Tensor, "*rows 3 height width"]:
+        return (pixels - self.mean) / self.deviation

@@ -1,0 +1,1 @@
+"""Content-addressed computations that trials share: prepared data, teachers, bottlenecks, estimates."""

@@ -1,0 +1,158 @@
+"""Content-addressed artifacts: arrays computed once, however many trials, studies or processes ask for them.
+
+    <root>/<stage>/<key>/arrays.safetensors    the arrays, read memory-mapped
+                         stage.json            what they are, what they cost
+
+A key is the sha256 of the stage's canonical config and its version, so an artifact can never be stale. It is
+computed into a temporary directory and renamed: the directory exists, so the artifact is whole. A lock file per key
+makes concurrent askers wait for the one that computes; the operating system frees it when a process is killed.
+"""
+
+import os
+import shutil
+import time
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+import torch
+from filelock import FileLock
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from trainables.common.atomic_files import read_json, write_json
+from trainables.common.types import Frozen, Json
+from trainables.config import digest
+from trainables.data.common.base import identity_of
+
+KEY_LENGTH = 32
+"""Hex digits of a stage key."""
+
+CPU = torch.device("cpu")
+
+
+class Artifact(NamedTuple):
+    """What a stage gives."""
+
+    arrays: Mapping[str, Tensor]
+    notes: dict[str, Json]
+    """Small plain values that belong to the arrays (training history, epochs)."""
+
+
+class Stage(Frozen):
+    """A pure function of this frozen config: shared preparation that many trials need."""
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    """Raise it whenever `compute` would give other arrays for the same config."""
+
+    @property
+    def key(self) -> str:
+        """Identity of the artifact."""
+        config = identity_of(self)
+        return digest({"stage": self.name, "version": self.version, "config": config}, KEY_LENGTH)
+
+    @abstractmethod
+    def compute(self, stages: "StageStore", device: torch.device) -> Artifact:
+        """The artifact, from the config and from other stages (asked of `stages`)."""
+
+    def parents(self) -> "tuple[Stage, ...]":
+        """The stages that `compute` asks for."""
+        return ()
+
+
+class Usage(NamedTuple):
+    """What was asked of a StageStore since the last `take_usage`."""
+
+    computed: tuple[str, ...]
+    reused: tuple[str, ...]
+    seconds_computing: float
+    """Wall seconds spent in `compute`, waiting for other processes included."""
+    seconds_saved: float
+    """What the reused artifacts had cost when they were computed."""
+
+
+class StageStore:
+    """The artifacts under one root directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._depth = 0
+        self._computed: list[str] = []
+        self._reused: dict[str, float] = {}
+        self._seconds = 0.0
+
+    def path(self, stage: Stage) -> Path:
+        """Where the artifact of `stage` is or will be."""
+        return self.root / stage.name / stage.key
+
+    def has(self, stage: Stage) -> bool:
+        """Whether the artifact is ready."""
+        return self.path(stage).is_dir()
+
+    def seconds(self, stage: Stage) -> float:
+        """What computing the artifact cost, in seconds, its own parents excluded. Raises FileNotFoundError."""
+        return float(read_json(self.path(stage) / "stage.json")["seconds"])
+
+    def get(self, stage: Stage, device: torch.device = CPU) -> Artifact:
+        """The artifact, computed on `device` if nobody has computed it yet; its arrays are on the CPU, read-only."""
+        started = time.perf_counter()
+        label = f"{stage.name}/{stage.key}"
+        if not self.has(stage):
+            self.root.joinpath(stage.name).mkdir(parents=True, exist_ok=True)
+            with FileLock(self.path(stage).with_suffix(".lock")):
+                if not self.has(stage):
+                    self._compute(stage, device)
+                    self._computed.append(label)
+        if self._depth == 0:
+            self._seconds += time.perf_counter() - started
+        if label not in self._computed:
+            self._reused[label] = self.seconds(stage)
+        notes = read_json(self.path(stage) / "stage.json")["notes"]
+        return Artifact(load_file(self.path(stage) / "arrays.safetensors"), notes)
+
+    def take_usage(self) -> Usage:
+        """What was computed and reused since the last call."""
+        usage = Usage(tuple(self._computed), tuple(self._reused), self._seconds, sum(self._reused.values(), 0.0))
+        self._computed, self._reused, self._seconds = [], {}, 0.0
+        return usage
+
+    def put_back(self, usage: Usage) -> None:
+        """Count as asked for what a rehearsal of the caller's has asked for: it is the next trial's usage."""
+        self._computed += usage.computed
+        self._seconds += usage.seconds_computing
+
+    def _compute(self, stage: Stage, device: torch.device) -> None:
+        """Compute and put in place. The caller holds the lock."""
+        for left_by_a_kill in self.root.joinpath(stage.name).glob(f"{stage.key}.tmp-*"):
+            shutil.rmtree(left_by_a_kill)
+        for parent in stage.parents():
+            self.get_parent(parent, device)
+        started = time.perf_counter()
+        self._depth += 1
+        try:
+            artifact = stage.compute(self, device)
+        finally:
+            self._depth -= 1
+        seconds = time.perf_counter() - started
+        temporary = self.path(stage).with_suffix(f".tmp-{os.getpid()}")
+        temporary.mkdir()
+        arrays = {name: array.detach().cpu().contiguous() for name, array in artifact.arrays.items()}
+        save_file(arrays, temporary / "arrays.safetensors")
+        about = {"stage": stage.name, "version": stage.version, "config": stage.model_dump(mode="json")}
+        write_json(temporary / "stage.json", about | {"seconds": seconds, "notes": artifact.notes})
+        temporary.rename(self.path(stage))
+        shutil.rmtree(self.workspace(stage), ignore_errors=True)
+
+    def workspace(self, stage: Stage) -> Path:
+        """Where `compute` may keep finished parts of a long computation: it outlives a kill, not the computation."""
+        return self.path(stage).with_suffix(".parts")
+
+    def get_parent(self, parent: Stage, device: torch.device) -> None:
+        """Make sure that `parent` is ready, so that its cost is not counted as its child's."""
+        self._depth += 1
+        try:
+            self.get(parent, device)
+        finally:
+            self._depth -= 1

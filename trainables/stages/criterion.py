@@ -1,0 +1,170 @@
+"""The CCH criterion: I(H1;H2) against I(H2;Y), from frozen unimodal networks and held-out pairs, before distillation.
+
+H1 and H2 are what the unimodal teacher and the student trained without a teacher make of the same rows. Their gap
+G = I(H1;H2) - I(H2;Y) says whether distillation is expected to pay: above 0 it should. In the jointly Gaussian case
+that is sufficient, not necessary, and elsewhere a hypothesis.
+
+Both terms are estimated by one estimator on the same rows. The interval of G is that of the gap itself: each random
+part of the rows gives both terms, so that what they have in common cancels.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int64, Shaped
+from pydantic import Field, SerializeAsAny
+from torch import Tensor
+
+from trainables.common.distributed import derive_seed
+from trainables.common.types import Frozen, Json
+from trainables.config import TrialConfig
+from trainables.mi import IntervalConfig, estimate
+from trainables.mi.base import MIConfig
+from trainables.stages.artifacts import Artifact, Stage, StageStore
+from trainables.stages.stages import FrozenOutputs, outputs_stage, read_paired
+from trainables.tasks import TASKS
+
+LEVEL = 0.95
+"""Coverage of every interval."""
+
+TERMS = ("shared", "labels", "gap")
+"""I(H1;H2), I(H2;Y), and the first minus the second."""
+
+
+class CriterionSettings(Frozen):
+    """What determines the criterion, beside the two networks."""
+
+    mi: SerializeAsAny[MIConfig]
+    """The estimator of both terms."""
+    representation: Literal["features", "logits"] = "features"
+    """What H1 and H2 are: the penultimate activations, or the scores."""
+    split: Literal["val", "test"] = "val"
+    """Held-out pairs that the terms are estimated on. The test pairs should not take part in a choice."""
+    subsamples: Annotated[int, Field(ge=2)] = 20
+    """Random parts of the pairs, drawn without replacement, that the intervals are computed from."""
+    fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    """Share of the pairs in each part."""
+
+
+class Measured(NamedTuple):
+    """Both terms and the gap on all pairs, and their standard errors, in nats."""
+
+    shared: float
+    labels: float
+    gap: float
+    shared_error: float
+    labels_error: float
+    gap_error: float
+    warnings: tuple[str, ...]
+    """Reasons to doubt a term, as the estimator gives them."""
+
+
+class Criterion(Stage):
+    """Both terms and their gap for one teacher, one student trained without it, and one estimator."""
+
+    name: ClassVar[str] = "criterion"
+    version: ClassVar[int] = 1
+    teacher: FrozenOutputs
+    student: FrozenOutputs
+    settings: CriterionSettings
+
+    def parents(self) -> tuple[Stage, ...]:
+        return (self.teacher, self.student)
+
+    def compute(self, stages: StageStore, device: torch.device) -> Artifact:
+        key = f"{self.settings.split}/{self.settings.representation}"
+        h1, h2 = (stages.get(outputs).arrays[key].to(device).flatten(1) for outputs in (self.teacher, self.student))
+        prepared = self.student.unimodal.prepared
+        labels = read_paired(stages, prepared).split(self.settings.split).labels.to(device)
+        discrete = has_classes(prepared.data.task)
+        seed = derive_seed(self.student.unimodal.seed, "criterion")
+        measured = measure(h1, h2, labels, discrete, self.settings, seed)
+        notes: dict[str, Json] = {
+            "warnings": list(measured.warnings),
+            "rows": len(h1),
+            "widths": [h1.shape[1], h2.shape[1]],
+            "classes": int(labels.unique().numel()) if discrete else 0,
+        }
+        return Artifact(
+            {
+                "values": torch.tensor([measured.shared, measured.labels, measured.gap], dtype=torch.float64),
+                "errors": torch.tensor(measured[3:6], dtype=torch.float64),
+            },
+            notes,
+        )
+
+
+def criterion_stage(config: TrialConfig, settings: CriterionSettings) -> Criterion:
+    """The criterion of the trial's teacher and student, whatever its method."""
+    return Criterion(
+        teacher=outputs_stage(config, "teacher"), student=outputs_stage(config, "student"), settings=settings
+    )
+
+
+def has_classes(task: str) -> bool:
+    """Whether the labels of a task are classes; if not, they are numbers.
+
+    Raises:
+        ValueError: if they are neither, so that I(H2;Y) has no estimator.
+
+    """
+    target = TASKS[task].target
+    if target == "several":
+        raise ValueError(
+            f"I(H2;Y) needs a class or numbers for each pair, but the labels of {task} are several answers"
+        )
+    return target == "class"
+
+
+def measure(
+    h1: Float[Tensor, "rows teacher"],
+    h2: Float[Tensor, "rows student"],
+    labels: Shaped[Tensor, " rows *outputs"],
+    discrete: bool,
+    settings: CriterionSettings,
+    seed: int,
+) -> Measured:
+    """Both terms on all rows, and on random parts of them; a part gives both, and so their difference.
+
+    Raises:
+        ValueError: from the estimator, for rows that it cannot use.
+    """
+    config = settings.mi.model_copy(update={"interval": IntervalConfig(subsamples=0)})
+    warnings: dict[str, None] = {}
+
+    def terms(rows: Int64[Tensor, " part"] | slice, number: int) -> tuple[float, float, float]:
+        shared = estimate(h1[rows], h2[rows], config, seed=seed + number)
+        told = estimate(h2[rows], labels[rows], config, discrete_y=discrete, seed=seed + number)
+        if number == 0:
+            named = (("I(H1;H2)", shared), ("I(H2;Y)", told))
+            warnings.update({f"{name}: {text}": None for name, found in named for text in found.warnings})
+        return shared.value, told.value, shared.value - told.value
+
+    whole = terms(slice(None), 0)
+    return Measured(*whole, *subsampled_errors(len(h1), terms, settings, seed, h1.device), tuple(warnings))
+
+
+def subsampled_errors(
+    rows: int,
+    terms: Callable[[Int64[Tensor, " part"], int], tuple[float, float, float]],
+    settings: CriterionSettings,
+    seed: int,
+    device: torch.device,
+) -> tuple[float, float, float]:
+    """Standard errors on all N rows from the spread over parts of b rows: var(parts) (b/N) / (1 - b/N).
+
+    Parts drawn without replacement share rows, so that their values vary by V/b - V/N where one on all has V/N
+    (Politis and Romano 1994).
+    """
+    size = max(2, round(settings.fraction * rows))
+    generator = torch.Generator().manual_seed(seed)
+    parts = [
+        terms(torch.randperm(rows, generator=generator)[:size].to(device), 1 + number)
+        for number in range(settings.subsamples)
+    ]
+    share = size / rows
+    scale = math.sqrt(share / (1 - share))
+    shared, labels, gap = (torch.tensor(parts, dtype=torch.float64).std(dim=0) * scale).tolist()
+    return shared, labels, gap

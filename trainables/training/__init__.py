@@ -1,0 +1,1 @@
+"""One training, or a pack of them: batches, epochs, checkpoints."""

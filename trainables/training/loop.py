@@ -1,0 +1,165 @@
+"""The training loop: several trainings at a time, epoch by epoch; reports, checkpoints, and who goes on.
+
+Used by `fit` and by the stages that train networks.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from trainables.common.distributed import ALONE, Workers
+from trainables.common.types import EpochReport
+from trainables.config import TrainingConfig
+from trainables.training.pack import Pack
+from trainables.training.session import NonFiniteLossError, Outcome, Problem, Progress, Session
+
+Report = Callable[[EpochReport], object]
+"""Called on rank 0 after every epoch; a true answer asks for a stop. So does one that is a function without arguments
+and returns true: it is called when all trainings of a pack have reported the epoch."""
+
+
+@runtime_checkable
+class Checkpoint(Protocol):
+    """Where a training's state is kept between attempts."""
+
+    def load(self) -> dict[str, Any] | None:
+        """The last saved state, or None."""
+        ...
+
+    def save(self, state: Callable[[], dict[str, Any]], last: bool) -> None:
+        """Keep what `state` returns atomically (rank 0 only). May decline if the one before is recent, not the `last`.
+
+        It returns the living tensors: they change as soon as the training goes on.
+        """
+        ...
+
+
+def train(
+    problem: Problem,
+    config: TrainingConfig,
+    seed: int,
+    *,
+    workers: Workers = ALONE,
+    report: Report | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> Progress:
+    """Train one student: `train_together` with one member.
+
+    Raises:
+        NonFiniteLossError: with the first step at which a loss was not finite.
+
+    """
+    [progress] = train_together([Member(problem, config, seed, report, checkpoint)], workers)
+    if progress.error is not None:
+        raise progress.error
+    return progress
+
+
+class Member(NamedTuple):
+    """One of the trainings that run together."""
+
+    problem: Problem
+    """Networks and data, on the workers' device and in the number format of `config.precision`."""
+    config: TrainingConfig
+    seed: int
+    """The trial's seed."""
+    report: Report | None = None
+    """Called on rank 0 after every epoch, also for epochs replayed from a checkpoint."""
+    checkpoint: Checkpoint | None = None
+    """Read once at the start, offered the state after every epoch."""
+
+
+def train_together(members: Sequence[Member], workers: Workers = ALONE) -> list[Progress]:
+    """Train every member's student in place and leave it with the selected epoch's weights, in eval mode.
+
+    Everything random is drawn from (seed, epoch), so a training that goes on from a checkpoint takes the same steps
+    as one that was never stopped; and each member takes the steps that it would take alone. Several members are taken
+    as one pack (see `trainables.training.pack`). One whose loss is not finite ends there, with `Progress.error`.
+
+    Args:
+        members: none, one, or several with the same `trainables.training.pack_key.pack_key`.
+        workers: this process's place among those that train together; all call this function. Packs have one.
+
+    """
+    if not members:
+        return []
+    runs = [Run(member, workers) for member in members]
+    pack: list[Run] = []
+    epochs = epochs_of(runs[:1])
+    while going := [run for run in runs if run.going]:
+        if going != pack:  # those that ended free their part of the computation
+            pack, epochs = going, epochs_of(going)
+            for run in going:
+                run.progress.together = max(run.progress.together, len(going))
+        started = time.perf_counter()
+        outcomes = epochs([run.progress.epoch + 1 for run in going])
+        seconds = (time.perf_counter() - started) / len(going)
+        for run, outcome in zip(going, outcomes, strict=True):
+            run.take(outcome, seconds)
+        for run in going:
+            run.hear()
+    for run in runs:
+        run.finish()
+    return [run.progress for run in runs]
+
+
+class Run:
+    """A member on its way."""
+
+    def __init__(self, member: Member, workers: Workers) -> None:
+        self.member, self.workers = member, workers
+        self.session = Session(member.problem, member.config, member.seed, workers)
+        self.progress = self.session.restore(member.checkpoint.load()) if member.checkpoint else Progress()
+        self.answer: object = False
+        for past in self.progress.history:
+            self.answer = self.report(past)
+            self.hear()
+            if self.progress.stopped:
+                break
+
+    @property
+    def going(self) -> bool:
+        """Whether there is an epoch to train."""
+        progress = self.progress
+        return progress.epoch < self.member.config.epochs and not progress.stopped and progress.error is None
+
+    def take(self, outcome: "Outcome", seconds: float) -> None:
+        """Note how an epoch ended, save and report it."""
+        if isinstance(outcome, NonFiniteLossError):
+            self.progress.error = outcome
+            return
+        progress, checkpoint = self.progress, self.member.checkpoint
+        progress.epoch += 1
+        progress.seconds += seconds
+        progress.history.append(EpochReport(progress.epoch, outcome))
+        self.session.note_best(progress)
+        if checkpoint and self.workers.rank == 0:
+            checkpoint.save(lambda: self.session.state(progress), last=progress.epoch == self.member.config.epochs)
+        self.answer = self.report(progress.history[-1])
+
+    def report(self, report: EpochReport) -> object:
+        """Report an epoch; the answer of whoever is told."""
+        told = self.member.report
+        return told(report) if told and self.workers.rank == 0 else False
+
+    def hear(self) -> None:
+        """Stop if the answer to the last report says so; every rank hears it."""
+        if self.progress.error is None:
+            answer = self.answer() if callable(self.answer) else self.answer
+            self.progress.stopped = self.workers.broadcast(bool(answer))
+
+    def finish(self) -> None:
+        """Leave the student with the selected weights."""
+        student = self.member.problem.student
+        student.load_state_dict(self.progress.best_state or student.state_dict())
+        student.eval()
+
+
+def epochs_of(runs: Sequence[Run]) -> Callable[[Sequence[int]], list[Outcome]]:
+    """What trains each of some runs for its epoch of a given number."""
+    sessions = [run.session for run in runs]
+    if len({session.shape for session in sessions}) == 1 < len(sessions):
+        return Pack(sessions).run_epochs
+    return lambda epochs: [
+        one for session, epoch in zip(sessions, epochs, strict=True) for one in session.run_epochs([epoch])
+    ]

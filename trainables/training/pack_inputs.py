@@ -1,0 +1,95 @@
+"""What each step of a pack is fed: the rows of every member, stacked."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.nn import functional
+
+from trainables.common.types import Batch, ModelOutput
+from trainables.training.inputs import inputs_of, take
+from trainables.training.session import DTYPES, EpochPlan, Session
+
+BLOCK_NUMBERS = 2**22
+"""Most numbers that are picked out of the stored splits at once: several steps of small inputs."""
+
+
+class Fed(NamedTuple):
+    """Tensors of one step; the first axis of each is that of the members, the second that of the batch."""
+
+    inputs: tuple[Tensor, ...]
+    """As a network takes them."""
+    teacher: tuple[Tensor, ...]
+    """Logits and features, and embeddings where there are any; nothing without a teacher."""
+    labels: tuple[Tensor, ...]
+    """What a Batch holds besides its inputs."""
+
+
+class Feeder:
+    """The data of some sessions of one shape."""
+
+    def __init__(self, sessions: Sequence[Session]) -> None:
+        self.sessions = sessions
+        first = sessions[0]
+        problems = [session.problem for session in sessions]
+        self.plain = not (first.problem.task.draw or first.problem.method.config.masked_fraction) and all(
+            not isinstance(problem.targets, torch.nn.Module) for problem in problems
+        )
+        """Whether a step's inputs are rows of what is stored, so that they can be picked for all members at once."""
+        self.stored: list[Sequence[Tensor]] = []
+        if self.plain:
+            self.stored += zip(*(inputs_of(problem.train) for problem in problems), strict=True)
+            targets = [present(problem.targets) for problem in problems if isinstance(problem.targets, ModelOutput)]
+            self.stored += [widened(parts) for parts in zip(*targets, strict=True)]
+            self.stored += zip(*(problem.train[2:] for problem in problems), strict=True)
+        self.num_inputs = len(inputs_of(first.problem.train))
+
+    def epoch(self, plans: Sequence[EpochPlan]) -> Iterator[Fed]:
+        """The steps of an epoch in turn."""
+        first = self.sessions[0]
+        orders = torch.stack([plan.order for plan in plans])[:, : first.steps * first.batch_size]
+        rows = orders.unflatten(1, (first.steps, first.batch_size)).transpose(0, 1)
+        if not self.plain:
+            yield from (self.drawn(own, plans) for own in rows)
+            return
+        numbers = sum(parts[0][:1].numel() for parts in self.stored) * rows[0].numel()
+        for block in rows.split(max(1, BLOCK_NUMBERS // numbers)):
+            picked = [self.pick(number, block) for number in range(len(self.stored))]
+            for parts in zip(*picked, strict=True):
+                inputs, rest = parts[: self.num_inputs], parts[self.num_inputs :]
+                split = len(rest) - len(Batch._fields[2:])
+                yield Fed(inputs, rest[:split], rest[split:])
+
+    def pick(self, number: int, rows: Int[Tensor, "steps members batch"]) -> Tensor:
+        """Each member's rows of a stored tensor, (steps, members, batch, ...)."""
+        parts, session = self.stored[number], self.sessions[0]
+        device, dtype = session.workers.device, DTYPES[session.config.precision]
+
+        def picked(part: Tensor, own: Tensor) -> Tensor:
+            if number >= self.num_inputs:
+                return part[own.to(part.device)]
+            return take(part, own.flatten(), device, dtype).unflatten(0, own.shape)
+
+        if all(part is parts[0] for part in parts):
+            return picked(parts[0], rows)
+        return torch.stack([picked(part, own) for part, own in zip(parts, rows.unbind(1), strict=True)], dim=1)
+
+    def drawn(self, rows: Int[Tensor, "members batch"], plans: Sequence[EpochPlan]) -> Fed:
+        """A step whose inputs each member draws, or whose teacher looks at them: made as it would be alone."""
+        steps = [session.feed(own, plan) for session, own, plan in zip(self.sessions, rows, plans, strict=True)]
+        teacher = [present(step.teacher_out) for step in steps if step.teacher_out is not None]
+        parts = ([step.inputs for step in steps], teacher, [step.batch[2:] for step in steps])
+        return Fed(*(tuple(map(torch.stack, zip(*part, strict=True))) for part in parts))
+
+
+def present(out: ModelOutput) -> tuple[Tensor, ...]:
+    """A network's outputs without the embeddings that it has not."""
+    return tuple(part for part in out if part is not None)
+
+
+def widened(parts: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Tensors of the same last width: narrower ones get zeros, which the method knows not to look at."""
+    widest = max(part.shape[-1] for part in parts)
+    return [functional.pad(part, (0, widest - part.shape[-1])) if part.shape[-1] < widest else part for part in parts]

@@ -1,0 +1,1 @@
+"""A Ray Train worker: receives trials, trains them, reports to the driver."""
