@@ -13,6 +13,7 @@ from study.report.sections import figures as report_figures
 from study.report.write import write_report
 from study.search.arm_search import Configuration
 from study.search.samplers import Sampler
+from study.search.search import Counts, Search
 from study.search.search import Counts, Search, arm_search
 from study.storage import store
 from study.storage.store import StudyStore
