@@ -11,10 +11,10 @@ from search_spaces.domains import Choice
 from study.config.study_config import Arm, StudyConfig
 from study.report.sections import figures as report_figures
 from study.report.write import write_report
+from study.search import arm_search
 from study.search.arm_search import Configuration
 from study.search.samplers import Sampler
 from study.search.search import Counts, Search
-from study.search.search import Counts, Search, arm_search
 from study.storage import store
 from study.storage.store import StudyStore
 from study.tracking import content as tracking_content
