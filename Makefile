@@ -26,5 +26,5 @@ install: .venv/installed
 	touch $@
 
 lock:  ## Resolve pyproject.toml anew.
-	$(BIN)/uv pip compile --quiet --upgrade --extra dev --extra emoji --no-emit-index-url --no-header --python-version 3.11 \
+	$(BIN)/uv pip compile --quiet --upgrade --extra dev --extra docs --extra emoji --no-emit-index-url --no-header --python-version 3.11 \
 		pyproject.toml --output-file requirements.lock
