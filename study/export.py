@@ -16,8 +16,8 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from study.analysis.arm_comparison import StudyResults, by_seed, study_results
 from study.analysis.notation import METRICS, metric_label, metric_name, show_params, show_value
+from study.analysis.study_results import StudyResults, by_seed, study_results
 from study.commands import open_stored
 from study.config.study_config import StudyConfig
 from study.storage.groups import Group, collect_groups

@@ -11,15 +11,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from study.analysis.arm_comparison import (
-    Comparison,
-    PairedDifference,
-    StudyResults,
-    by_seed,
-    compare,
-    correct,
-    paired_difference,
-)
+from study.analysis.comparison import Comparison, PairedDifference, correct, paired_difference
+from study.analysis.study_results import StudyResults, by_seed, compare
 from study.config.study_config import Arm, StudyConfig
 from study.storage.groups import Group, best_group
 from trainables.diagnostics.spectra import effective_rank

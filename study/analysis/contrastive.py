@@ -9,14 +9,8 @@ from itertools import product
 from statistics import fmean
 from typing import NamedTuple
 
-from study.analysis.arm_comparison import (
-    ArmResult,
-    Comparison,
-    PairedDifference,
-    compare_values,
-    correct,
-    paired_difference,
-)
+from study.analysis.comparison import Comparison, PairedDifference, compare_values, correct, paired_difference
+from study.analysis.study_results import ArmResult
 from study.storage.groups import Group
 from study.storage.store import TrialRecord
 from trainables.config import TrialConfig, digest

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from study.analysis.arm_comparison import StudyResults
 from study.analysis.contrastive import Read
 from study.analysis.notation import METRICS
+from study.analysis.study_results import StudyResults
 from study.storage.store import StudyStore, TrialRecord
 from trainables.diagnostics.contrastive import NEIGHBOURS
 

@@ -3,7 +3,7 @@
 import math
 
 from search_spaces.domains import Value
-from study.analysis.arm_comparison import Summary
+from study.analysis.study_results import Summary
 from study.config.study_config import Params
 
 PARAMETERS: dict[str, str] = {

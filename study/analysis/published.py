@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from study.analysis.arm_comparison import ArmResult, StudyResults, Summary, by_seed, summarise
+from study.analysis.study_results import ArmResult, StudyResults, Summary, by_seed, summarise
 from study.config.study_config import Arm, StudyConfig
 from study.parsing.published_tables import PublishedRow, PublishedTable
 from trainables.config import TrialConfig

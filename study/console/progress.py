@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import NamedTuple
 
-from study.analysis.arm_comparison import Summary, summarise
+from study.analysis.study_results import Summary, summarise
 from study.config.study_config import Params, StudyConfig
 from study.execution.events import (
     ConfigurationSkipped,

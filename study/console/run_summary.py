@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from study.analysis.arm_comparison import best_rows, stage_usage
+from study.analysis.stage_usage import stage_usage
+from study.analysis.study_results import best_rows
 from study.config.study_config import StudyConfig
 from study.console.timing import RunSeconds
 from study.storage.groups import collect_groups

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from study.analysis.arm_comparison import by_seed, summarise
 from study.analysis.notation import show_params, show_summary, show_value
+from study.analysis.study_results import by_seed, summarise
 from study.config.study_config import Arm, StudyConfig
 from study.console.live_table import clock, metric_header, plural
 from study.console.progress import planned_groups, trial_name

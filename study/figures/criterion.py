@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.figures.style import STYLE, canvas, share_legend
-from study.planning.criterion_check import Bin, Judged
+from study.planning.criterion_agreement import Bin, Judged
 
 AGREES, FAILS = "#0072B2", "#D55E00"
 MOST_NAMES = 8

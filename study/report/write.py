@@ -14,8 +14,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from study.analysis.arm_comparison import StudyResults, study_results
 from study.analysis.notation import metric_label, metric_name, show_p, show_params, show_summary
+from study.analysis.study_results import StudyResults, study_results
 from study.config.study_config import StudyConfig
 from study.report.format.csv_tables import csv_files
 from study.report.format.document import Block, Heading, Items, to_html, to_markdown

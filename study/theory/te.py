@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from study.planning.criterion_check import spearman
+from study.analysis.correlation import spearman
 from study.report.format.csv_tables import Row, to_csv
 from study.storage.lock import StudyRefused
 from trainables.common.atomic_files import write_bytes

@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from study.analysis.arm_comparison import study_results
 from study.analysis.notation import show_params, show_summary
+from study.analysis.study_results import study_results
 from study.config.study_config import StudyConfig
 from study.console.status import print_status
 from study.parsing.loader import load

@@ -11,7 +11,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from study.analysis.arm_comparison import study_results
+from study.analysis.study_results import study_results
 from study.config.study_config import StudyConfig
 from study.export import CONFIG, WEIGHTS, Exported, choose, empty_student, export_student, open_clip_form
 from study.parsing.loader import load

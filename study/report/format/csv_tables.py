@@ -4,7 +4,8 @@ import csv
 import io
 from collections.abc import Sequence
 
-from study.analysis.arm_comparison import ArmResult, Comparison, StudyResults, by_seed
+from study.analysis.comparison import Comparison
+from study.analysis.study_results import ArmResult, StudyResults, by_seed
 from study.config.study_config import StudyConfig
 from study.storage.groups import Group
 from study.storage.store import TrialRecord

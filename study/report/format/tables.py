@@ -2,8 +2,9 @@
 
 from collections import Counter
 
-from study.analysis.arm_comparison import ArmResult, Comparison, StudyResults
+from study.analysis.comparison import Comparison
 from study.analysis.notation import metric_label, metric_name, show_p, show_param, show_params, show_summary, show_value
+from study.analysis.study_results import ArmResult, StudyResults
 from study.report.format.csv_tables import all_trials
 from study.report.format.document import Table
 

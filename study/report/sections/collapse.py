@@ -3,9 +3,10 @@
 Sentences are made by rules from the statistics of `study.analysis.collapse`; none says more than they do.
 """
 
-from study.analysis.arm_comparison import ArmResult, PairedDifference, StudyResults
 from study.analysis.collapse import Shift, Spectrum, bottleneck_pairs, direction, peak, spectrum_shift
+from study.analysis.comparison import PairedDifference
 from study.analysis.notation import metric_label, metric_name, show_difference, show_summary
+from study.analysis.study_results import ArmResult, StudyResults
 from study.config.study_config import StudyConfig
 from study.report.format.document import Table
 from study.report.format.tables import comparison_cells

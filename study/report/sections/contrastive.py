@@ -4,7 +4,7 @@ Shown for studies whose task is measured by recalls or by zero-shot accuracy. Th
 rules from the statistics of `study.analysis.contrastive`, whatever the answers are.
 """
 
-from study.analysis.arm_comparison import StudyResults, compare, correct, interval_of_mean, summarise
+from study.analysis.comparison import correct, interval_of_mean
 from study.analysis.contrastive import Read, Rivals, final, seed_values
 from study.analysis.contrastive_values import (
     COSINE,
@@ -17,6 +17,7 @@ from study.analysis.contrastive_values import (
     splits,
 )
 from study.analysis.notation import METRICS, PERCENT, show_p, show_summary
+from study.analysis.study_results import StudyResults, compare, summarise
 from study.config.study_config import StudyConfig
 from study.report.format.document import Block, Heading, Items, Table
 from study.report.format.tables import comparison_cells

@@ -5,7 +5,7 @@ No sentence says more than its numbers do, and each is made whatever the answer 
 
 from collections.abc import Iterable
 
-from study.analysis.arm_comparison import LEVEL, PairedDifference, StudyResults
+from study.analysis.comparison import LEVEL, PairedDifference
 from study.analysis.contrastive import MI, PLAIN, TE, Effect, Rivals, effects, fall, final, rivals
 from study.analysis.contrastive_values import (
     COSINE,
@@ -20,6 +20,7 @@ from study.analysis.contrastive_values import (
     splits,
 )
 from study.analysis.notation import METRICS, PERCENT, show_param, show_value
+from study.analysis.study_results import StudyResults
 from study.report.sections.collapse import interval
 from study.storage.store import StudyStore
 

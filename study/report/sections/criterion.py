@@ -7,14 +7,15 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from study.analysis.arm_comparison import PairedDifference, StudyResults, by_seed, paired_difference
+from study.analysis.comparison import PairedDifference, paired_difference
+from study.analysis.correlation import Correlation, spearman
 from study.analysis.notation import metric_label, metric_name, scale, show_difference, show_params, show_value
+from study.analysis.study_results import StudyResults, by_seed
 from study.config.study_config import Params, StudyConfig
 from study.console.live_table import clock, plural
 from study.figures.criterion import MOST_NAMES, CriterionPanels, criterion_figure
 from study.planning.criterion import Assessment, Cell, assess, network_params, show_term, study_cells
-from study.planning.criterion_check import (
-    Correlation,
+from study.planning.criterion_agreement import (
     Judged,
     Share,
     agreement,
@@ -22,7 +23,6 @@ from study.planning.criterion_check import (
     failures,
     gap_against_gain,
     saving,
-    spearman,
     two_by_two,
     verdicts,
 )

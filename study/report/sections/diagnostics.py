@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from matplotlib.figure import Figure
 
-from study.analysis.arm_comparison import ArmResult, by_seed, paired_difference
+from study.analysis.comparison import paired_difference
 from study.analysis.notation import metric_label, parameter_label, scale
+from study.analysis.study_results import ArmResult, by_seed
 from study.config.study_config import Arm
 from study.figures import diagnostics as draw
 from study.figures.diagnostics import Box, DataCurve, Spectra, SplitCurves

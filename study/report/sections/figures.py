@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 from matplotlib.figure import Figure
 
 from search_spaces.domains import Choice, Domain, FloatRange, IntRange, Value
-from study.analysis.arm_comparison import StudyResults, by_seed, summarise
 from study.analysis.collapse import bottleneck_pairs
 from study.analysis.notation import metric_label, parameter_label, scale
+from study.analysis.study_results import StudyResults, by_seed, summarise
 from study.config.study_config import StudyConfig
 from study.figures import study_results as figures
 from study.figures.study_results import Curve, Outcome, Sweep

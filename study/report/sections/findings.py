@@ -3,7 +3,7 @@
 from collections import Counter
 
 from search_spaces.domains import Choice, Domain, Value
-from study.analysis.arm_comparison import LEVEL, ArmResult, StudyResults, detectable_difference
+from study.analysis.comparison import LEVEL, detectable_difference
 from study.analysis.notation import (
     equals_p,
     metric_label,
@@ -13,6 +13,7 @@ from study.analysis.notation import (
     show_param,
     show_summary,
 )
+from study.analysis.study_results import ArmResult, StudyResults
 from study.config.study_config import StudyConfig
 
 LEVEL_TEXT = f"{100 * LEVEL:g} %"

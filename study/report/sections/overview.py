@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from pydantic import BaseModel, JsonValue
 
 from search_spaces.domains import Choice, Domain, FloatRange
-from study.analysis.arm_comparison import StudyResults, stage_usage
 from study.analysis.notation import metric_name, show_param
+from study.analysis.stage_usage import stage_usage
+from study.analysis.study_results import StudyResults
 from study.config.study_config import Arm, StudyConfig
 from study.report.format.csv_tables import all_trials
 from study.report.format.document import Block, Code, Heading, Items, Table, Text

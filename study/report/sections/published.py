@@ -1,8 +1,8 @@
 """The section that sets published numbers beside the measured ones and says which cells may be compared."""
 
-from study.analysis.arm_comparison import StudyResults, Summary
 from study.analysis.notation import metric_name
 from study.analysis.published import Beside, side_by_side
+from study.analysis.study_results import StudyResults, Summary
 from study.config.study_config import StudyConfig
 from study.parsing.published_tables import PublishedTable, PublishedValue, published_table
 from study.report.format.document import Block, Heading, Items, Table, Text

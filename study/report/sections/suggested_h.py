@@ -8,8 +8,9 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from study.analysis.arm_comparison import LEVEL, ArmResult, StudyResults, compare
+from study.analysis.comparison import LEVEL
 from study.analysis.notation import equals_p, metric_label, metric_name, show_difference
+from study.analysis.study_results import ArmResult, StudyResults, compare
 from study.config.spectrum_rule import BOTTLENECK, grid_of, neighbours
 from study.config.study_config import Arm, StudyConfig
 from study.console.live_table import plural

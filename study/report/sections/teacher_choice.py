@@ -7,10 +7,12 @@ from collections import defaultdict
 from math import sqrt
 from statistics import fmean, stdev
 
-from study.analysis.arm_comparison import LEVEL, StudyResults
+from study.analysis.comparison import LEVEL
+from study.analysis.correlation import Correlation
 from study.analysis.notation import metric_label, show_value
+from study.analysis.study_results import StudyResults
 from study.console.live_table import plural
-from study.planning.criterion_check import Correlation, Judged, gap_against_gain
+from study.planning.criterion_agreement import Judged, gap_against_gain
 from study.report.format.document import Block, Items, Table
 
 LEAST_TEACHERS = 3

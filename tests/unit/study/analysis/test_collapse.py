@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from search_spaces.domains import Choice
-from study.analysis.arm_comparison import PairedDifference, study_results
 from study.analysis.collapse import bottleneck_pairs, counterpart, direction, log_level, peak, spectrum_shift
+from study.analysis.comparison import PairedDifference
+from study.analysis.study_results import study_results
 from study.config.study_config import Arm, StudyConfig
 from study.report.sections.collapse import collapse_findings, pairs_table
 from study.storage.groups import collect_groups

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from search_spaces.domains import Choice
-from study.analysis.arm_comparison import study_results
 from study.analysis.published import different, side_by_side
+from study.analysis.study_results import study_results
 from study.config.study_config import Arm, StudyConfig
 from study.parsing.loader import load
 from study.parsing.problems import StudyFileError

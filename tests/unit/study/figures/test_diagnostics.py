@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from search_spaces.domains import Choice
-from study.analysis.arm_comparison import study_results
+from study.analysis.study_results import study_results
 from study.config.study_config import Arm, StudyConfig
 from study.figures import diagnostics as draw
 from study.figures.diagnostics import Box, DataCurve, SplitCurves, band, log_band

@@ -9,7 +9,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from search_spaces.domains import Choice, Domain, FloatRange, IntRange
-from study.analysis.arm_comparison import study_results
+from study.analysis.study_results import study_results
 from study.figures import study_results as figures
 from study.figures.study_results import Curve, Outcome, Sweep
 from study.figures.style import Point, arm_styles, best_part, canvas, render, share_legend

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from study.analysis.arm_comparison import study_results
+from study.analysis.study_results import study_results
 from study.config.study_config import StudyConfig
 from study.parsing.loader import load
 from study.parsing.problems import StudyFileError

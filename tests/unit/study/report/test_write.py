@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from search_spaces.domains import Choice, FloatRange, IntRange
-from study.analysis.arm_comparison import Summary, study_results
 from study.analysis.notation import metric_label, show_p, show_param, show_summary, show_value
+from study.analysis.study_results import Summary, study_results
 from study.config.study_config import StudyConfig
 from study.report.format.document import Code, Heading, Items, Table, Text, to_html, to_markdown
 from study.report.sections.findings import findings

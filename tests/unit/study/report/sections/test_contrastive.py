@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from study.analysis.arm_comparison import Comparison, study_results
+from study.analysis.comparison import Comparison
 from study.analysis.contrastive import (
     MI,
     PLAIN,
@@ -22,6 +22,7 @@ from study.analysis.contrastive import (
     seed_means,
     seed_values,
 )
+from study.analysis.study_results import study_results
 from study.config.study_config import StudyConfig
 from study.figures.contrastive import few_digits
 from study.figures.style import arm_styles

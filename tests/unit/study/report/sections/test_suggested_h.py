@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from study.analysis.arm_comparison import StudyResults, study_results
+from study.analysis.study_results import StudyResults, study_results
 from study.config.study_config import Params, StudyConfig
 from study.figures.style import arm_styles
 from study.parsing.loader import load

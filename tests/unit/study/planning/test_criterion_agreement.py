@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import pytest
 from scipy.stats import t
 
-from study.analysis.arm_comparison import PairedDifference, study_results
+from study.analysis.comparison import PairedDifference
+from study.analysis.correlation import spearman
+from study.analysis.study_results import study_results
 from study.config.study_config import StudyConfig
 from study.planning.criterion import Assessment, Term, combine
-from study.planning.criterion_check import (
+from study.planning.criterion_agreement import (
     Judged,
     agreement,
     calibration_curve,
@@ -17,7 +19,6 @@ from study.planning.criterion_check import (
     gap_against_gain,
     saving,
     share,
-    spearman,
     two_by_two,
     verdicts,
 )

@@ -8,22 +8,17 @@ from statistics import fmean, stdev
 import pytest
 from scipy.integrate import quad
 
-from study.analysis.arm_comparison import (
+from study.analysis.comparison import (
     Comparison,
     PairedDifference,
-    StageUsage,
-    best_rows,
-    by_seed,
-    compare,
     correct,
     detectable_difference,
     hedges_g,
     paired_difference,
-    stage_usage,
-    study_results,
-    summarise,
     welch,
 )
+from study.analysis.stage_usage import StageUsage, stage_usage
+from study.analysis.study_results import best_rows, by_seed, compare, study_results, summarise
 from study.report.sections.overview import packs_text, work
 from study.storage.groups import collect_groups
 from study.storage.store import Proposal, StudyStore

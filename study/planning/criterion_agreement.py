@@ -1,21 +1,18 @@
-"""How well the criterion foretold the gains: agreement of signs, rank correlation, calibration, what a gate would save.
+"""How well the criterion predicted the gains: agreement of signs, rank correlation, calibration, and skipped training.
 
-Plain numbers in and out; nothing here reads a file.
+Takes plain numbers and returns plain numbers. Nothing here reads a file.
 """
 
 from itertools import pairwise
-from math import atanh, sqrt, tanh
+from math import sqrt
 from statistics import NormalDist, fmean
 from typing import NamedTuple
 
-import numpy as np
-
-from study.analysis.arm_comparison import LEVEL, PairedDifference
+from study.analysis.comparison import LEVEL, PairedDifference
+from study.analysis.correlation import Correlation, spearman
 from study.planning.criterion import Assessment, Verdict
 
 MOST_BINS = 5
-LEAST_FOR_CORRELATION = 4
-"""Fisher's transformation has the variance 1 / (n - 3)."""
 
 
 class Judged(NamedTuple):
@@ -53,15 +50,6 @@ class Share(NamedTuple):
     n: int
     low: float
     high: float
-
-
-class Correlation(NamedTuple):
-    """Spearman's rank correlation with its 95 % interval; None where it is not defined."""
-
-    rho: float
-    low: float | None
-    high: float | None
-    n: int
 
 
 class Bin(NamedTuple):
@@ -121,22 +109,6 @@ def verdicts(judged: list[Judged]) -> dict[Verdict, Share]:
         if found:
             shares[verdict] = share(sum(one.gain.mean > 0 for one in found), len(found))
     return shares
-
-
-def spearman(xs: list[float], ys: list[float]) -> Correlation | None:
-    """Rank correlation, interval by Fisher's z with the variance (1 + ρ²/2) / (n - 3) of Bonett and Wright (2000).
-
-    None with fewer than three pairs or a side without ranks.
-    """
-    if len(xs) < 3 or len(set(xs)) < 2 or len(set(ys)) < 2:
-        return None
-    from scipy.stats import rankdata
-
-    rho, n = float(np.corrcoef(rankdata(xs), rankdata(ys))[0, 1]), len(xs)
-    if n < LEAST_FOR_CORRELATION or abs(rho) >= 1 - 1e-12:
-        return Correlation(rho, None, None, n)
-    half = NormalDist().inv_cdf(1 - LEVEL / 2) * sqrt((1 + rho * rho / 2) / (n - 3))
-    return Correlation(rho, tanh(atanh(rho) - half), tanh(atanh(rho) + half), n)
 
 
 def gap_against_gain(judged: list[Judged]) -> Correlation | None:
