@@ -28,7 +28,7 @@ from trainables.common.types import Batch
 from trainables.common.view_sampling import draw_pairs
 from trainables.data.captioned.coco import COCOConfig
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import prepared_data, read_paired
+from trainables.stages.prepared import prepared_data, read_paired
 from trainables.training.batches import read_ahead
 from trainables.training.inputs import take
 

@@ -88,7 +88,7 @@ def prepare(folder: Path, trials: int) -> None:
     """Write the study file and compute its stages, so that no variant pays for them."""
     from study.parsing.loader import load
     from trainables.stages.artifacts import StageStore
-    from trainables.stages.stages import required_stages
+    from trainables.stages.targets import required_stages
 
     step = 0.8 / max(1, -(-trials // len(TEMPERATURES)))
     lambdas = [round(0.1 + k * step, 3) for k in range(-(-trials // len(TEMPERATURES)))]

@@ -23,8 +23,7 @@ from trainables.common.distributed import Workers, derive_seed
 from trainables.common.types import EpochReport, ModelOutput, PairedData, TrialResult
 from trainables.config import TrialConfig
 from trainables.evaluation.contrastive_diagnostics import teacher_gap
-from trainables.evaluation.extra_data import further_metrics
-from trainables.evaluation.final_metrics import assess
+from trainables.evaluation.final_metrics import assess, further_metrics
 from trainables.evaluation.teacher_check import audit_teacher
 from trainables.evaluation.trial_diagnostics import loss_split, trial_diagnostics
 from trainables.methods import METHODS
@@ -32,17 +31,9 @@ from trainables.methods.base import Method
 from trainables.models.base import Model
 from trainables.models.contrastive.base import ContrastiveModel
 from trainables.stages.artifacts import StageStore, Usage
-from trainables.stages.stages import (
-    SPLITS,
-    build_model,
-    prepared_stage,
-    read_paired,
-    read_targets,
-    required_stages,
-    target_stage,
-    teacher_network,
-    teacher_stage,
-)
+from trainables.stages.networks import build_model, teacher_network, teacher_stage
+from trainables.stages.prepared import SPLITS, prepared_stage, read_paired
+from trainables.stages.targets import read_targets, required_stages, target_stage
 from trainables.tasks import TASKS
 from trainables.training.inputs import seen_by, to_device
 from trainables.training.loop import Checkpoint, Member, Report, train_together

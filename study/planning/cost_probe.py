@@ -20,7 +20,8 @@ from trainables.methods.ciba import CIBAConfig
 from trainables.methods.none import NoDistillation, NoneConfig
 from trainables.models.base import ModelConfig
 from trainables.stages.artifacts import CPU, Stage
-from trainables.stages.stages import Bottleneck, Role, UnimodalModel, build_model
+from trainables.stages.bottleneck import Bottleneck
+from trainables.stages.networks import Role, UnimodalModel, build_model
 from trainables.tasks import TASKS, Task
 from trainables.training.inputs import as_numbers, inputs_of, seen_by
 from trainables.training.loop import train

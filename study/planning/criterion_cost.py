@@ -6,7 +6,7 @@ from study.config.study_config import StudyConfig
 from study.planning.criterion import study_cells
 from study.storage.store import StudyStore
 from trainables.stages.artifacts import Stage, StageStore
-from trainables.stages.stages import required_stages
+from trainables.stages.targets import required_stages
 
 
 def criterion_seconds(study: StudyConfig) -> float:

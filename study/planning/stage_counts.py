@@ -13,7 +13,7 @@ from study.planning.cost_probe import stage_seconds
 from study.storage.groups import Group
 from trainables.config import TrialConfig
 from trainables.stages.artifacts import Stage, StageStore
-from trainables.stages.stages import required_stages
+from trainables.stages.targets import required_stages
 
 MAX_COMBINATIONS = 200
 """Combinations of hyperparameters that are looked through for the stages that they need."""

@@ -21,8 +21,8 @@ from study.storage.lock import StudyRefused
 from trainables.common.types import Frozen
 from trainables.diagnostics.saturation import Saturation, saturation
 from trainables.stages.artifacts import StageStore
+from trainables.stages.bottleneck import Bottleneck
 from trainables.stages.reconstruction import ReconstructionSpectrum, spectrum_stage
-from trainables.stages.stages import Bottleneck
 from trainables.training.session import NonFiniteLossError
 
 Say = Callable[[str], object]

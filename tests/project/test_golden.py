@@ -30,7 +30,7 @@ from trainables.stages.artifacts import Stage, StageStore
 from trainables.stages.criterion import criterion_stage
 from trainables.stages.estimator_error import estimator_test
 from trainables.stages.reconstruction import spectrum_stage
-from trainables.stages.stages import required_stages
+from trainables.stages.targets import required_stages
 
 GOLDEN = Path(__file__).with_name("golden.json")
 QUICKSTART = "sweep.yaml"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +20,25 @@ class Frozen(BaseModel):
     """Base of every config: immutable, unknown keys refused, the string under a field is its documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+@runtime_checkable
+class EarlierFields(Protocol):
+    """What pydantic gives a field validator besides the value: the fields above it that were valid.
+
+    This is the part of pydantic's `ValidationInfo` that is used. `ValidationInfo` cannot be checked at run time, as the
+    tests do.
+    """
+
+    @property
+    def data(self) -> dict[str, object]:
+        """Values of the earlier fields by name, without the invalid ones."""
+        ...
+
+
+def earlier(info: EarlierFields, name: str) -> object:
+    """Value of the earlier field `name`; None if it was invalid or if the field is validated without the others."""
+    return (info.data or {}).get(name)
 
 
 IDENTITY = {"for": "identity"}

@@ -16,7 +16,7 @@ from trainables.diagnostics.contrastive import clip_arrays, similarity_divergenc
 from trainables.methods.base import Method
 from trainables.models.base import Model
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import teacher_stage
+from trainables.stages.networks import teacher_stage
 from trainables.training.inputs import inputs_of
 from trainables.training.session import Problem, run_model
 

@@ -10,16 +10,30 @@ import torch
 from torch import Tensor
 
 from trainables.common.types import Batch, PairedData
+from trainables.config import TrialConfig
 from trainables.metrics.retrieval import fold_metrics
 from trainables.metrics.zero_shot import class_embeddings, top_accuracies
 from trainables.models.base import Model
 from trainables.models.contrastive.base import ContrastiveModel
+from trainables.stages.artifacts import StageStore
+from trainables.stages.prepared import evaluation_stage, read_paired
 from trainables.tasks import TASKS, evaluate
-from trainables.training.inputs import inputs_of
+from trainables.training.inputs import inputs_of, seen_by
 from trainables.training.session import run_chunks
 
 PROMPT_ROWS = 1024
 """Prompts of one forward pass."""
+
+
+def further_metrics(config: TrialConfig, student: Model, stages: StageStore, device: torch.device) -> dict[str, float]:
+    """Every metric of the student on the test split of each of the trial's further data, as `<name>/<metric>`."""
+    found: dict[str, float] = {}
+    for evaluation in config.evaluate:
+        data = read_paired(stages, evaluation_stage(config, evaluation))
+        test = seen_by(config.student, "student", data.test)
+        measured = assess(student, data, test, evaluation.data.task, device)
+        found |= {f"{evaluation.name}/{metric}": value for metric, value in measured.items()}
+    return found
 
 
 @torch.no_grad()

@@ -15,7 +15,8 @@ from torch.nn import functional
 from trainables.common.distributed import derive_seed
 from trainables.config import TrialConfig
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import FrozenOutputs, PretrainedOutputs, read_paired, teacher_network, teacher_stage
+from trainables.stages.networks import FrozenOutputs, PretrainedOutputs, teacher_network, teacher_stage
+from trainables.stages.prepared import read_paired
 from trainables.training.inputs import inputs_of, seen_by
 from trainables.training.session import run_model
 

@@ -27,7 +27,8 @@ from trainables.evaluation.teacher_check import audit_teacher
 from trainables.methods.feature_loss import FeatureLossConfig
 from trainables.models.base import Model
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import outputs_stage, prepared_stage, read_paired, restore_unimodal, teacher_stage
+from trainables.stages.networks import outputs_stage, restore_unimodal, teacher_stage
+from trainables.stages.prepared import prepared_stage, read_paired
 from trainables.training.inputs import inputs_of
 from trainables.training.session import Problem, run_model
 

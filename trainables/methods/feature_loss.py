@@ -7,8 +7,7 @@ from jaxtyping import Float
 from pydantic import AfterValidator, Field
 from torch import Tensor
 
-from trainables.common.checks import EarlierFields, earlier
-from trainables.common.types import Batch
+from trainables.common.types import Batch, EarlierFields, earlier
 from trainables.losses import distillation as losses
 from trainables.methods.base import MethodConfig
 from trainables.tasks import Task

@@ -9,8 +9,7 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from search_spaces.domains import Choice
-from trainables.common.checks import EarlierFields, earlier
-from trainables.common.types import ModelOutput
+from trainables.common.types import EarlierFields, ModelOutput, earlier
 from trainables.models.base import Model, ModelConfig, Tap
 
 

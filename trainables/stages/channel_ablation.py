@@ -23,7 +23,8 @@ from trainables.config import TrainingConfig, TrialConfig
 from trainables.methods.nullified_kd import NullifiedKDConfig, Nullify
 from trainables.models.base import Model, ModelConfig
 from trainables.stages.artifacts import Artifact, Stage, StageStore
-from trainables.stages.stages import SPLITS, PreparedData, Role, build_model, prepared_stage, read_paired
+from trainables.stages.networks import Role, build_model
+from trainables.stages.prepared import SPLITS, PreparedData, prepared_stage, read_paired
 from trainables.tasks import TASKS
 from trainables.training.inputs import inputs_of, seen_by, take, to_device
 from trainables.training.session import DTYPES, make_optimizer, run_model

@@ -23,7 +23,8 @@ from trainables.config import TrialConfig
 from trainables.mi import IntervalConfig, estimate
 from trainables.mi.base import MIConfig
 from trainables.stages.artifacts import Artifact, Stage, StageStore
-from trainables.stages.stages import FrozenOutputs, outputs_stage, read_paired
+from trainables.stages.networks import FrozenOutputs, outputs_stage
+from trainables.stages.prepared import read_paired
 from trainables.tasks import TASKS
 
 LEVEL = 0.95

@@ -8,7 +8,7 @@ from trainables.common.types import rows_of
 from trainables.config import TrialConfig
 from trainables.diagnostics.spectra import singular_value_spectrum
 from trainables.stages.artifacts import Artifact, Stage, StageStore
-from trainables.stages.stages import Bottleneck, bottleneck_stage
+from trainables.stages.bottleneck import Bottleneck, bottleneck_stage
 
 
 class ReconstructionSpectrum(Stage):

@@ -6,7 +6,7 @@ from study.config.study_config import StudyConfig
 from study.report.format.document import Block, Heading, Items
 from trainables.common.atomic_files import read_json
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import prepared_stage
+from trainables.stages.prepared import prepared_stage
 
 
 def data_notes(study: StudyConfig) -> list[Block]:

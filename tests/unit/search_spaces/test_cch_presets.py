@@ -16,7 +16,7 @@ from tests.helpers.paths import ROOT
 from trainables.config import TrialConfig
 from trainables.fit import fit
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import outputs_stage
+from trainables.stages.networks import outputs_stage
 
 PRESETS = ROOT / "search_spaces" / "presets"
 REDUCED = {

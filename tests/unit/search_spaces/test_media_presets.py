@@ -25,7 +25,7 @@ from trainables.config import TrialConfig
 from trainables.data import DATASETS
 from trainables.fit import fit
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import prepared_stage
+from trainables.stages.prepared import prepared_stage
 
 PRESETS = ROOT / "search_spaces" / "presets"
 

@@ -19,7 +19,7 @@ from trainables.evaluation import teacher_check as audit
 from trainables.fit import Fitted, fit
 from trainables.models import MODELS
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import required_stages, target_stage
+from trainables.stages.targets import required_stages, target_stage
 from trainables.tasks import metric_direction
 
 TRAINING = {"epochs": 3, "batch_size": 16, "monitor": "val/i2t_r1", "precision": "float64", "lr": 0.01}

@@ -23,8 +23,7 @@ from typing import Annotated, ClassVar, Literal
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from trainables.common.checks import EarlierFields, earlier
-from trainables.common.types import PairedData
+from trainables.common.types import EarlierFields, PairedData, earlier
 from trainables.data.captioned.emoji_names import (
     Base,
     Emoji,

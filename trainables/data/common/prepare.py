@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 
-from trainables.common.checks import EarlierFields, earlier
-from trainables.common.types import Batch, PairedData
+from trainables.common.types import Batch, EarlierFields, PairedData, earlier
 
 T = TypeVar("T")
 

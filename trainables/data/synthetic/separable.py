@@ -23,8 +23,7 @@ from numpy import ndarray
 from pydantic import AfterValidator, Field
 
 from search_spaces.domains import Choice
-from trainables.common.checks import EarlierFields, earlier
-from trainables.common.types import PairedData
+from trainables.common.types import EarlierFields, PairedData, earlier
 from trainables.data.common.base import DataConfig, Dataset, DataShape
 from trainables.data.common.prepare import fingerprint_of, join_splits
 

@@ -17,8 +17,7 @@ from jaxtyping import Float, Int64
 from numpy import ndarray
 from pydantic import AfterValidator, Field
 
-from trainables.common.checks import EarlierFields, earlier
-from trainables.common.types import PairedData
+from trainables.common.types import EarlierFields, PairedData, earlier
 from trainables.data.common.base import DataConfig, Dataset, DataShape
 from trainables.data.common.corruption import UNSPOILT, NoiseLevel, NoiseSeed, add_noise
 from trainables.data.common.listing import fingerprint_of_files

@@ -12,7 +12,8 @@ from study.planning.plan import describe, make_plan, print_plan, render_plan
 from study.storage.store import StudyStore
 from tests.helpers.example_store import example_study, fill
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import prepared_stage, required_stages
+from trainables.stages.prepared import prepared_stage
+from trainables.stages.targets import required_stages
 
 
 def test_a_fresh_study_is_counted_in_full(tmp_path: Path) -> None:

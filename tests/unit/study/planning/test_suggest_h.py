@@ -20,7 +20,7 @@ from trainables.diagnostics.saturation import saturation
 from trainables.diagnostics.spectra import singular_value_spectrum
 from trainables.fit import fit
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import bottleneck_stage
+from trainables.stages.bottleneck import bottleneck_stage
 
 GOOD = ROOT / "tests" / "sweeps" / "good" / "h_from_spectrum.yaml"
 BASE = """\

@@ -19,7 +19,7 @@ from trainables.fit import fit
 from trainables.methods.ciba import CIBAConfig
 from trainables.methods.feature_loss import FEATURE_LOSSES
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import bottleneck_stage
+from trainables.stages.bottleneck import bottleneck_stage
 
 TEACHER_DIM, STUDENT_DIM, SHARED = 10, 7, 3
 CONFIG = CIBAConfig(

@@ -18,7 +18,7 @@ from trainables.fit import fit
 from trainables.methods.none import NoDistillation, NoneConfig
 from trainables.models.base import Model
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import teacher_stage
+from trainables.stages.networks import teacher_stage
 from trainables.tasks import TASKS
 from trainables.training.session import Problem
 

@@ -13,7 +13,8 @@ from trainables.evaluation.trial_diagnostics import SAMPLE_ROWS, LossSplit, line
 from trainables.fit import Fitted, fit
 from trainables.models.mlp import MLPConfig, build_mlp
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import outputs_stage, prepared_stage, read_paired, restore_unimodal
+from trainables.stages.networks import outputs_stage, restore_unimodal
+from trainables.stages.prepared import prepared_stage, read_paired
 
 LINEAR = {"model": "mlp", "hidden": [], "feature_dim": 8, "activation": "none"}
 DATA = {"dataset": "separable", "dim": 10, "general_dim": 4, "train": 60, "val": 40, "test": 300}

@@ -10,15 +10,10 @@ from trainables.config import TrialConfig
 from trainables.fit import fit
 from trainables.methods.none import NoneConfig
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import (
-    bottleneck_stage,
-    outputs_stage,
-    prepared_stage,
-    read_paired,
-    required_stages,
-    restore_unimodal,
-    target_stage,
-)
+from trainables.stages.bottleneck import bottleneck_stage
+from trainables.stages.networks import outputs_stage, restore_unimodal
+from trainables.stages.prepared import prepared_stage, read_paired
+from trainables.stages.targets import required_stages, target_stage
 
 
 def trial(method: dict[str, Any], **changes: Any) -> TrialConfig:

@@ -20,7 +20,7 @@ from trainables.data.readers.decoder_processes import AHEAD, decoders
 from trainables.data.readers.lazy_images import Decoded
 from trainables.fit import Fitted, fit
 from trainables.stages.artifacts import StageStore
-from trainables.stages.stages import SPLITS, prepared_data, read_paired
+from trainables.stages.prepared import SPLITS, prepared_data, read_paired
 from trainables.training.inputs import take
 
 CPU = torch.device("cpu")

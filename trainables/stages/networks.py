@@ -1,0 +1,151 @@
+"""The stages of frozen networks: a unimodal network, and the outputs of one for every row of the data."""
+
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import SerializeAsAny
+from torch import Tensor
+
+from trainables.common.distributed import Workers, derive_seed
+from trainables.common.types import Batch, PairedData
+from trainables.config import TrainingConfig, TrialConfig
+from trainables.methods.none import NoDistillation, NoneConfig
+from trainables.models import MODELS
+from trainables.models.base import Model, ModelConfig
+from trainables.stages.artifacts import Artifact, Stage, StageStore
+from trainables.stages.prepared import SPLITS, PreparedData, prepared_data, read_paired
+from trainables.tasks import TASKS
+from trainables.training.inputs import inputs_of, seen_by, to_device
+from trainables.training.loop import train
+from trainables.training.session import DTYPES, Problem, run_model
+
+Role = Literal["teacher", "student"]
+
+
+class UnimodalModel(Stage):
+    """One network trained on one modality with the task loss alone (UNIMODAL of the CIBA paper's Algorithm 1)."""
+
+    name: ClassVar[str] = "unimodal"
+    version: ClassVar[int] = 2
+    prepared: PreparedData
+    role: Role
+    """Whose inputs the network sees."""
+    model: SerializeAsAny[ModelConfig]
+    training: TrainingConfig
+    seed: int
+
+    def parents(self) -> tuple[Stage, ...]:
+        return (self.prepared,)
+
+    def compute(self, stages: StageStore, device: torch.device) -> Artifact:
+        data = to_device(read_paired(stages, self.prepared), device, DTYPES[self.training.precision])
+        seen, val = (seen_by(self.model, self.role, split) for split in (data.train, data.val))
+        model = build_model(self.model, seen, data.num_classes, self.seed, self.role)
+        model.to(device, DTYPES[self.training.precision])
+        task = TASKS[self.prepared.data.task]
+        method = NoDistillation(NoneConfig(), self.model.feature_dim, 0, task)
+        problem = Problem(model, method, seen, val, None, task)
+        done = train(problem, self.training, self.seed, workers=Workers(device=device))
+        notes = {"history": [vars(report) for report in done.history], "selected_epoch": done.best_epoch}
+        return Artifact({f"state/{name}": value for name, value in model.state_dict().items()}, notes)
+
+
+class FrozenOutputs(Stage):
+    """Logits and features of a trained unimodal network for every row of every split."""
+
+    name: ClassVar[str] = "outputs"
+    version: ClassVar[int] = 1
+    unimodal: UnimodalModel
+
+    def parents(self) -> tuple[Stage, ...]:
+        return (self.unimodal.prepared, self.unimodal)
+
+    def compute(self, stages: StageStore, device: torch.device) -> Artifact:
+        data = read_paired(stages, self.unimodal.prepared)
+        model = restore_unimodal(stages, self.unimodal, data, device)
+        return Artifact(all_outputs(model, self.unimodal.model, self.unimodal.role, data, device), {})
+
+
+class PretrainedOutputs(Stage):
+    """What a network that comes trained makes of every row of every split: of all views and captions."""
+
+    name: ClassVar[str] = "pretrained"
+    version: ClassVar[int] = 1
+    prepared: PreparedData
+    role: Role
+    """Whose inputs the network sees."""
+    model: SerializeAsAny[ModelConfig]
+
+    def parents(self) -> tuple[Stage, ...]:
+        return (self.prepared,)
+
+    def compute(self, stages: StageStore, device: torch.device) -> Artifact:
+        data = read_paired(stages, self.prepared)
+        model = teacher_network(stages, self, data, device)
+        return Artifact(all_outputs(model, self.model, self.role, data, device), {})
+
+
+def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:
+    """What the trial's unimodal teacher, or the student trained without a teacher, makes of the data."""
+    model = config.teacher if role == "teacher" else config.student
+    data = config.data.for_seed(config.seed)
+    if role == "student" and model.sees == "own":
+        data = data.for_student()  # so that it is trained once, however many teachers there are
+    prepared = prepared_data(data)
+    training, seed = config.pretraining, config.seed
+    return FrozenOutputs(
+        unimodal=UnimodalModel(prepared=prepared, role=role, model=model, training=training, seed=seed)
+    )
+
+
+def teacher_stage(config: TrialConfig) -> FrozenOutputs | PretrainedOutputs:
+    """What the trial's teacher, trained by the study or before, makes of the data."""
+    if not config.teacher.comes_trained:
+        return outputs_stage(config, "teacher")
+    prepared = prepared_data(config.data.for_seed(config.seed))
+    return PretrainedOutputs(prepared=prepared, role="teacher", model=config.teacher)
+
+
+def build_model(config: ModelConfig, split: Batch, num_classes: int, seed: int, role: Role = "student") -> Model:
+    """A network for the inputs of `split` (as `seen_by` gives it), initialised from seed and role alone, on the CPU.
+
+    Were the role left out, teacher and student of one shape would begin as the same network.
+    """
+    entry = MODELS[getattr(config, "model")]  # noqa: B009  (every model config names its model)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(derive_seed(seed, "init", *([role] if role == "teacher" else [])))
+        shapes = tuple(tuple(part.shape[1:]) for part in inputs_of(split))
+        return entry.build(config, shapes[0] if len(shapes) == 1 else shapes, num_classes)
+
+
+def restore_unimodal(stages: StageStore, stage: UnimodalModel, data: PairedData, device: torch.device) -> Model:
+    """The trained network of a UnimodalModel stage, on `device`, in eval mode."""
+    seen = seen_by(stage.model, stage.role, data.train)
+    model = build_model(stage.model, seen, data.num_classes, stage.seed, stage.role)
+    arrays = stages.get(stage, device).arrays
+    state = {name.removeprefix("state/"): value for name, value in arrays.items()}
+    model.to(DTYPES[stage.training.precision]).load_state_dict(state)
+    return model.to(device).eval()
+
+
+def teacher_network(
+    stages: StageStore, stage: FrozenOutputs | PretrainedOutputs, data: PairedData, device: torch.device
+) -> Model:
+    """The frozen network whose outputs a stage holds, on `device`, in eval mode."""
+    if isinstance(stage, FrozenOutputs):
+        model = restore_unimodal(stages, stage.unimodal, data, device)
+    else:
+        seen = seen_by(stage.model, stage.role, data.train)
+        model = build_model(stage.model, seen, data.num_classes, seed=0, role=stage.role).to(device).eval()
+    return model.requires_grad_(False)
+
+
+def all_outputs(
+    model: Model, config: ModelConfig, role: Role, data: PairedData, device: torch.device
+) -> dict[str, Tensor]:
+    """A network's outputs for every row of every split, by `split/part`."""
+    arrays: dict[str, Tensor] = {}
+    for name in SPLITS:
+        outputs = run_model(model, inputs_of(seen_by(config, role, data.split(name))), device)
+        arrays |= {f"{name}/{part}": value for part, value in outputs._asdict().items() if value is not None}
+    return arrays
