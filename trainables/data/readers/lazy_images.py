@@ -27,7 +27,7 @@ class Decoded(Tensor):
     """Rows that will be asked for next, by each of those that train on them together."""
 
     @staticmethod
-    def __new__(cls, photos: Photos, places: Int[Tensor, " views"]) -> "Decoded":
+    def __new__(cls: "type[Decoded]", photos: Photos, places: Int[Tensor, " views"]) -> "Decoded":
         shape = (len(photos.files), len(places), 3, photos.size, photos.size)
         made = Tensor._make_wrapper_subclass(cls, shape, dtype=torch.uint8)  # pyright: ignore[reportAttributeAccessIssue]
         made.photos, made.places, made.ahead = photos, places, []
