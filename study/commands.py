@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from study.config.study_config import StudyConfig
+from study.errors import StudyError
 from study.planning.saved_h import load_chosen
-from study.storage.lock import StudyRefused, check_changes
+from study.storage.lock import check_changes
 from study.storage.store import StudyStore
 
 
@@ -12,17 +13,17 @@ def open_stored(path: Path) -> tuple[StudyConfig, StudyStore]:
     """The study in `path` and what it has stored.
 
     Raises:
-        StudyRefused: if it was never run.
+        StudyError: if it was never run.
 
     """
     study = load_chosen(path)
     if not (study.directory / "study.json").exists():
-        raise StudyRefused(f"{path}: {study.directory} holds no study yet; run `python -m study.run {path}` first")
+        raise StudyError(f"{path}: {study.directory} holds no study yet; run `python -m study.run {path}` first")
     return study, StudyStore(study.directory)
 
 
 def show_plan(path: Path) -> None:
-    """Print what a run would do. Raises StudyRefused where it would."""
+    """Print what a run would do. Raises StudyError where it would."""
     study = load_chosen(path)
     changes = check_changes(study, path)
     from study.planning.plan import print_plan
@@ -44,7 +45,7 @@ def sync_tracking(path: Path) -> None:
     """Bring MLflow up to date from the store.
 
     Raises:
-        StudyRefused: if MLflow cannot be reached.
+        StudyError: if MLflow cannot be reached.
 
     """
     study, store = open_stored(path)
@@ -53,7 +54,7 @@ def sync_tracking(path: Path) -> None:
     try:
         summary = Tracker(study, store).sync()
     except (TrackingUnavailable, ValueError) as error:
-        raise StudyRefused(str(error)) from error
+        raise StudyError(str(error)) from error
     print(f"MLflow experiment {summary.experiment!r} at {summary.tracking_uri} is up to date")
 
 
@@ -61,7 +62,7 @@ def open_ui(path: Path, port: int | None, browser: bool) -> None:
     """Serve the MLflow UI until Ctrl-C.
 
     Raises:
-        StudyRefused: if it cannot be started.
+        StudyError: if it cannot be started.
 
     """
     study, store = open_stored(path)
@@ -71,4 +72,4 @@ def open_ui(path: Path, port: int | None, browser: bool) -> None:
     try:
         serve(study, store, port=port, open_browser=browser)
     except (TrackingUnavailable, ValueError) as error:
-        raise StudyRefused(str(error)) from error
+        raise StudyError(str(error)) from error

@@ -20,8 +20,8 @@ from study.analysis.notation import METRICS, metric_label, metric_name, show_par
 from study.analysis.study_results import StudyResults, by_seed, study_results
 from study.commands import open_stored
 from study.config.study_config import StudyConfig
+from study.errors import StudyError
 from study.storage.groups import Group, collect_groups
-from study.storage.lock import StudyRefused
 from study.storage.store import StudyStore, TrialRecord
 from study.tracking.model_registry import Example, log_export
 from study.tracking.tracker import TrackingUnavailable
@@ -70,7 +70,7 @@ class Exported(NamedTuple):
 
 
 def print_export(path: Path, arm: str | None, output: Path | None) -> None:
-    """Export, register in MLflow, and say where both are. Raises StudyRefused.
+    """Export, register in MLflow, and say where both are. Raises StudyError.
 
     The folder is there whether or not MLflow can be reached.
     """
@@ -81,7 +81,7 @@ def print_export(path: Path, arm: str | None, output: Path | None) -> None:
     try:
         registered = log_export(study, store, exported.chosen.trial.trial_id, exported.folder, exported.example)
     except (TrackingUnavailable, ValueError) as error:
-        raise StudyRefused(f"the student is exported, but not registered: {error}") from error
+        raise StudyError(f"the student is exported, but not registered: {error}") from error
     print(f"MLflow   {registered.uri} at {study.tracking.uri}")
 
 
@@ -91,7 +91,7 @@ def export_student(
     """Export the best student of one arm, or of all, to `output` (by default a folder of the store).
 
     Raises:
-        StudyRefused: if there is none, or if open_clip has no such towers.
+        StudyError: if there is none, or if open_clip has no such towers.
 
     """
     results = study_results(study, collect_groups(study, store))
@@ -100,7 +100,7 @@ def export_student(
     form = open_clip_form(student)
     if form is None or not isinstance(student, ContrastiveModel):
         model = getattr(chosen.trial.config.student, "model")  # noqa: B009
-        raise StudyRefused(
+        raise StudyError(
             "a student can be exported where open_clip has its towers (an open_clip model, or a timm image tower as "
             f"timm makes it with a transformer for text), but that of arm {chosen.arm!r} is a {model!r} with others; "
             f"its weights are in {store.trial(chosen.trial.trial_id).checkpoint / 'state.pt'}"
@@ -114,12 +114,12 @@ def choose(study: StudyConfig, results: StudyResults, arm: str | None) -> Chosen
     """The best group by the objective, of `arm` or of all arms, and in it the best seed (the first of equals)."""
     names = [row.arm for row in results.arms]
     if arm is not None and arm not in names:
-        raise StudyRefused(f"the arm must be one of {', '.join(names)}, but got {arm!r}")
+        raise StudyError(f"the arm must be one of {', '.join(names)}, but got {arm!r}")
     sign = 1 if results.direction == "maximize" else -1
     rows = [row for row in results.arms if row.objective and row.best and arm in (None, row.arm)]
     if not rows:
         which = f"arm {arm!r}" if arm else f"study {study.study!r}"
-        raise StudyRefused(f"{which} has no complete configuration yet, so there is no best student; run it first")
+        raise StudyError(f"{which} has no complete configuration yet, so there is no best student; run it first")
     best = max(rows, key=lambda row: sign * (row.objective.mean if row.objective else 0.0))
     assert best.best is not None
     values = by_seed(best.best, results.metric)
@@ -132,7 +132,7 @@ def restore_student(store: StudyStore, trial: TrialRecord) -> Model:
     """The trained student with the selected epoch's weights, on the CPU, in eval mode."""
     path = store.trial(trial.trial_id).checkpoint / "state.pt"
     if not path.exists():
-        raise StudyRefused(f"{path} is missing: the student's weights are kept there until they are deleted")
+        raise StudyError(f"{path} is missing: the student's weights are kept there until they are deleted")
     progress = torch.load(path, weights_only=True, map_location="cpu")["progress"]
     student = empty_student(trial.config)
     student.load_state_dict(progress["best_state"])
@@ -178,7 +178,7 @@ def load_folder(folder: Path) -> "CLIP":
 
 @torch.no_grad()
 def compare_folder(folder: Path, student: ContrastiveModel, form: OpenClipForm) -> Example:
-    """What open_clip's copy gives for an example. Raises StudyRefused where the student itself gives something else."""
+    """What open_clip's copy gives for an example. Raises StudyError where the student itself gives something else."""
     loaded = load_folder(folder)
     pixels, tokens = example_inputs(form)
     mean, deviation = (torch.tensor(form.preprocess[name])[:, None, None] for name in ("mean", "std"))
@@ -188,7 +188,7 @@ def compare_folder(folder: Path, student: ContrastiveModel, form: OpenClipForm) 
     for mine, other in zip(ours, theirs, strict=True):
         difference = float((normalize(mine, dim=1) - other).abs().max())
         if not difference < TOLERANCE:
-            raise StudyRefused(
+            raise StudyError(
                 f"{folder}: the embeddings of open_clip's copy differ from the student's by {difference:.2g}, which "
                 f"must be below {TOLERANCE:g}; do not use this export, and report it"
             )

@@ -170,12 +170,11 @@ def presets() -> None:
 @contextmanager
 def refusals() -> Iterator[None]:
     """Print what is wrong with a user's file or directory, a line each, and exit with 2; no traceback."""
-    from study.parsing.problems import StudyFileError
-    from study.storage.lock import StudyRefused
+    from study.errors import StudyError
 
     try:
         yield
-    except (StudyFileError, StudyRefused) as error:
+    except StudyError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(INVALID) from None
 

@@ -16,10 +16,11 @@ from rich.console import Console
 from study.config.study_config import StudyConfig
 from study.console.log_capture import captured_output
 from study.console.timing import Timing
+from study.errors import StudyError
 from study.execution.events import Event, SlotReady
 from study.parsing.loader import load
 from study.planning.saved_h import choose
-from study.storage.lock import StudyRefused, check_changes, claimed, record_study, set_aside
+from study.storage.lock import check_changes, move_aside, record_study, study_lock
 from study.storage.store import StudyStore
 from trainables.common.child_process import Child, ChildDiedError
 
@@ -46,12 +47,12 @@ def run_study(path: Path, fresh: bool = False, json_file: Path | None = None) ->
 
     Raises:
         StudyFileError: with every problem of the file.
-        StudyRefused: if another process runs the study, or its directory holds another study.
+        StudyError: if another process runs the study, or its directory holds another study.
 
     """
     study = load(path)
-    aside = set_aside(study.directory) if fresh else None
-    with claimed(study.directory):
+    aside = move_aside(study.directory) if fresh else None
+    with study_lock(study.directory):
         check_changes(study, path)  # before anything is trained
         try:
             study = choose(study, path)
@@ -120,7 +121,7 @@ class Run:
         return INTERRUPTED if status == "interrupted" else BROKEN
 
     def open_search(self) -> "Search":
-        """The search as the store has it. Raises StudyRefused if the sampler cannot search a space."""
+        """The search as the store has it. Raises StudyError if the sampler cannot search a space."""
         from study.search.search import Search
         from study.storage.manifest import write_manifest
 
@@ -128,16 +129,16 @@ class Run:
         try:
             return Search(self.study, self.store)
         except ValueError as error:
-            raise StudyRefused(f"{self.path}: {error}") from error
+            raise StudyError(f"{self.path}: {error}") from error
 
     def open_tracker(self) -> "LiveTracker":
-        """The MLflow view. Raises StudyRefused if MLflow does not serve its address."""
+        """The MLflow view. Raises StudyError if MLflow does not serve its address."""
         from study.tracking.tracker import LiveTracker
 
         try:
             return LiveTracker(self.study, self.store)
         except ValueError as error:
-            raise StudyRefused(f"{self.path}: tracking.uri: {error}") from error
+            raise StudyError(f"{self.path}: tracking.uri: {error}") from error
 
     def conduct(self, search: "Search", tracker: "LiveTracker") -> "RunStatus":
         """Run what is left, rebuild the report, bring MLflow up to date, and say where everything is."""

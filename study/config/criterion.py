@@ -80,7 +80,7 @@ class CriterionConfig(Frozen):
         return self.settings_with(self.estimator)
 
     @property
-    def every(self) -> dict[str, CriterionSettings]:
+    def settings_by_name(self) -> dict[str, CriterionSettings]:
         """All estimators' settings by name, the one that decides first; a repeated name says what was set."""
         found: dict[str, CriterionSettings] = {}
         for config in (self.estimator, *self.compare):

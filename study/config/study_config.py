@@ -24,7 +24,7 @@ FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Seed = Annotated[int, Field(ge=0)]
 
 
-def each_seed(seeds: object) -> object:
+def expand_seeds(seeds: object) -> object:
     """The number n stands for the seeds 0 ... n-1.
 
     Raises:
@@ -58,7 +58,9 @@ class SearchConfig(Frozen):
     trials: Annotated[int, Field(ge=1)] = 12
     """Configurations for each arm (fewer where an arm's space holds fewer). Each is run with every seed."""
     seeds: Annotated[
-        tuple[Seed, ...], Field(min_length=1), BeforeValidator(each_seed, json_schema_input_type=int | tuple[Seed, ...])
+        tuple[Seed, ...],
+        Field(min_length=1),
+        BeforeValidator(expand_seeds, json_schema_input_type=int | tuple[Seed, ...]),
     ] = (0, 1, 2)
     """Seeds with which every configuration is repeated; a number n stands for 0 ... n-1."""
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)] = (Objective(),)
@@ -76,7 +78,7 @@ class SearchConfig(Frozen):
 GPUS_SCHEMA = {"anyOf": [{"type": "number", "minimum": 0}, {"const": "auto"}]}
 
 
-def one_if_there(gpus: object) -> object:
+def resolve_auto_gpus(gpus: object) -> object:
     """What `auto` stands for on this machine."""
     if gpus != "auto":
         return gpus
@@ -92,7 +94,7 @@ class ResourcesConfig(Frozen):
     """Ray Train workers (ranks) of one trial; 0 runs it in Ray Train's local mode, for a debugger."""
     cpus: Annotated[float, Field(gt=0)] = 1.0
     """CPUs of one worker."""
-    gpus: Annotated[float, Field(ge=0), BeforeValidator(one_if_there), WithJsonSchema(GPUS_SCHEMA)] = 0.0
+    gpus: Annotated[float, Field(ge=0), BeforeValidator(resolve_auto_gpus), WithJsonSchema(GPUS_SCHEMA)] = 0.0
     """GPUs of one worker; a fraction lets several workers share one; `auto` is 1 where there is a GPU, else 0."""
     concurrency: Annotated[int, Field(ge=1)] = 1
     """Trials that run at the same time, each in its own slot of workers."""

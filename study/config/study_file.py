@@ -12,7 +12,7 @@ from trainables.methods import METHODS
 from trainables.models.base import ModelConfig
 
 
-class ArmForm(Frozen):
+class ArmSection(Frozen):
     """One arm: a method, its fixed hyperparameters beside it, its own space, and what it does differently.
 
     `training`, `pretraining`, `data`, `teacher` and `student` here change single values of the study's own.
@@ -34,7 +34,7 @@ class ArmForm(Frozen):
     """Swept by this arm, beside or instead of what the shared `space` says."""
 
 
-class StudyForm(Frozen):
+class StudyFile(Frozen):
     """One file is one study. Relative paths start at the file's folder."""
 
     study: FileName
@@ -54,7 +54,7 @@ class StudyForm(Frozen):
     a larger network. Students that see both modalities are excepted."""
     space: dict[str, JsonValue]
     """Swept by every arm that has the hyperparameter and does not set it itself."""
-    arms: dict[str, ArmForm]
+    arms: dict[str, ArmSection]
     """The arms by name, all with the same budget. If none has the method `none` and `report.baseline` names no
     other arm, an arm `none` (no distillation) is added in front."""
     pairs: dict[str, tuple[JsonValue, ...]]

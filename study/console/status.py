@@ -15,7 +15,7 @@ from study.config.study_config import Arm, StudyConfig
 from study.console.live_table import clock, metric_header, plural
 from study.console.progress import planned_groups, trial_name
 from study.storage.groups import Group, best_group, collect_groups
-from study.storage.lock import is_claimed, read_driver
+from study.storage.lock import is_locked, read_driver
 from study.storage.store import StudyStore, TrialRecord
 
 
@@ -38,7 +38,7 @@ def headlines(study: StudyConfig) -> Iterator[str]:
         yield "It has not been run yet"
         return
     since = clock(time.time() - driver.started)
-    if is_claimed(study.directory):
+    if is_locked(study.directory):
         yield f"Process {driver.pid} on {driver.host} has been running it for {since}"
     else:
         yield f"Nobody runs it now; process {driver.pid} on {driver.host} began its last run {since} ago"

@@ -35,7 +35,7 @@ class Conductor:
         self.study, self.store, self.search, self.mailbox = study, store, search, mailbox
         self.interrupted = threading.Event()
         self._emit = emit
-        self._lengths = store.lengths()
+        self._lengths = store.epoch_counts()
         self._packs: dict[str, dict[str, Job]] = {}
         """By Tune's id, the packs of which Tune knows: their trials by id, the first of which names the pack."""
         self._ahead: deque[dict[str, Job]] = deque()

@@ -13,7 +13,7 @@ from study.config.spectrum_rule import SpectrumRule
 from study.config.study_file import ARM_SECTIONS, methods_with
 from study.parsing.pairs import Member
 from study.parsing.problems import Place, Problems
-from study.parsing.sections import Given, Section, entries_of, read_fields, read_tagged, twice
+from study.parsing.sections import GivenValue, Section, entries_of, read_fields, read_tagged, twice
 from study.parsing.spectrum_space import is_spectrum_rule, read_spectrum_rule
 from study.parsing.yaml_tree import Node, join
 from trainables.config import CHOICES, TrainingConfig
@@ -105,7 +105,7 @@ def read_method(name: str, node: Node, path: str, problems: Problems) -> Section
     if name == "none" and given != "none":
         problems.add(node.place, path, f"the arm `none` must have the method none, but got {given!r}; rename the arm")
     section = read_fields(node, METHODS[given].config, path, problems, (*ARM_SECTIONS, "space"))
-    section.given["method"] = Given(given, node.place, join(path, "method"))
+    section.given["method"] = GivenValue(given, node.place, join(path, "method"))
     return section
 
 

@@ -19,7 +19,7 @@ from study.config.study_config import (
     StudyConfig,
     TrackingConfig,
 )
-from study.config.study_file import ARM_SECTIONS, OBJECTIVE_KEYS, RESERVED_STUDY_NAMES, StudyForm
+from study.config.study_file import ARM_SECTIONS, OBJECTIVE_KEYS, RESERVED_STUDY_NAMES, StudyFile
 from study.parsing.arms import Draft, check_shared_names, read_arm, read_part, target
 from study.parsing.check_arm import anchor, check_arm, check_divisible, check_equal_architectures
 from study.parsing.check_study import check_criterion, check_objectives, check_resources, check_search
@@ -27,7 +27,7 @@ from study.parsing.evaluations import check_evaluations, read_evaluations
 from study.parsing.pairs import Member, expand, read_pairs
 from study.parsing.problems import Place, Problems, StudyFileError
 from study.parsing.published_tables import published_fault
-from study.parsing.sections import Given, Section, build, entries_of, read_fields, read_value, unknown_key
+from study.parsing.sections import GivenValue, Section, build, entries_of, read_fields, read_value, unknown_key
 from study.parsing.yaml_tree import Node, join, parse, read_text
 from trainables.config import EvaluationConfig, TrainingConfig, TrialConfig
 from trainables.data.common.base import DataConfig
@@ -106,7 +106,7 @@ class Loader:
         return (self.root.mapping or {}).get(name) or Node({}, self.root.place)
 
     def _check_keys(self) -> None:
-        known = list(StudyForm.model_fields)
+        known = list(StudyFile.model_fields)
         for name in self.root.mapping or {}:
             if name not in known:
                 self.problems.add(self.root.keys[name], name, unknown_key(name, known, ""))
@@ -136,7 +136,7 @@ class Loader:
             self.problems.add(place, path, f"{said}; it names a folder")
 
     def _studies(self) -> Path:
-        field = StudyForm.model_fields["studies"]
+        field = StudyFile.model_fields["studies"]
         node = (self.root.mapping or {}).get("studies")
         given = read_value(node, field, "studies", self.problems) if node else None
         name = given.value if given else field.default
@@ -153,7 +153,7 @@ class Loader:
     def _wants_equal_architectures(self) -> bool:
         name = "equal_architectures"
         node = (self.root.mapping or {}).get(name)
-        given = read_value(node, StudyForm.model_fields[name], name, self.problems) if node else None
+        given = read_value(node, StudyFile.model_fields[name], name, self.problems) if node else None
         return bool(given and given.value)
 
     def _built(self, name: str, config: type, given: dict[str, Any] | None = None) -> Any:
@@ -217,7 +217,7 @@ class Loader:
         assert training is not None and pretraining is not None
         metric = search.objectives[0].metric
         if "monitor" not in training.given and metric in VALIDATION_METRICS:
-            training.given["monitor"] = Given(metric, training.place, "training.monitor")
+            training.given["monitor"] = GivenValue(metric, training.place, "training.monitor")
         study["pretraining"] = training.changed_by(pretraining)
         shared = (self.root.mapping or {}).get("space")
         drafts: list[Draft] = []

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from study.errors import StudyError
+
 
 class Place(NamedTuple):
     """A position in a file, both counted from 1."""
@@ -28,7 +30,7 @@ class Problem(NamedTuple):
         return f"{where}: {self.path}: {message}" if self.path else f"{where}: {message}"
 
 
-class StudyFileError(ValueError):
+class StudyFileError(StudyError):
     """Everything wrong with one study file; as text, one line for each problem, in the order of the file."""
 
     def __init__(self, path: Path, problems: list[Problem]) -> None:

@@ -16,7 +16,7 @@ KEYS_TO_LIST = 18
 """An unknown key is answered with all known ones if they are no more than this."""
 
 
-class Given(NamedTuple):
+class GivenValue(NamedTuple):
     """A value that the file gives to a field."""
 
     value: Any
@@ -28,7 +28,7 @@ class Section(NamedTuple):
     """What the file says about one part of a trial; not complete until it is built."""
 
     config: type[BaseModel]
-    given: dict[str, Given]
+    given: dict[str, GivenValue]
     place: Place
     path: str
 
@@ -48,10 +48,10 @@ class Section(NamedTuple):
         return {name: given.value for name, given in self.given.items()}
 
 
-def read_value(node: Node, field: FieldInfo, path: str, problems: Problems) -> Given | None:
+def read_value(node: Node, field: FieldInfo, path: str, problems: Problems) -> GivenValue | None:
     """The value of `node` as `field` holds it."""
     try:
-        return Given(coerce(node.plain, field), node.place, path)
+        return GivenValue(coerce(node.plain, field), node.place, path)
     except ValueProblem as problem:
         for fault in problem.faults:
             problems.add(node.at(fault.location), path, fault.message)

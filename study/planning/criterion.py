@@ -238,14 +238,14 @@ def compute_criterion(study: StudyConfig, criterion: CriterionConfig, say: Say) 
             say(f"  {cell.name}: G = {show_term(assessment.gap)} nats, {assessment.verdict}")
         for cell in cells if criterion.self_test else ():
             if cell.name not in failed:
-                for settings in criterion.every.values():
+                for settings in criterion.settings_by_name.values():
                     assess(cell, settings, stages, device, criterion.self_test)
     return failed
 
 
 def wanted_stages(cell: Cell, criterion: CriterionConfig) -> Iterator[Criterion]:
     """The estimates of a cell by every estimator."""
-    for settings in criterion.every.values():
+    for settings in criterion.settings_by_name.values():
         yield from cell.stages(settings)
 
 

@@ -11,6 +11,7 @@ from study.config.criterion import CriterionConfig
 from study.config.study_config import StudyConfig
 from study.console.live_table import plural
 from study.console.progress import planned_groups
+from study.errors import StudyError
 from study.parsing.loader import load
 from study.planning.criterion import (
     Assessment,
@@ -24,7 +25,6 @@ from study.planning.criterion import (
     study_cells,
     wanted_stages,
 )
-from study.storage.lock import StudyRefused
 from study.storage.store import StudyStore
 from trainables.common.atomic_files import write_json
 from trainables.stages.artifacts import StageStore
@@ -44,12 +44,12 @@ def print_criterion(path: Path, json_file: Path | None = None, say: Say = print)
     """Estimate what is missing, and print the pairs of the study in `path`, the most promising teachers first.
 
     Raises:
-        StudyRefused: if no arm has a teacher.
+        StudyError: if no arm has a teacher.
     """
     study = load(path)
     criterion = study.criterion or CriterionConfig()
     if not study_cells(study, StudyStore(study.directory)):
-        raise StudyRefused(
+        raise StudyError(
             f"{path}: no arm has a teacher whose use could be estimated; add for example `kd: {{method: kd}}`"
         )
     failed = compute_criterion(study, criterion, say)
@@ -179,9 +179,9 @@ def plan_lines(study: StudyConfig) -> list[str]:
     stages_wanted = {stage.key: stage for cell in cells for stage in wanted_stages(cell, criterion)}
     ready = sum(map(stages.has, stages_wanted.values()))
     lines = [
-        f"Criterion: {', '.join(criterion.every)} on {plural(len(distinct(cells, criterion)), 'pair')} of networks, "
-        f"{ready} of {plural(len(stages_wanted), 'estimate')} ready; the others, and the unimodal networks that they "
-        "need, come before the first trial and are not in the time below"
+        f"Criterion: {', '.join(criterion.settings_by_name)} on {plural(len(distinct(cells, criterion)), 'pair')} "
+        f"of networks, {ready} of {plural(len(stages_wanted), 'estimate')} ready; the others, and the unimodal "
+        "networks that they need, come before the first trial and are not in the time below"
     ]
     if criterion.action == "gate":
         lines.append(gate_line(study, criterion, cells, stages))

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from study.config.spectrum_rule import BOTTLENECK, grid_of
 from study.config.study_config import Arm, StudyConfig
 from study.console.live_table import clock, plural
+from study.errors import StudyError
 from study.parsing.loader import load
 from study.planning.cost_probe import stage_seconds
 from study.planning.suggest_h import (
@@ -26,7 +27,6 @@ from study.planning.suggest_h import (
     verdict,
     with_choice,
 )
-from study.storage.lock import StudyRefused
 from trainables.bottlenecks import BOTTLENECKS
 from trainables.bottlenecks.base import SHARED_FIELDS
 from trainables.common.atomic_files import read_json, write_json
@@ -55,14 +55,14 @@ def choose(study: StudyConfig, path: Path, say: Say = print) -> StudyConfig:
     """The study with every H chosen; what had to be chosen now is kept in its directory.
 
     Raises:
-        StudyRefused: if a bottleneck cannot be trained.
+        StudyError: if a bottleneck cannot be trained.
     """
     found = kept_suggestions(study)
     for arm in open_arms(study):
         try:
             found[arm.name] = compute_suggestion(arm, study, say)
-        except StudyRefused as error:
-            raise StudyRefused(f"{path}: {error}") from error
+        except StudyError as error:
+            raise StudyError(f"{path}: {error}") from error
         say(f"Arm {arm.name}: {verdict(found[arm.name])}; the search tries H = {listed(found[arm.name].chosen)}")
         entries = {
             name: {"request": request(study.arm(name)), "suggestion": suggestion.model_dump(mode="json")}

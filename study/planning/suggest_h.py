@@ -14,10 +14,10 @@ from study.analysis.notation import show_param
 from study.config.spectrum_rule import BOTTLENECK, SpectrumRule, grid_of, neighbours
 from study.config.study_config import Arm, Params, StudyConfig
 from study.console.live_table import plural
+from study.errors import StudyError
 from study.parsing.loader import load
 from study.planning.cost_probe import trial_threads
 from study.planning.stage_counts import depends_on, fitting
-from study.storage.lock import StudyRefused
 from trainables.common.types import Frozen
 from trainables.diagnostics.saturation import Saturation, saturation
 from trainables.stages.artifacts import StageStore
@@ -88,7 +88,7 @@ def compute_suggestion(arm: Arm, study: StudyConfig, say: Say) -> Suggestion:
     """Train whatever bottlenecks of the arm's grid are missing, and suggest.
 
     Raises:
-        StudyRefused: if a bottleneck, or a network that it needs, cannot be trained.
+        StudyError: if a bottleneck, or a network that it needs, cannot be trained.
     """
     store = StageStore(study.stages_directory)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -105,7 +105,7 @@ def compute_suggestion(arm: Arm, study: StudyConfig, say: Say) -> Suggestion:
                 for dim, by_seed in stages.items()
             }
     except (NonFiniteLossError, FloatingPointError, ValueError, OSError) as error:
-        raise StudyRefused(f"arms.{arm.name}: the bottlenecks could not be trained: {error}") from error
+        raise StudyError(f"arms.{arm.name}: the bottlenecks could not be trained: {error}") from error
     return suggest(arm, spectra)
 
 
@@ -133,19 +133,19 @@ def print_suggestions(path: Path, say: Say = print) -> None:
     """The command `suggest-h`: for each arm that sweeps H, the changes along its grid and the suggested H.
 
     Raises:
-        StudyRefused: if no arm sweeps H.
+        StudyError: if no arm sweeps H.
     """
     study = load(path)
     groups = same_bottlenecks(study)
     if not groups:
-        raise StudyRefused(
+        raise StudyError(
             f"{path}: no arm sweeps the bottleneck dimension; write for example `H: [2, 4, 8]` under an arm's `space:`"
         )
     for arms in groups:
         try:
             suggestion = compute_suggestion(arms[0], study, say)
-        except StudyRefused as error:
-            raise StudyRefused(f"{path}: {error}") from error
+        except StudyError as error:
+            raise StudyError(f"{path}: {error}") from error
         for line in (*suggestion_lines(arms, study, suggestion), ""):
             say(line)
 

@@ -17,7 +17,7 @@ from search_spaces.space import aliases, declared_domain, domain_words, json_sch
 from study.config.criterion import CriterionConfig
 from study.config.spectrum_rule import BOTTLENECK, SpectrumRule, rule_schema
 from study.config.study_config import Objective, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
-from study.config.study_file import ARM_SECTIONS, ArmForm, StudyForm
+from study.config.study_file import ARM_SECTIONS, ArmSection, StudyFile
 from trainables.config import CHOICES, EvaluationConfig, TrainingConfig
 from trainables.methods import METHODS
 
@@ -32,7 +32,7 @@ Schema = dict[str, Any]
 
 def study_schema() -> dict[str, JsonValue]:
     """The schema of a whole file."""
-    fields = StudyForm.model_fields
+    fields = StudyFile.model_fields
     parts = {part: tagged(*CHOICES[part], required=True) for part in ("data", "teacher", "student")}
     parts |= {part: fields_schema(TrainingConfig) for part in ("training", "pretraining")}
     parts |= {"search": search_schema(), "resources": fields_schema(ResourcesConfig)}
@@ -142,7 +142,7 @@ def condition(tag: str, name: str) -> Schema:
 
 def arm_schema() -> Schema:
     """One arm: its method, that method's hyperparameters, and what it changes."""
-    fields = ArmForm.model_fields
+    fields = ArmSection.model_fields
     common: Schema = {part: tagged(*CHOICES[part]) for part in ("data", "teacher", "student")}
     common |= {part: fields_schema(TrainingConfig) for part in ("training", "pretraining")}
     common = {part: described(common[part], fields[part]) for part in ARM_SECTIONS}

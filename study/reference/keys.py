@@ -16,7 +16,7 @@ from search_spaces.space import aliases, declared_domain, domain_words, json_sch
 from study.config.criterion import CriterionConfig
 from study.config.spectrum_rule import SpectrumRule
 from study.config.study_config import Objective, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
-from study.config.study_file import ArmForm, StudyForm
+from study.config.study_file import ArmSection, StudyFile
 from trainables.config import CHOICES, TrainingConfig
 from trainables.methods import METHODS
 
@@ -34,8 +34,8 @@ def reference_markdown() -> str:
     """The whole reference."""
     parts = [
         "### The file",
-        paragraph(StudyForm),
-        table(StudyForm, types=False),
+        paragraph(StudyFile),
+        table(StudyFile, types=False),
         "### `data`",
         *chosen("data"),
         "### `teacher` and `student`",
@@ -44,8 +44,8 @@ def reference_markdown() -> str:
         paragraph(TrainingConfig),
         table(TrainingConfig),
         "### `arms`",
-        paragraph(ArmForm),
-        table(ArmForm, types=False),
+        paragraph(ArmSection),
+        table(ArmSection, types=False),
         *(part for name, entry in METHODS.items() for part in one("method", name, entry.config)),
         "### `space`",
         SPACES,

@@ -183,7 +183,7 @@ class ArmSearch:
         is_new = epoch > self.pruner.reported(number)
         stops = self.pruner.report(number, epoch, report.metrics[self.metrics[0]])
         if is_new and not stops and self.search.pruner != "none":
-            self.store.note_passed(self.arm.name, number, epoch)
+            self.store.record_passed(self.arm.name, number, epoch)
         return stops
 
     def complete(self, configuration: Configuration, trial_id: str, result: TrialResult) -> None:
@@ -245,12 +245,12 @@ class ArmSearch:
         self.open.append(configuration)
         self.pruner.begin(configuration.number)
         if configuration.first not in results:
-            passed = self.store.passed(self.arm.name, configuration.number)
+            passed = self.store.last_passed_epoch(self.arm.name, configuration.number)
             known = self._objective(self.store.trial(configuration.first).history())
             self.pruner.observe(configuration.number, {e: value for e, value in known.items() if e <= passed})
         elif results[configuration.first].status != "complete":
             for trial_id in by_id.keys() - results.keys():  # trained beside the first seed when the study was killed
-                self.store.leave_out(trial_id)
+                self.store.delete_trial(trial_id)
         self._update(configuration)
         return configuration
 

@@ -12,16 +12,13 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from study.config.study_config import StudyConfig
+from study.errors import StudyError
 from study.storage.resume_rule import differences
 from study.storage.store import StudyStore
 from trainables.common.atomic_files import read_json, write_bytes, write_json
 
 LOCK_SECONDS = 2.0
 """How long to wait for the lock: `study status` holds it for an instant."""
-
-
-class StudyRefused(ValueError):
-    """A command that cannot be carried out on a study directory; the message says what to do instead."""
 
 
 class Driver(NamedTuple):
@@ -34,11 +31,11 @@ class Driver(NamedTuple):
 
 
 @contextmanager
-def claimed(directory: Path) -> Iterator[None]:
+def study_lock(directory: Path) -> Iterator[None]:
     """Keep every other process from running this study while the context lasts.
 
     Raises:
-        StudyRefused: if another process runs it.
+        StudyError: if another process runs it.
 
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -48,7 +45,7 @@ def claimed(directory: Path) -> Iterator[None]:
     except Timeout:
         driver = read_driver(directory)
         who = f"process {driver.pid} on {driver.host}" if driver else "another process"
-        raise StudyRefused(
+        raise StudyError(
             f"{directory}: only one process may run a study, and {who} runs this one; "
             "wait for it, stop it, or give yours another name (`study:`)"
         ) from None
@@ -67,7 +64,7 @@ def read_driver(directory: Path) -> Driver | None:
         return None
 
 
-def is_claimed(directory: Path) -> bool:
+def is_locked(directory: Path) -> bool:
     """Whether a process runs the study now."""
     if not (directory / "study.lock").exists():
         return False
@@ -80,19 +77,19 @@ def is_claimed(directory: Path) -> bool:
     return False
 
 
-def set_aside(directory: Path) -> Path | None:
+def move_aside(directory: Path) -> Path | None:
     """Rename a study directory to `<name>.old-<time>`, so that a fresh one can take its place; nothing is deleted.
 
     Returns:
         Where it is now, or None if there was no study.
 
     Raises:
-        StudyRefused: if a process runs it.
+        StudyError: if a process runs it.
 
     """
     if not (directory / "study.json").exists():
         return None
-    with claimed(directory):
+    with study_lock(directory):
         aside = directory.with_name(f"{directory.name}.old-{time.strftime('%Y%m%d-%H%M%S')}")
         return directory.rename(aside)
 
@@ -101,7 +98,7 @@ def check_changes(study: StudyConfig, path: Path) -> list[str]:
     """What the file has changed since the study was last run, one line each; nothing for a new study.
 
     Raises:
-        StudyRefused: with the differences, if results of both could not be compared.
+        StudyError: with the differences, if results of both could not be compared.
 
     """
     try:
@@ -112,13 +109,13 @@ def check_changes(study: StudyConfig, path: Path) -> list[str]:
     try:
         changed = differences(StudyConfig.model_validate(stored), study)
     except ValidationError as error:
-        raise StudyRefused(
+        raise StudyError(
             f"{path}: {study.directory} was written by another version of this program, which wrote "
             f"{error.error_count()} values of study.json otherwise; {ways}"
         ) from error
     if changed.blocking:
         lines = [f"{path}: the results in {study.directory} cannot be compared with what the file now asks for"]
-        raise StudyRefused("\n".join([*lines, *(f"  {line}" for line in changed.blocking), ways]))
+        raise StudyError("\n".join([*lines, *(f"  {line}" for line in changed.blocking), ways]))
     return changed.harmless
 
 
@@ -126,4 +123,4 @@ def record_study(study: StudyConfig) -> None:
     """Store the file as it is run, and what it resolved to."""
     write_bytes(study.directory / "study.yaml", study.source.encode())
     write_json(study.directory / "study.json", study.model_dump(mode="json"))
-    StudyStore(study.directory).note_lengths({arm.base.training.epochs for arm in study.arms})
+    StudyStore(study.directory).record_epoch_counts({arm.base.training.epochs for arm in study.arms})

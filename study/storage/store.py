@@ -65,16 +65,16 @@ class StudyStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def lengths(self) -> list[int]:
+    def epoch_counts(self) -> list[int]:
         """The numbers of epochs with which the study has been run, longest first."""
         try:
             return read_json(self.directory / "lengths.json")["epochs"]
         except FileNotFoundError:
             return []
 
-    def note_lengths(self, epochs: set[int]) -> None:
+    def record_epoch_counts(self, epochs: set[int]) -> None:
         """Remember the numbers of epochs with which the study is run now."""
-        write_json(self.directory / "lengths.json", {"epochs": sorted({*self.lengths(), *epochs}, reverse=True)})
+        write_json(self.directory / "lengths.json", {"epochs": sorted({*self.epoch_counts(), *epochs}, reverse=True)})
 
     def trial(self, trial_id: str) -> TrialDirectory:
         """The directory of one trial, which need not exist."""
@@ -85,21 +85,21 @@ class StudyStore:
         trial = self.trial(trial_id)
         return TrialRecord(trial_id, trial.config(), trial.result(), trial)
 
-    def find(self, trial_id: str) -> TrialRecord | None:
+    def find_record(self, trial_id: str) -> TrialRecord | None:
         """As `record`; None if it never began, or was left out since."""
         try:
             return self.record(trial_id)
         except FileNotFoundError:
             return None
 
-    def leave_out(self, trial_id: str) -> None:
+    def delete_trial(self, trial_id: str) -> None:
         """Remove a trial that was trained ahead and is not to be one. Nothing happens if it never began."""
         shutil.rmtree(self.trial(trial_id).path, ignore_errors=True)
 
     def records(self) -> Iterator[TrialRecord]:
         """Every trial that ever began, by id; also those that the present study file no longer asks for."""
         for path in sorted((self.directory / "trials").glob("*/config.json")):
-            if record := self.find(path.parent.name):
+            if record := self.find_record(path.parent.name):
                 yield record
 
     def propose(self, proposal: Proposal) -> None:
@@ -111,11 +111,11 @@ class StudyStore:
         paths = sorted((self.directory / "proposals" / arm).glob("*.json"))
         return [Proposal(**read_json(path)) for path in paths if int(path.stem) not in leave_out]
 
-    def note_passed(self, arm: str, number: int, epoch: int) -> None:
+    def record_passed(self, arm: str, number: int, epoch: int) -> None:
         """Remember that the pruner let the proposal's first seed pass after `epoch`."""
         append_json(self._passed_path(arm, number), {"epoch": epoch})
 
-    def passed(self, arm: str, number: int) -> int:
+    def last_passed_epoch(self, arm: str, number: int) -> int:
         """The last epoch after which the pruner let the proposal's first seed pass; 0 before the first.
 
         Training runs ahead of the pruner, so the trial's history may hold more.

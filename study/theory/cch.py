@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from study.errors import StudyError
 from study.report.format.csv_tables import to_csv
-from study.storage.lock import StudyRefused
 from trainables.common.atomic_files import write_bytes, write_json
 from trainables.theory.joint_gaussian import Design, Moments, criterion, excess_risk, fitted_scale, moments, simulate
 
@@ -96,15 +96,15 @@ def compute(n: int, p: int, sigma: float, repeats: int, teacher: Teacher, seed: 
     """Closed form and simulation over GAMMAS x TAUS x LAMBDAS.
 
     Raises:
-        StudyRefused: if no such model can be simulated.
+        StudyError: if no such model can be simulated.
 
     """
     if p < 1 or n <= p + 2:
-        raise StudyRefused(f"least squares needs p >= 1 and n > p + 2, but got n = {n}, p = {p}; raise n or lower p")
+        raise StudyError(f"least squares needs p >= 1 and n > p + 2, but got n = {n}, p = {p}; raise n or lower p")
     if sigma <= 0:
-        raise StudyRefused(f"sigma, the target's noise, must be above 0, but got {sigma}; write for example 0.8")
+        raise StudyError(f"sigma, the target's noise, must be above 0, but got {sigma}; write for example 0.8")
     if repeats < FEWEST_REPEATS:
-        raise StudyRefused(f"a standard error needs at least {FEWEST_REPEATS} repeats, but got {repeats}; raise it")
+        raise StudyError(f"a standard error needs at least {FEWEST_REPEATS} repeats, but got {repeats}; raise it")
     theory = Theory(n, p, sigma, repeats, teacher, [])
     generator = np.random.default_rng(seed)
     for gamma in GAMMAS:
@@ -163,11 +163,11 @@ def print_theory(
     """Compute, write figure and table, say what they show.
 
     Raises:
-        StudyRefused: if no such model can be simulated.
+        StudyError: if no such model can be simulated.
 
     """
     if teacher not in SCALES:
-        raise StudyRefused(f"--teacher must be one of {', '.join(SCALES)}, but got {teacher!r}")
+        raise StudyError(f"--teacher must be one of {', '.join(SCALES)}, but got {teacher!r}")
     theory = compute(n, p, sigma, repeats, teacher)
     points = len(GAMMAS) * len(TAUS)
     print(f"Joint Gaussian model, n = {n}, p = {p}, sigma = {sigma:g}, teacher {teacher}:")

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.func import vmap
 
 from study.analysis.correlation import spearman
+from study.errors import StudyError
 from study.report.format.csv_tables import Row, to_csv
-from study.storage.lock import StudyRefused
 from trainables.common.atomic_files import write_bytes
 from trainables.losses.contrastive import Embedded
 from trainables.losses.distillation import unit_rows
@@ -100,15 +100,13 @@ def compute(steps: int, dim: int, repeats: int, seed: int = 0) -> TheoryOfTE:
     """Exact TE and proxies over PROCESSES x COUPLINGS.
 
     Raises:
-        StudyRefused: if nothing could be seen at such sizes.
+        StudyError: if nothing could be seen at such sizes.
 
     """
     if steps < 8 or dim < 2:
-        raise StudyRefused(
-            f"the proxies need steps >= 8 and dim >= 2, but got steps = {steps}, dim = {dim}; raise them"
-        )
+        raise StudyError(f"the proxies need steps >= 8 and dim >= 2, but got steps = {steps}, dim = {dim}; raise them")
     if repeats < FEWEST_REPEATS:
-        raise StudyRefused(f"a range over repeats needs at least {FEWEST_REPEATS}, but got {repeats}; raise it")
+        raise StudyError(f"a range over repeats needs at least {FEWEST_REPEATS}, but got {repeats}; raise it")
     generator = np.random.default_rng(seed)
     models = [Coupled(a, b, c, SIGMA_X, SIGMA_Y) for a, b in PROCESSES for c in COUPLINGS]
     points = [
@@ -213,7 +211,7 @@ def print_te_theory(steps: int, dim: int, repeats: int, folder: Path) -> None:
     """Compute, write figure and table, say what they show.
 
     Raises:
-        StudyRefused: if nothing could be seen at such sizes.
+        StudyError: if nothing could be seen at such sizes.
 
     """
     theory = compute(steps, dim, repeats)

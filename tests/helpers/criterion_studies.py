@@ -42,7 +42,7 @@ def write_estimates(study: StudyConfig, gaps: dict[str, tuple[float, float]], la
     assert study.criterion is not None
     stages = StageStore(study.stages_directory)
     for arm, (gap, error) in gaps.items():
-        for settings in study.criterion.every.values():
+        for settings in study.criterion.settings_by_name.values():
             for stage in cells(study)[arm].stages(settings):
                 path = stages.path(stage)
                 path.mkdir(parents=True, exist_ok=True)

@@ -159,7 +159,7 @@ def pack_ends(
     for job in pack:
         trial_id = job.trial.trial_id
         if job.follows in ended and ended[job.follows][0] != "complete":
-            store.leave_out(trial_id)
+            store.delete_trial(trial_id)
             continue
         status, epoch = ended.setdefault(trial_id, ("complete", EPOCHS))
         store.trial(trial_id).set_history(reports[trial_id][:epoch])

@@ -22,7 +22,7 @@ from study.run import app
 from study.runner import Run
 from study.search.search import Search
 from study.storage.groups import collect_groups
-from study.storage.lock import claimed, is_claimed, read_driver, record_study, set_aside
+from study.storage.lock import is_locked, move_aside, read_driver, record_study, study_lock
 from study.storage.store import StudyStore
 from tests.helpers.example_store import example_study, fill, write_trial
 from tests.helpers.paths import ROOT
@@ -115,15 +115,15 @@ def test_commands_on_a_study_that_never_ran_say_so(file: Path) -> None:
 
 def test_only_one_process_runs_a_study(file: Path) -> None:
     directory = load(file).directory
-    with claimed(directory):
-        assert is_claimed(directory)
+    with study_lock(directory):
+        assert is_locked(directory)
         done = command("run", file)
         driver = read_driver(directory)
     assert done.exit_code == 2
     assert driver
     assert f"process {driver.pid} on {driver.host} runs this one" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert not is_claimed(directory)
+    assert not is_locked(directory)
 
 
 @pytest.mark.parametrize("arguments", [["run"], ["run", "--dry-run"]])
@@ -153,10 +153,10 @@ def test_a_study_of_another_version_stops_the_run(file: Path) -> None:
 
 def test_setting_aside_keeps_everything(file: Path) -> None:
     directory = load(file).directory
-    assert set_aside(directory) is None
+    assert move_aside(directory) is None
     finish_every_trial(file)
     trials = sorted(path.name for path in directory.glob("trials/*"))
-    aside = set_aside(directory)
+    aside = move_aside(directory)
     assert aside
     assert aside.name.startswith("tiny.old-")
     assert not directory.exists()
@@ -166,7 +166,7 @@ def test_setting_aside_keeps_everything(file: Path) -> None:
 
 def test_a_running_study_is_not_set_aside(file: Path) -> None:
     finish_every_trial(file)
-    with claimed(load(file).directory):
+    with study_lock(load(file).directory):
         done = command("run", file, "--fresh")
     assert done.exit_code == 2
     assert "only one process may run a study" in done.stderr
@@ -186,7 +186,7 @@ def test_status_tells_where_a_study_stands(tmp_path: Path) -> None:
     fill(study, store, groups=4)
     lost = study.arm("ciba").trial(store.proposals("ciba")[1].params, 2)
     (store.trial(lost.trial_id).path / "result.json").unlink()  # as after a kill, four epochs in
-    with claimed(study.directory):
+    with study_lock(study.directory):
         lines = status_lines(study)
     assert lines[0] == f"Study example in {study.directory}"
     assert f"Process {os.getpid()} on " in lines[1]

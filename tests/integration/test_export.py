@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from study.analysis.study_results import study_results
 from study.config.study_config import StudyConfig
+from study.errors import StudyError
 from study.export import CONFIG, WEIGHTS, Exported, choose, empty_student, export_student, open_clip_form
 from study.parsing.loader import load
 from study.run import app
 from study.storage.groups import collect_groups
-from study.storage.lock import StudyRefused, record_study
+from study.storage.lock import record_study
 from study.storage.store import StudyStore
 from study.tracking.model_registry import Registered, log_export
 from study.tracking.tracker import TrackingUnavailable
@@ -209,7 +210,7 @@ def test_a_model_of_open_clips_own_is_exported_as_it_is(tmp_path: Path) -> None:
 
 def test_towers_that_open_clip_lacks_are_refused_in_a_line(tmp_path: Path) -> None:
     study, store = study_of(tmp_path, {"model": "clip", "feature_dim": 8, "channels": (4, 8), "text_width": 8})
-    with pytest.raises(StudyRefused, match="exported where open_clip has its towers") as refused:
+    with pytest.raises(StudyError, match="exported where open_clip has its towers") as refused:
         export_student(study, store)
     assert "\n" not in str(refused.value) and not (store.directory / "export").exists()
 
@@ -217,12 +218,12 @@ def test_towers_that_open_clip_lacks_are_refused_in_a_line(tmp_path: Path) -> No
 def test_what_is_not_there_is_refused_in_a_line(tmp_path: Path) -> None:
     study = clip_study(tmp_path)
     store = StudyStore(study.directory)
-    with pytest.raises(StudyRefused, match="no complete configuration yet"):
+    with pytest.raises(StudyError, match="no complete configuration yet"):
         export_student(study, store)
-    with pytest.raises(StudyRefused, match="must be one of cl, kl_mse, mi, te1, te2, unified, but got 'te3'"):
+    with pytest.raises(StudyError, match="must be one of cl, kl_mse, mi, te1, te2, unified, but got 'te3'"):
         export_student(study, store, "te3")
     write_group(study, store, "cl", [0.5, 0.1, 0.1])
-    with pytest.raises(StudyRefused, match=r"state\.pt is missing"):
+    with pytest.raises(StudyError, match=r"state\.pt is missing"):
         export_student(study, store)
 
 

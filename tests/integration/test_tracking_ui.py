@@ -27,7 +27,7 @@ def test_the_ui_refuses_a_host_that_others_can_reach(tmp_path: Path) -> None:
 
 
 UI = SYNC.split('print("begin"')[0].replace("Tracker\n", "Tracker\nfrom study.tracking.ui_server import serve\n") + (
-    "serve(study, StudyStore(study.storage.lock), port=int(sys.argv[3]), open_browser=False,\n"
+    "serve(study, StudyStore(study.directory), port=int(sys.argv[3]), open_browser=False,\n"
     "      say=lambda line: print(line, flush=True))\n"
 )
 

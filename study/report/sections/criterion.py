@@ -279,7 +279,7 @@ def by_configuration(study: StudyConfig, results: StudyResults) -> Table | None:
 def by_estimator(study: StudyConfig, results: StudyResults) -> Table | None:
     """The estimators beside each other; None for one alone."""
     assert study.criterion is not None
-    every = {name: judge(study, results, settings) for name, settings in study.criterion.every.items()}
+    every = {name: judge(study, results, settings) for name, settings in study.criterion.settings_by_name.items()}
     if len(every) < 2:
         return None
     first = {one.name: one.expected.gap.mean for one in next(iter(every.values()))}

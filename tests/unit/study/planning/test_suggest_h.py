@@ -9,11 +9,12 @@ import torch
 from search_spaces.domains import Choice, IntRange
 from study.config.spectrum_rule import SpectrumRule, grid_of, neighbours
 from study.config.study_config import StudyConfig
+from study.errors import StudyError
 from study.parsing.loader import load
 from study.planning.plan import make_plan, render_plan
 from study.planning.saved_h import choose, load_chosen, open_arms, plan_lines, request
 from study.planning.suggest_h import Suggestion, print_suggestions, with_choice
-from study.storage.lock import StudyRefused, check_changes, record_study
+from study.storage.lock import check_changes, record_study
 from study.storage.store import StudyStore
 from tests.helpers.paths import ROOT
 from trainables.diagnostics.saturation import saturation
@@ -143,14 +144,14 @@ def test_nothing_is_trained_twice(folder: Path) -> None:
 def test_without_a_swept_h_the_command_says_what_to_write(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
     path.write_text(BASE[: BASE.index("  mse")] + "  fixed: {method: ciba, H: 4}\n")
-    with pytest.raises(StudyRefused, match=r"no arm sweeps the bottleneck dimension; write for example `H: \["):
+    with pytest.raises(StudyError, match=r"no arm sweeps the bottleneck dimension; write for example `H: \["):
         print_suggestions(path)
 
 
 def test_a_bottleneck_that_diverges_is_one_line(folder: Path) -> None:
     path = write(folder, ("ciba, bottleneck_epochs: 2, space: {H: [1", "ciba, bottleneck_lr: 1e30, space: {H: [1"))
     with pytest.raises(
-        StudyRefused, match=r"sweep.yaml: arms.plain: the bottlenecks could not be trained: .*bottleneck_lr"
+        StudyError, match=r"sweep.yaml: arms.plain: the bottlenecks could not be trained: .*bottleneck_lr"
     ):
         print_suggestions(path, lambda line: None)
 
@@ -197,7 +198,7 @@ def test_a_resumed_study_keeps_its_choice_without_the_stages(folder: Path) -> No
     lines: list[str] = []
     assert choose(load(path), path, lines.append) == study and lines == []
     more = write(folder, ("seeds: 2", "seeds: 3"), ("{epochs: 1}", "{epochs: 1, lr: 0.01}"), ("[32, 60]", "[20]"))
-    with pytest.raises(StudyRefused, match=r"training.lr"):
+    with pytest.raises(StudyError, match=r"training.lr"):
         check_changes(load_chosen(more), more)
     more = write(folder, ("seeds: 2", "seeds: 3"), ("[32, 60]", "[20]"))
     again = choose(load(more), more, lines.append)

@@ -73,7 +73,7 @@ def test_proposals_keep_their_order_and_types(tmp_path: Path) -> None:
 
 def test_lengths_are_remembered_longest_first(tmp_path: Path) -> None:
     store = StudyStore(tmp_path)
-    assert store.lengths() == []
-    store.note_lengths({10})
-    store.note_lengths({30, 20})
-    assert store.lengths() == [30, 20, 10]
+    assert store.epoch_counts() == []
+    store.record_epoch_counts({10})
+    store.record_epoch_counts({30, 20})
+    assert store.epoch_counts() == [30, 20, 10]

@@ -9,8 +9,8 @@ import pytest
 from matplotlib.patches import Rectangle
 from typer.testing import CliRunner
 
+from study.errors import StudyError
 from study.run import app
-from study.storage.lock import StudyRefused
 from study.theory.cch import GAMMAS, LAMBDAS, TAUS, Cell, Theory, compute, findings, print_theory, write_theory
 from study.theory.cch_figure import signs, theory_figure
 
@@ -119,6 +119,6 @@ def test_the_command(tmp_path: Path) -> None:
 def test_what_cannot_be_simulated(
     tmp_path: Path, n: int, p: int, sigma: float, repeats: int, teacher: str, message: str
 ) -> None:
-    with pytest.raises(StudyRefused, match=message):
+    with pytest.raises(StudyError, match=message):
         print_theory(n, p, sigma, repeats, teacher, tmp_path, None)
     assert not list(tmp_path.iterdir())

@@ -8,8 +8,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from study.errors import StudyError
 from study.run import app
-from study.storage.lock import StudyRefused
 from study.theory.te import (
     COUPLINGS,
     PROCESSES,
@@ -134,6 +134,6 @@ def test_the_command(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_seen(tmp_path: Path, steps: int, dim: int, repeats: int, message: str) -> None:
-    with pytest.raises(StudyRefused, match=message):
+    with pytest.raises(StudyError, match=message):
         print_te_theory(steps, dim, repeats, tmp_path)
     assert not list(tmp_path.iterdir())
