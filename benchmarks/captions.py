@@ -26,7 +26,7 @@ from PIL import Image
 from trainables.common.distributed import ALONE
 from trainables.common.types import Batch
 from trainables.common.view_sampling import draw_pairs
-from trainables.data.captioned.coco import COCOConfig
+from trainables.data.image_text.coco import COCOConfig
 from trainables.stages.artifacts import StageStore
 from trainables.stages.prepared import prepared_data, read_paired
 from trainables.training.batches import read_ahead

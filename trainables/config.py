@@ -232,7 +232,7 @@ def model_faults(config: TrialConfig) -> Iterator[Incompatibility]:
         name = getattr(model, "model")  # noqa: B009
         message = f"{name!r} cannot learn from data for {task}; use {any_of(fitting)}"
         yield Incompatibility(path=f"{part}.model", message=message)
-    if config.teacher.comes_trained and source not in ("nothing", "teacher"):
+    if config.teacher.is_pretrained and source not in ("nothing", "teacher"):
         method = getattr(config.method, "method")  # noqa: B009
         message = f"{method!r} needs a teacher that the study trains, but this one comes trained; use clip_kd"
         yield Incompatibility(path="method.method", message=message)

@@ -10,8 +10,8 @@ import pytest
 from tests.helpers.generated import root
 from trainables.common.types import Batch, PairedData
 from trainables.data import DATASETS
-from trainables.data.captioned import coco, emoji, flickr, food101, imagenet
 from trainables.data.digits import digits, mfeat, mnist_m
+from trainables.data.image_text import coco, emoji, flickr, food101, imagenet
 from trainables.data.multimedia import mmimdb, mosei, ravdess, vggsound
 from trainables.data.nuscenes import dataset as nuscenes
 from trainables.data.synthetic import joint_gaussian, mfh, separable

@@ -1,14 +1,14 @@
 """Data sets of aligned pairs: one file each, and one line here."""
 
-from trainables.data.captioned.coco import COCO
-from trainables.data.captioned.emoji import EMOJI
-from trainables.data.captioned.flickr import FLICKR8K, FLICKR30K
-from trainables.data.captioned.food101 import FOOD101
-from trainables.data.captioned.imagenet import IMAGENET
 from trainables.data.common.base import Dataset
 from trainables.data.digits.digits import DIGITS
 from trainables.data.digits.mfeat import MFEAT
 from trainables.data.digits.mnist_m import MNIST_M
+from trainables.data.image_text.coco import COCO
+from trainables.data.image_text.emoji import EMOJI
+from trainables.data.image_text.flickr import FLICKR8K, FLICKR30K
+from trainables.data.image_text.food101 import FOOD101
+from trainables.data.image_text.imagenet import IMAGENET
 from trainables.data.multimedia.mmimdb import MMIMDB
 from trainables.data.multimedia.mosei import CMU_MOSEI
 from trainables.data.multimedia.ravdess import RAVDESS

@@ -25,7 +25,7 @@ class MethodConfig(Frozen):
     stackable: ClassVar[tuple[str, ...]] = ()
     """Fields in which trials that are trained as one pack may differ: numbers that `forward` takes as they come, number
     or tensor, and whatever it does not look at. Seeds always may."""
-    why_alone: ClassVar[str] = ""
+    why_not_stacked: ClassVar[str] = ""
     """Why trainings with the method cannot be stacked in one pack; empty if they can."""
     tasks: ClassVar[tuple[str, ...]] = ()
     """Tasks that the method can be used for; empty: all."""

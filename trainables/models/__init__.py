@@ -11,7 +11,7 @@ from trainables.models.fusion import FusionConfig, build_fusion
 from trainables.models.linear import LinearConfig, build_linear
 from trainables.models.maxout import MaxoutConfig, build_maxout
 from trainables.models.mlp import MLPConfig, build_mlp
-from trainables.models.ravdess import RavdessAudioConfig, RavdessImageConfig, build_ravdess
+from trainables.models.ravdess_networks import RavdessAudioConfig, RavdessImageConfig, build_ravdess
 from trainables.models.resnet import ResNet3DConfig, ResNetConfig, build_resnet, build_resnet3d
 
 MODELS: dict[str, ModelEntry] = {

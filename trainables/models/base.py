@@ -24,12 +24,12 @@ class ModelConfig(Frozen):
     """Tasks that the network can be used for; empty: all whose rows have one input for each modality."""
 
     @property
-    def comes_trained(self) -> bool:
+    def is_pretrained(self) -> bool:
         """Whether its weights are given, so that as a teacher it is not trained."""
         return False
 
     @property
-    def why_alone(self) -> str:
+    def why_not_stacked(self) -> str:
         """Why trainings of such networks cannot be stacked in one pack; empty if they can."""
         return "dropout draws from one sequence for all networks" if getattr(self, "dropout", 0) > 0 else ""
 

@@ -59,8 +59,8 @@ class FusionConfig(ModelConfig):
     """Side of the ReLU on which the joint features are taken; with `combine: logits` the encoders' own taps count."""
 
     @property
-    def why_alone(self) -> str:
-        return self.teacher_encoder.why_alone or self.student_encoder.why_alone
+    def why_not_stacked(self) -> str:
+        return self.teacher_encoder.why_not_stacked or self.student_encoder.why_not_stacked
 
 
 class Fusion(Model):

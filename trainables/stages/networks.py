@@ -100,7 +100,7 @@ def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:
 
 def teacher_stage(config: TrialConfig) -> FrozenOutputs | PretrainedOutputs:
     """What the trial's teacher, trained by the study or before, makes of the data."""
-    if not config.teacher.comes_trained:
+    if not config.teacher.is_pretrained:
         return outputs_stage(config, "teacher")
     prepared = prepared_data(config.data.for_seed(config.seed))
     return PretrainedOutputs(prepared=prepared, role="teacher", model=config.teacher)

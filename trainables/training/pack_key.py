@@ -14,7 +14,7 @@ def pack_key(config: TrialConfig) -> str | None:
     sizes, networks, data sets and the terms of a loss may not. The key looks at the config alone; should data of one
     key have different numbers of rows after all, `train_together` takes such members one after another.
     """
-    if why_alone(config):
+    if why_not_stacked(config):
         return None
     method, data = config.method, config.data
     seeds_and_levels = {name for name, value in data if isinstance(value, float) or name.endswith("_seed")}
@@ -32,10 +32,10 @@ def pack_key(config: TrialConfig) -> str | None:
     return digest([values, method.active_terms, width])
 
 
-def why_alone(config: TrialConfig) -> str:
+def why_not_stacked(config: TrialConfig) -> str:
     """Why a trial can be trained in no pack, as `part name: reason`; empty if it can."""
     reasons = {
-        f"student {getattr(config.student, 'model')}": config.student.why_alone,  # noqa: B009
-        f"method {getattr(config.method, 'method')}": config.method.why_alone,  # noqa: B009
+        f"student {getattr(config.student, 'model')}": config.student.why_not_stacked,  # noqa: B009
+        f"method {getattr(config.method, 'method')}": config.method.why_not_stacked,  # noqa: B009
     }
     return "; ".join(f"{part}: {reason}" for part, reason in reasons.items() if reason)

@@ -14,7 +14,7 @@ from study.figures.diagnostics import Box, DataCurve, Spectra, SplitCurves
 from study.figures.style import Point
 from study.report.sections.figures import Material, has, is_numeric, point
 from study.storage.groups import Group
-from trainables.diagnostics.dimensions import embed_dimensions
+from trainables.diagnostics.dimension_tsne import embed_dimensions
 
 MATRICES = {"weights/tap": "weight of the tapped layer", "weights/head": "weight of the last layer"}
 FEATURES = {"features/train": "training features"}

@@ -136,7 +136,7 @@ def test_the_emoji_study_asks_the_papers_questions() -> None:
     for arm in study.arms:
         assert options(arm, "temperature") == (0.07, 0.03) and options(arm, "batch_size") == (64, 128)
         assert [one.name for one in arm.base.evaluate] == ["openmoji"]
-        assert not arm.base.teacher.comes_trained and arm.base.teacher.feature_dim > arm.base.student.feature_dim
+        assert not arm.base.teacher.is_pretrained and arm.base.teacher.feature_dim > arm.base.student.feature_dim
     assert options(study.arm("mi"), "mi") == options(study.arm("te1"), "te1") == options(study.arm("te2"), "te2")
 
 

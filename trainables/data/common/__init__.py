@@ -1,1 +1,1 @@
-"""What every data set is made with: its config, raw files, corruption, tokens."""
+"""Parts that every data set uses: config and table entry, raw files, splits, corruption, tokens."""

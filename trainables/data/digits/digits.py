@@ -18,14 +18,9 @@ from torch.nn import functional
 from trainables.common.types import PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
 from trainables.data.common.corruption import UNSPOILT, Blur, NoiseLevel, NoiseSeed, add_noise, blur
-from trainables.data.common.prepare import (
-    at_most_train,
-    balanced_split,
-    fingerprint_of,
-    leaves_test_rows,
-    split_pairs,
-    standardise,
-)
+from trainables.data.common.field_checks import at_most_train, leaves_test_rows
+from trainables.data.common.raw_files import fingerprint_of
+from trainables.data.common.splits import balanced_split, split_pairs, standardise
 
 VERSION = 1
 """Raise it when `load` makes other arrays from the same digits, photographs and config."""

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from numpy import ndarray
 
-from trainables.data.common.listing import needs
+from trainables.data.common.raw_files import needs
 from trainables.data.readers.media import UnreadableError, read_image
 
 IDX_NAMES = {"train": "train", "test": "t10k"}

@@ -20,8 +20,9 @@ from pydantic import Field
 from trainables.common.types import Batch, PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
 from trainables.data.common.corruption import UNSPOILT, Blur, NoiseLevel, NoiseSeed, add_noise, blur
-from trainables.data.common.listing import fingerprint_of_files
-from trainables.data.common.prepare import balanced_split, standardise
+from trainables.data.common.raw_files import fingerprint_of_files
+from trainables.data.common.splits import balanced_split, standardise
+from trainables.data.digits.backgrounds import cut_patches, photo_paths
 from trainables.data.digits.mnist_files import (
     SIDE,
     digits_of,
@@ -31,7 +32,6 @@ from trainables.data.digits.mnist_files import (
     picture_paths,
     picture_pixels,
 )
-from trainables.data.readers.photo_textures import cut_patches, photo_paths
 
 VERSION = 1
 """Raise it when `load` makes other arrays from the same files and config."""

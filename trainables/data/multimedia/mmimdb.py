@@ -24,8 +24,9 @@ from pydantic import AfterValidator, Field
 
 from trainables.common.types import Batch, PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
-from trainables.data.common.listing import fingerprint_of_files, needs, or_why_not
-from trainables.data.common.prepare import only_with, standardise
+from trainables.data.common.field_checks import only_with
+from trainables.data.common.raw_files import fingerprint_of_files, needs, or_why_not
+from trainables.data.common.splits import standardise
 from trainables.data.multimedia.mmimdb_raw import GENRES, FilmSource, list_films, load_films, width_of
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy import ndarray
 
 from trainables.common.types import PairedData
-from trainables.data.common.listing import needs
-from trainables.data.readers.clips import Clip, Layout, Place, paired, prepare
+from trainables.data.common.raw_files import needs
 from trainables.data.readers.media import UnreadableError, read_image, unreadable
+from trainables.data.readers.preparation import Clip, Layout, Place, paired, prepare
 
 GENRES = (
     *("Drama", "Comedy", "Romance", "Thriller", "Crime", "Action", "Adventure", "Horror", "Documentary", "Mystery"),

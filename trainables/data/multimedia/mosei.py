@@ -20,8 +20,9 @@ from pydantic import AfterValidator, Field
 from trainables.common.types import PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
 from trainables.data.common.corruption import UNSPOILT, NoiseLevel, NoiseSeed, add_noise
-from trainables.data.common.listing import fingerprint_of_files, needs
-from trainables.data.common.prepare import only_with, standardise, to_batch
+from trainables.data.common.field_checks import only_with
+from trainables.data.common.raw_files import fingerprint_of_files, needs
+from trainables.data.common.splits import standardise, to_batch
 from trainables.data.multimedia.mosei_csd import CSD_FILES, csd_index, csd_means
 from trainables.data.multimedia.mosei_mmsa import mmsa_index, mmsa_means, mmsa_path
 

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from trainables.data.common.listing import needs
+from trainables.data.common.raw_files import needs
 
 if TYPE_CHECKING:
     import h5py

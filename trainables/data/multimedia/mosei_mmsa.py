@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from trainables.data.common.listing import needs
+from trainables.data.common.raw_files import needs
 from trainables.data.readers.safe_pickle import PickledArray, read_plain
 
 MODALITIES = ("text", "audio", "vision")

@@ -24,12 +24,12 @@ from pydantic import AfterValidator, Field
 
 from trainables.common.types import PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
-from trainables.data.common.listing import fingerprint_of_files, or_why_not
-from trainables.data.common.prepare import only_with
+from trainables.data.common.field_checks import only_with
+from trainables.data.common.raw_files import fingerprint_of_files, or_why_not
 from trainables.data.multimedia.ravdess_clips import list_clips, read_clip
 from trainables.data.multimedia.ravdess_features import CSV_FILES, list_features, read_features
 from trainables.data.multimedia.ravdess_source import EMOTIONS, FRAMES, MFCC, Modality, Source
-from trainables.data.readers.clips import Clip, Layout, paired, prepare
+from trainables.data.readers.preparation import Clip, Layout, paired, prepare
 
 VERSION = 1
 """Raise it when `load` makes other arrays from the same files and config."""

@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from trainables.data.common.listing import needs
+from trainables.data.common.raw_files import needs
 from trainables.data.multimedia.ravdess_source import EMOTIONS, MFCC, Modality, Source, normalised
-from trainables.data.readers.clips import SPLITS, Clip, Place, Split
+from trainables.data.readers.audio_features import mfcc
 from trainables.data.readers.media import read_frames, read_sound
-from trainables.data.readers.signal import mfcc
+from trainables.data.readers.preparation import SPLITS, Clip, Place, Split
 
 RATE = 22_050
 """Samples a second from which the MFCC are made."""

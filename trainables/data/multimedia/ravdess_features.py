@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from trainables.data.common.listing import needs, read_csv
+from trainables.data.common.raw_files import needs, read_csv
 from trainables.data.multimedia.ravdess_source import EMOTIONS, MFCC, Modality, Source, normalised
-from trainables.data.readers.clips import Clip, Place, Split
 from trainables.data.readers.media import UnreadableError, read_image, unreadable
+from trainables.data.readers.preparation import Clip, Place, Split
 
 CSV_FILES: dict[Split, str] = {"train": "spa_dl.csv", "val": "spa_val.csv", "test": "spa_test.csv"}
 

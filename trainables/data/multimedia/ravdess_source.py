@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from trainables.data.readers.signal import fit_frames
+from trainables.data.readers.audio_features import fit_frames
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 """By label; file names count them from 01."""

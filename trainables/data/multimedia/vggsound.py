@@ -21,11 +21,11 @@ from torch.nn import functional
 
 from trainables.common.types import PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
-from trainables.data.common.listing import fingerprint_of_files, or_why_not
+from trainables.data.common.raw_files import fingerprint_of_files, or_why_not
 from trainables.data.multimedia.vggsound_index import Index, Source, index_files, read_index
-from trainables.data.readers.clips import Layout, paired, prepare
+from trainables.data.readers.audio_features import stft_magnitude
 from trainables.data.readers.media import UnreadableError, read_frames, read_sound
-from trainables.data.readers.signal import stft_magnitude
+from trainables.data.readers.preparation import Layout, paired, prepare
 
 VERSION = 1
 """Raise it when `load` makes other arrays from the same files and config."""

@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from trainables.data.common.listing import needs, read_csv
-from trainables.data.readers.clips import SPLITS, Clip, Place, Split
+from trainables.data.common.raw_files import needs, read_csv
+from trainables.data.readers.preparation import SPLITS, Clip, Place, Split
 
 WHOLE, PARTS, FOLDER = "vggsound.csv", {"train": "train.csv", "test": "test.csv"}, "video"
 

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from trainables.common.types import Batch, PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
-from trainables.data.common.prepare import fingerprint_of
+from trainables.data.common.raw_files import fingerprint_of
 from trainables.data.nuscenes.sensors import (
     STATISTICS,
     camera_images,

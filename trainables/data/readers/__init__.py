@@ -1,1 +1,1 @@
-"""Readers of media files: audio, video, images, pickles."""
+"""Readers of media files: audio, video, images, pickles, and their preparation in parallel."""

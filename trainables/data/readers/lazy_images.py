@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from trainables.data.readers.decoder_processes import Ahead, Pending, Photos, Wanted
+from trainables.data.readers.prefetch import Ahead, Pending, Photos, Wanted
 
 
 class Decoded(Tensor):

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy import ndarray
 
-from trainables.data.readers.signal import resample
+from trainables.data.readers.audio_features import resample
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -1,1 +1,1 @@
-"""Generated data sets of the three papers."""
+"""Data sets that are generated: one for each of the three papers."""

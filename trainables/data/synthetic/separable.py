@@ -25,7 +25,8 @@ from pydantic import AfterValidator, Field
 from search_spaces.domains import Choice
 from trainables.common.types import EarlierFields, PairedData, earlier
 from trainables.data.common.base import DataConfig, Dataset, DataShape
-from trainables.data.common.prepare import fingerprint_of, join_splits
+from trainables.data.common.raw_files import fingerprint_of
+from trainables.data.common.splits import join_splits
 
 VERSION = 2
 """Raise it when `load` makes other arrays from the same config."""

@@ -20,8 +20,9 @@ from pydantic import AfterValidator, Field
 from trainables.common.types import EarlierFields, PairedData, earlier
 from trainables.data.common.base import DataConfig, Dataset, DataShape
 from trainables.data.common.corruption import UNSPOILT, NoiseLevel, NoiseSeed, add_noise
-from trainables.data.common.listing import fingerprint_of_files
-from trainables.data.common.prepare import only_with, standardise, to_batch
+from trainables.data.common.field_checks import only_with
+from trainables.data.common.raw_files import fingerprint_of_files
+from trainables.data.common.splits import standardise, to_batch
 from trainables.data.tcga.linkedomics import Cohort, LinkedOmics
 from trainables.data.tcga.mogonet import Mogonet
 

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 from numpy import ndarray
 
-from trainables.data.common.listing import needs
+from trainables.data.common.raw_files import needs
 
 NUMBERS = {"mRNA": 1, "methylation": 2, "miRNA": 3}
 """Of the views' files."""

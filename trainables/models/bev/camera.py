@@ -12,7 +12,7 @@ from torch.nn import functional
 from trainables.common.types import ModelOutput
 from trainables.detection.boxes import cell_centres
 from trainables.detection.projection_pixels import decode_projections
-from trainables.models.bev.model import BEVConfig, BEVModel, norm
+from trainables.models.bev.base import BEVConfig, BEVModel, norm
 
 NEAREST = 0.5
 """Metres before a camera from which on it sees a point."""

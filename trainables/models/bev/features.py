@@ -8,7 +8,7 @@ from torch import Tensor
 
 from trainables.common.types import ModelOutput
 from trainables.models.base import Model, ModelConfig
-from trainables.models.bev.model import bev_head
+from trainables.models.bev.base import bev_head
 
 
 class BEVFeaturesConfig(ModelConfig):

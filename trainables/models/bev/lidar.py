@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainables.common.types import ModelOutput
-from trainables.models.bev.model import BEVConfig, BEVModel, norm
+from trainables.models.bev.base import BEVConfig, BEVModel, norm
 
 
 class BEVLidarConfig(BEVConfig):

@@ -1,1 +1,1 @@
-"""Image-text networks with two towers."""
+"""Contrastive image-text networks with two towers."""

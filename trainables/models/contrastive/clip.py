@@ -51,7 +51,7 @@ class ClipConfig(ContrastiveConfig):
     """Temperature at the start, whose inverse is the scale of similarities."""
 
     @property
-    def why_alone(self) -> str:
+    def why_not_stacked(self) -> str:
         return FOREIGN_TOWERS if self.image != "conv" or self.text != "bag" else ""
 
 

@@ -39,11 +39,11 @@ class OpenClipConfig(ContrastiveConfig):
     """Number format of the towers on a GPU, by autocast."""
 
     @property
-    def comes_trained(self) -> bool:
+    def is_pretrained(self) -> bool:
         return self.pretrained is not None
 
     @property
-    def why_alone(self) -> str:
+    def why_not_stacked(self) -> str:
         return FOREIGN_TOWERS
 
     @model_serializer(mode="wrap")

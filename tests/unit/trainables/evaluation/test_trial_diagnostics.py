@@ -7,7 +7,7 @@ from torch import Tensor
 
 from trainables.config import TrialConfig
 from trainables.data.synthetic.separable import SeparableConfig, matrices
-from trainables.diagnostics.dimensions import embed_dimensions
+from trainables.diagnostics.dimension_tsne import embed_dimensions
 from trainables.diagnostics.spectra import weight_spectrum
 from trainables.evaluation.trial_diagnostics import SAMPLE_ROWS, LossSplit, linear_map, sample
 from trainables.fit import Fitted, fit

@@ -13,7 +13,7 @@ from trainables.fit import Fitted, Inputs, Order, build_problem, fit, fit_togeth
 from trainables.models.mlp import MLPConfig
 from trainables.stages.artifacts import StageStore
 from trainables.training.loop import Member, train, train_together
-from trainables.training.pack_key import pack_key, why_alone
+from trainables.training.pack_key import pack_key, why_not_stacked
 from trainables.training.session import NonFiniteLossError, Problem, Progress
 
 CPU = torch.device("cpu")
@@ -165,7 +165,7 @@ def test_only_numbers_may_differ_within_a_pack() -> None:
     wider = trial(clip).model_copy(update={"teacher": MLPConfig(feature_dim=13)})
     assert pack_key(wider) != pack_key(trial(clip)), "its adapter has another shape"
     dropped = trial().model_copy(update={"student": trial().student.model_copy(update={"dropout": 0.5})})
-    assert pack_key(dropped) is None and "dropout" in why_alone(dropped)
+    assert pack_key(dropped) is None and "dropout" in why_not_stacked(dropped)
 
 
 def test_fit_of_several_is_fit_of_each(stages: StageStore) -> None:

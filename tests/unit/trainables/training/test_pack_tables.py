@@ -19,7 +19,7 @@ from trainables.models.base import ModelConfig
 from trainables.models.contrastive.base import ContrastiveModel
 from trainables.tasks import TASKS
 from trainables.training.loop import Member, train, train_together
-from trainables.training.pack_key import pack_key, why_alone
+from trainables.training.pack_key import pack_key, why_not_stacked
 from trainables.training.session import DTYPES, Problem
 
 ROWS, VAL_ROWS, MEMBERS, TEACHER_DIM = 12, 6, 3, 9
@@ -109,16 +109,16 @@ def models() -> list[Any]:
 def test_every_model(name: str, fields: dict[str, Any]) -> None:
     model, task = MODELS[name].config(**{**SMALL[name], **fields}), TASK_OF_MODEL.get(name, "classification")
     whole = trial(model, NoneConfig(), "classification" if task == "detection" else task)
-    assert (pack_key(whole) is None) == bool(model.why_alone)
-    assert why_alone(whole) == (f"student {name}: {model.why_alone}" if model.why_alone else "")
-    if not model.why_alone:
+    assert (pack_key(whole) is None) == bool(model.why_not_stacked)
+    assert why_not_stacked(whole) == (f"student {name}: {model.why_not_stacked}" if model.why_not_stacked else "")
+    if not model.why_not_stacked:
         assert_like_alone(lambda number: member(model, NoneConfig(), task, number, precision="float64"))
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_in_single_precision(name: str) -> None:
     model, task = MODELS[name].config(**SMALL[name]), TASK_OF_MODEL.get(name, "classification")
-    if not model.why_alone:
+    if not model.why_not_stacked:
         assert_like_alone(lambda number: member(model, NoneConfig(), task, number, **ONE_STEP), 1e-5)
 
 
@@ -143,9 +143,12 @@ def student_for(config: MethodConfig) -> ModelConfig:
 def test_every_method(config: MethodConfig) -> None:
     model, task = student_for(config), task_of(config)
     keys = {pack_key(trial(model, varied(config, number), task)) for number in range(MEMBERS)}
-    if config.why_alone:
+    if config.why_not_stacked:
         method = config.model_dump()["method"]
-        assert keys == {None} and why_alone(trial(model, config, task)) == f"method {method}: {config.why_alone}"
+        assert (
+            keys == {None}
+            and why_not_stacked(trial(model, config, task)) == f"method {method}: {config.why_not_stacked}"
+        )
         return
     assert len(keys) == 1 and None not in keys
     assert_like_alone(lambda number: member(model, varied(config, number), task, number, precision="float64"))
@@ -155,7 +158,7 @@ def test_every_method(config: MethodConfig) -> None:
 def test_every_method_in_single_precision(config: MethodConfig) -> None:
     """With the weights of its terms as they are: GD's range begins at 1e4, which magnifies rounding."""
     model, task = student_for(config), task_of(config)
-    if not config.why_alone:
+    if not config.why_not_stacked:
         assert_like_alone(
             lambda number: member(model, varied(config, number, weights=False), task, number, **ONE_STEP), 1e-5
         )

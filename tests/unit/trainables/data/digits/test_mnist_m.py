@@ -15,8 +15,8 @@ from tests.helpers.generated_cch import write_idx
 from trainables.common.types import PairedData
 from trainables.data.common.corruption import blur
 from trainables.data.digits import mnist_m
+from trainables.data.digits.backgrounds import cut_patches, photo_paths, read_photo
 from trainables.data.digits.mnist_files import digits_of, picture_labels, picture_pixels
-from trainables.data.readers.photo_textures import cut_patches, photo_paths, read_photo
 
 
 def config_of(folder: Path | None = None, **changes: Any) -> mnist_m.MNISTMConfig:

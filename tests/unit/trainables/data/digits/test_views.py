@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 
 from tests.helpers.small_data import load, small
 from trainables.data import DATASETS
-from trainables.data.common.prepare import balanced_split, standardise
+from trainables.data.common.splits import balanced_split, standardise
 from trainables.data.digits import digits, mfeat
 
 

@@ -17,8 +17,8 @@ from trainables.data import DATASETS
 from trainables.data.multimedia import mmimdb, ravdess, vggsound
 from trainables.data.multimedia.mmimdb_raw import GENRES
 from trainables.data.multimedia.ravdess_clips import Take, split_by_actor, split_by_frame
+from trainables.data.readers.audio_features import mfcc, stft_magnitude
 from trainables.data.readers.media import read_sound
-from trainables.data.readers.signal import mfcc, stft_magnitude
 
 MEDIA = ("ravdess_features", "ravdess_clips", "mmimdb_hdf5", "mmimdb_raw", "vggsound")
 

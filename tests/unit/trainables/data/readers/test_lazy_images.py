@@ -14,10 +14,10 @@ from tests.helpers.layouts import config_of, copy_of, load
 from trainables.common.distributed import Workers
 from trainables.config import TrialConfig
 from trainables.data import DATASETS
-from trainables.data.readers import decoder_processes as decoding
-from trainables.data.readers import photo_splits as photographs
-from trainables.data.readers.decoder_processes import AHEAD, decoders
+from trainables.data.image_text import base as photographs
+from trainables.data.readers import prefetch as decoding
 from trainables.data.readers.lazy_images import Decoded
+from trainables.data.readers.prefetch import AHEAD, decoders
 from trainables.fit import Fitted, fit
 from trainables.stages.artifacts import StageStore
 from trainables.stages.prepared import SPLITS, prepared_data, read_paired

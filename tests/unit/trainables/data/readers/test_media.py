@@ -11,10 +11,11 @@ import pytest
 from tests.helpers.child_work import fail, read_numbers
 from tests.helpers.generated import RATE, tone, write_image, write_video, write_wav
 from tests.helpers.paths import ROOT
-from trainables.data.readers import clips, signal
+from trainables.data.readers import audio_features as signal
+from trainables.data.readers import preparation as clips
 from trainables.data.readers import process_pool as workers
-from trainables.data.readers.clips import Clip, Layout, Place, paired, prepare
 from trainables.data.readers.media import UnreadableError, read_frames, read_image, read_sound
+from trainables.data.readers.preparation import Clip, Layout, Place, paired, prepare
 
 
 def naive_spectrum(samples: np.ndarray, window: int, hop: int, pad: Any) -> np.ndarray:

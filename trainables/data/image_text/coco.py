@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.data.captioned.base import Captions, CaptionsConfig, captioned_photos
-from trainables.data.captioned.caption_files import Captioned, read_annotations, read_karpathy
-from trainables.data.common.listing import needs
+from trainables.data.common.raw_files import needs
+from trainables.data.image_text.caption_files import Captioned, read_annotations, read_karpathy
+from trainables.data.image_text.captioned import Captions, CaptionsConfig, captioned_photos
 
 VERSION = 1
 """Raise it when `load` makes other arrays from the same files and config."""

@@ -9,13 +9,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.unit.trainables.data.captioned.test_captioned import words
+from tests.unit.trainables.data.image_text.test_captioned import words
 from trainables.common.types import PairedData
 from trainables.data import DATASETS
-from trainables.data.captioned import emoji, emoji_names
-from trainables.data.captioned.emoji import EmojiConfig
-from trainables.data.captioned.emoji_names import base_of, captions_of, code, every_emoji, is_toned, pictures
-from trainables.data.captioned.emoji_pictures import open_picture
+from trainables.data.image_text import emoji, emoji_names
+from trainables.data.image_text.emoji import EmojiConfig
+from trainables.data.image_text.emoji_names import base_of, captions_of, code, every_emoji, is_toned, pictures
+from trainables.data.image_text.emoji_pictures import open_picture
 
 SMALL: dict[str, Any] = {"skin_tones": "none", "train": 20, "val": 0.01, "test": 0.01, "size": 24}
 

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from trainables.data.common.listing import needs
+from trainables.data.common.raw_files import needs
 from trainables.data.readers.media import UnreadableError, unreadable
 
 ENDINGS = (".jpg", ".jpeg", ".png")

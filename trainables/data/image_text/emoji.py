@@ -24,7 +24,10 @@ import numpy as np
 from pydantic import AfterValidator, Field
 
 from trainables.common.types import EarlierFields, PairedData, earlier
-from trainables.data.captioned.emoji_names import (
+from trainables.data.common.base import DataConfig, Dataset, DataShape
+from trainables.data.common.raw_files import fingerprint_of
+from trainables.data.common.tokenizer import ContextLength
+from trainables.data.image_text.emoji_names import (
     Base,
     Emoji,
     Language,
@@ -36,12 +39,17 @@ from trainables.data.captioned.emoji_names import (
     pictures,
     versions,
 )
-from trainables.data.captioned.emoji_pictures import Drawing, read_emoji_views
-from trainables.data.common.base import DataConfig, Dataset, DataShape
-from trainables.data.common.prepare import fingerprint_of
-from trainables.data.common.tokens import ContextLength
-from trainables.data.readers.clips import Split
-from trainables.data.readers.images import ImageRow, Views, ViewSeed, limited, read_images, sizes_of, with_captions
+from trainables.data.image_text.emoji_pictures import Drawing, read_emoji_views
+from trainables.data.image_text.image_arrays import (
+    ImageRow,
+    Views,
+    ViewSeed,
+    limited,
+    read_images,
+    sizes_of,
+    with_captions,
+)
+from trainables.data.readers.preparation import Split
 
 VERSION = 1
 """Raise it when `load` makes other arrays from the same packages and config."""

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainables.data.common.listing import needs
-from trainables.data.readers.clips import Split
+from trainables.data.common.raw_files import needs
+from trainables.data.readers.preparation import Split
 
 KARPATHY_SPLITS: dict[str, Split] = {"train": "train", "restval": "train", "val": "val", "test": "test"}
 

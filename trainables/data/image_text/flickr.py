@@ -15,10 +15,10 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from trainables.data.captioned.base import Captions, CaptionsConfig, captioned_photos
-from trainables.data.captioned.caption_files import read_karpathy, read_lists, read_tokens
-from trainables.data.common.listing import needs
-from trainables.data.readers.clips import Split
+from trainables.data.common.raw_files import needs
+from trainables.data.image_text.caption_files import read_karpathy, read_lists, read_tokens
+from trainables.data.image_text.captioned import Captions, CaptionsConfig, captioned_photos
+from trainables.data.readers.preparation import Split
 
 VERSION = 1
 """Raise it when `load` makes other arrays from the same files and config."""

@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.data.captioned.caption_files import read_json
-from trainables.data.captioned.classified import Classes, ClassesConfig, classified_photos
-from trainables.data.captioned.prompts import FOOD
-from trainables.data.common.listing import needs
+from trainables.data.common.raw_files import needs
+from trainables.data.image_text.caption_files import read_json
+from trainables.data.image_text.classified import Classes, ClassesConfig, classified_photos
+from trainables.data.image_text.prompts import FOOD
 
 VERSION = 1
 """Raise it when `load` makes other arrays from the same files and config."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import ClassVar, NamedTuple
 
 from trainables.common.types import PairedData
-from trainables.data.captioned.caption_files import Captioned, check_captions
 from trainables.data.common.base import Dataset, DataShape
-from trainables.data.common.listing import fingerprint_of_files, needs
-from trainables.data.readers.images import Limit, limited, sizes_of, with_captions
-from trainables.data.readers.photo_splits import PhotosConfig, decoded, photo_row, read_photos
+from trainables.data.common.raw_files import fingerprint_of_files, needs
+from trainables.data.image_text.base import PhotosConfig, decoded, photo_row, read_photos
+from trainables.data.image_text.caption_files import Captioned, check_captions
+from trainables.data.image_text.image_arrays import Limit, limited, sizes_of, with_captions
 
 MOST = 5
 """Captions of an image; the few further ones of some images are left out, as is usual."""

@@ -1,6 +1,6 @@
 """Images with captions, or with classes that stand in prompts: the one path from rows and files to arrays.
 
-Every image is decoded and resized once, in parallel, to uint8 on disk (`trainables.data.readers.clips`): a killed
+Every image is decoded and resized once, in parallel, to uint8 on disk (`trainables.data.readers.preparation`): a killed
 preparation
 goes on, and a split need not fit into memory. The captions become token ids.
 
@@ -21,8 +21,8 @@ from pydantic import Field
 from torch import Tensor
 
 from trainables.common.types import Batch, Json, PairedData
-from trainables.data.common.tokens import caption_tokens
-from trainables.data.readers.clips import SPLITS, Clip, Layout, Place, Read, Split, prepare
+from trainables.data.common.tokenizer import caption_tokens
+from trainables.data.readers.preparation import SPLITS, Clip, Layout, Place, Read, Split, prepare
 
 Limit = Annotated[int | None, Field(ge=0)]
 ViewSeed = Annotated[int, Field(ge=0)]
@@ -86,7 +86,7 @@ def check_readable(
 def prepare_rows(
     dataset: str, rows: Sequence[ImageRow], read: Read, layout: Mapping[str, Layout], folder: Path, skip_bad: int | None
 ) -> tuple[dict[Split, dict[str, ndarray]], dict[Split, list[int]], dict[str, Json]]:
-    """`trainables.data.readers.clips.prepare` for images: arrays, which rows were kept, notes."""
+    """`trainables.data.readers.preparation.prepare` for images: arrays, which rows were kept, notes."""
     next_row = dict.fromkeys(SPLITS, 0)
     clips, own = [], {split: list[int]() for split in SPLITS}
     for position, row in enumerate(rows):

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int32
 from numpy import ndarray
 
-from trainables.data.common.tokens import tokenize
+from trainables.data.common.tokenizer import tokenize
 
 PHOTOS = (
     "a photo of a {}.",

@@ -1,43 +1,13 @@
-"""What several data sets share: balanced splits, partial labels, standardisation, and their checks."""
+"""Rows into splits: balanced or given, partly labelled, standardised; and splits into batches."""
 
-import hashlib
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 
-from trainables.common.types import Batch, EarlierFields, PairedData, earlier
-
-T = TypeVar("T")
-
-
-def leaves_test_rows(most: int, rows: int) -> Callable[[int, EarlierFields], int]:
-    """A check of `val`, after `train`: together they may take `most` of the `rows` examples."""
-
-    def check(val: int, info: EarlierFields) -> int:
-        train = earlier(info, "train")
-        if isinstance(train, int) and train + val > most:
-            raise ValueError(
-                f"train + val may take {most} of the {rows} examples, so that a balanced test split remains, "
-                f"but got {train!r} + {val!r} = {train + val!r}; lower one of them by {train + val - most}"
-            )
-        return val
-
-    return check
-
-
-def at_most_train(labels: int, info: EarlierFields) -> int:
-    """A check of `labels`, after `train`."""
-    train = earlier(info, "train")
-    if isinstance(train, int) and labels > train:
-        raise ValueError(
-            f"labels counts training pairs, so it may be at most train = {train!r}, but got {labels!r}; "
-            "lower it, or write null to label them all"
-        )
-    return labels
+from trainables.common.types import Batch, PairedData
 
 
 def balanced_split(labels: Int64[ndarray, " rows"], train: int, val: int, seed: int) -> dict[str, Int64[ndarray, " _"]]:
@@ -93,32 +63,3 @@ def to_batch(teacher: ndarray, student: ndarray, labels: ndarray, labelled: ndar
     """One split as contiguous tensors, inputs in float32."""
     inputs = [np.ascontiguousarray(view, dtype=np.float32) for view in (teacher, student)]
     return Batch(*(torch.from_numpy(array) for array in (*inputs, labels, labelled, index)))
-
-
-def fingerprint_of(name: str, version: int, *raw: bytes) -> str:
-    """Hash of a data set's raw bytes and of the version of the code that turns them (or nothing) into arrays.
-
-    The config is not hashed: it stands beside the fingerprint in every key.
-    """
-    state = hashlib.sha256(f"{name} {version}".encode())
-    for part in raw:
-        state.update(hashlib.sha256(part).digest())
-    return state.hexdigest()
-
-
-def only_with(field: str, needed: str) -> Callable[[object], Callable[[T, EarlierFields], T]]:
-    """Checks of fields that mean something only where the earlier `field` is `needed`; made with their default."""
-
-    def with_default(default: object) -> Callable[[T, EarlierFields], T]:
-        def check(value: T, info: EarlierFields) -> T:
-            chosen = earlier(info, field)
-            if chosen not in (None, needed) and value != default:
-                raise ValueError(
-                    f"belongs to `{field}: {needed}`, but the {field} is {chosen!r}; leave it out, "
-                    f"or choose `{field}: {needed}`"
-                )
-            return value
-
-        return check
-
-    return with_default

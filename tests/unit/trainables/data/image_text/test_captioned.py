@@ -16,12 +16,12 @@ from tests.helpers.generated_captions import NUMBERS, picture
 from tests.helpers.layouts import config_of, copy_of, load
 from trainables.common.types import PairedData
 from trainables.data import DATASETS
-from trainables.data.captioned.base import MOST
-from trainables.data.captioned.caption_files import read_tokens
-from trainables.data.captioned.imagenet_files import read_classes
-from trainables.data.captioned.prompts import FOOD, PHOTOS
-from trainables.data.common.tokens import caption_tokens, tokenize, tokenizer
-from trainables.data.readers import images
+from trainables.data.common.tokenizer import caption_tokens, tokenize, tokenizer
+from trainables.data.image_text import image_arrays as images
+from trainables.data.image_text.caption_files import read_tokens
+from trainables.data.image_text.captioned import MOST
+from trainables.data.image_text.imagenet_files import read_classes
+from trainables.data.image_text.prompts import FOOD, PHOTOS
 from trainables.data.readers.crops import Photo, fixed_view, random_box, read_photo_views
 
 CAPTIONED = ("coco", "flickr8k", "flickr30k")

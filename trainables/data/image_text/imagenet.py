@@ -15,10 +15,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.data.captioned.classified import Classes, ClassesConfig, classified_photos
-from trainables.data.captioned.imagenet_files import class_folders, read_classes, validation_images
-from trainables.data.captioned.prompts import PHOTOS
-from trainables.data.common.listing import needs
+from trainables.data.common.raw_files import needs
+from trainables.data.image_text.classified import Classes, ClassesConfig, classified_photos
+from trainables.data.image_text.imagenet_files import class_folders, read_classes, validation_images
+from trainables.data.image_text.prompts import PHOTOS
 
 VERSION = 1
 """Raise it when `load` makes other arrays from the same files and config."""

@@ -14,11 +14,8 @@ from pydantic import Field
 from torch import Tensor
 
 from trainables.data.common.base import DataConfig
-from trainables.data.common.tokens import ContextLength
-from trainables.data.readers.clips import Split
-from trainables.data.readers.crops import Photo, read_photo_views
-from trainables.data.readers.decoder_processes import Photos
-from trainables.data.readers.images import (
+from trainables.data.common.tokenizer import ContextLength
+from trainables.data.image_text.image_arrays import (
     COPIES,
     ImageRow,
     Images,
@@ -28,7 +25,10 @@ from trainables.data.readers.images import (
     check_readable,
     read_images,
 )
+from trainables.data.readers.crops import Photo, read_photo_views
 from trainables.data.readers.lazy_images import Decoded
+from trainables.data.readers.prefetch import Photos
+from trainables.data.readers.preparation import Split
 
 SHARE = 0.8
 """Of the free disk that `input: auto` may fill."""

@@ -16,14 +16,14 @@ from numpy import ndarray
 from pydantic import Field
 
 from trainables.common.types import PairedData
-from trainables.data.captioned.base import check_images
-from trainables.data.captioned.prompts import class_prompts, single_prompts
 from trainables.data.common.base import Dataset, DataShape
-from trainables.data.common.listing import fingerprint_of_files
-from trainables.data.common.prepare import balanced_split
-from trainables.data.readers.clips import SPLITS, Split
-from trainables.data.readers.images import ImageRow, Images, Limit, sizes_of, to_batch
-from trainables.data.readers.photo_splits import PhotosConfig, decoded, photo_row, read_photos
+from trainables.data.common.raw_files import fingerprint_of_files
+from trainables.data.common.splits import balanced_split
+from trainables.data.image_text.base import PhotosConfig, decoded, photo_row, read_photos
+from trainables.data.image_text.captioned import check_images
+from trainables.data.image_text.image_arrays import ImageRow, Images, Limit, sizes_of, to_batch
+from trainables.data.image_text.prompts import class_prompts, single_prompts
+from trainables.data.readers.preparation import SPLITS, Split
 
 NOT_COMPARABLE = "published zero-shot numbers are of models trained on other image-text pairs"
 

@@ -1,1 +1,0 @@
-"""Captioned and classified images: COCO, Flickr, Food-101, ImageNet, emoji."""

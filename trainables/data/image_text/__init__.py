@@ -1,0 +1,1 @@
+"""Images with captions or with class prompts: COCO, Flickr, Food-101, ImageNet, emoji."""
