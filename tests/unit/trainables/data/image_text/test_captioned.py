@@ -17,7 +17,7 @@ from tests.helpers.layouts import config_of, copy_of, load
 from trainables.common.types import PairedData
 from trainables.data import DATASETS
 from trainables.data.common.tokenizer import caption_tokens, tokenize, tokenizer
-from trainables.data.image_text import image_arrays as images
+from trainables.data.image_text import image_arrays
 from trainables.data.image_text.caption_files import read_tokens
 from trainables.data.image_text.captioned import MOST
 from trainables.data.image_text.imagenet_files import read_classes
@@ -386,6 +386,6 @@ def test_a_preparation_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_disk_without_room_is_noticed_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images.shutil, "disk_usage", lambda folder: SimpleNamespace(free=9999))
+    monkeypatch.setattr(image_arrays.shutil, "disk_usage", lambda folder: SimpleNamespace(free=9999))
     with pytest.raises(ValueError, match=r"coco: the prepared images take 2 x 0\.0 GB, but .*lower data\.train"):
         load("coco", size=64, input="stored")

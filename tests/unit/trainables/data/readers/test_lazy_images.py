@@ -15,7 +15,7 @@ from trainables.common.distributed import Workers
 from trainables.config import TrialConfig
 from trainables.data import DATASETS
 from trainables.data.image_text import base as photographs
-from trainables.data.readers import prefetch as decoding
+from trainables.data.readers import prefetch
 from trainables.data.readers.lazy_images import Decoded
 from trainables.data.readers.prefetch import AHEAD, decoders
 from trainables.fit import Fitted, fit
@@ -139,7 +139,7 @@ def test_the_same_rows_in_other_views_are_another_batch() -> None:
 
 
 def test_a_batch_of_several_orders_stands_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "TOGETHER", 3)
+    monkeypatch.setattr(prefetch, "TOGETHER", 3)
     left, stored = both(0)
     assert torch.equal(left[torch.arange(8).flip(0)], stored.flip(0))
 
@@ -259,16 +259,16 @@ def test_what_was_decoded_ahead_is_what_a_training_asks_for(tmp_path: Path, monk
     alone: list[int] = []
     ahead: list[bool] = []
 
-    def pending(wanted: decoding.Wanted) -> decoding.Pending:
+    def pending(wanted: prefetch.Wanted) -> prefetch.Pending:
         alone.append(len(wanted.places))
-        return decoding.Pending(wanted)
+        return prefetch.Pending(wanted)
 
-    def noted(one: decoding.Ahead, wanted: decoding.Wanted) -> decoding.Pending | None:
+    def noted(one: prefetch.Ahead, wanted: prefetch.Wanted) -> prefetch.Pending | None:
         ahead.append(True)
         return plain(one, wanted)
 
-    plain = decoding.Ahead.next_if
-    monkeypatch.setattr(decoding.Ahead, "next_if", noted)
+    plain = prefetch.Ahead.next_if
+    monkeypatch.setattr(prefetch.Ahead, "next_if", noted)
     monkeypatch.setattr("trainables.data.readers.lazy_images.Pending", pending)
     monkeypatch.setattr("trainables.evaluation.teacher_check.AUDITED", {})
     trained(tmp_path, False, input="decoded", decoders=0)

@@ -11,8 +11,8 @@ import pytest
 from tests.helpers.child_work import fail, read_numbers
 from tests.helpers.generated import RATE, tone, write_image, write_video, write_wav
 from tests.helpers.paths import ROOT
-from trainables.data.readers import audio_features as signal
-from trainables.data.readers import preparation as clips
+from trainables.data.readers import audio_features
+from trainables.data.readers import preparation
 from trainables.data.readers import process_pool as workers
 from trainables.data.readers.media import UnreadableError, read_frames, read_image, read_sound
 from trainables.data.readers.preparation import Clip, Layout, Place, paired, prepare
@@ -52,7 +52,7 @@ def naive_mfcc(samples: np.ndarray, rate: int, count: int, window: int, hop: int
 @pytest.mark.parametrize("length", [300, 640])
 def test_stft_magnitude_against_the_definition(length: int) -> None:
     samples = np.random.default_rng(0).standard_normal(length)
-    ours = signal.stft_magnitude(samples, window=64, hop=32)
+    ours = audio_features.stft_magnitude(samples, window=64, hop=32)
     assert ours.shape == (33, 1 + length // 32)
     assert np.allclose(ours, naive_spectrum(samples, 64, 32, "reflect"), atol=1e-10)
 
@@ -60,24 +60,24 @@ def test_stft_magnitude_against_the_definition(length: int) -> None:
 def test_mfcc_against_the_definition() -> None:
     """Also agrees with librosa 0.11 to 3e-7 at its defaults (22.05 kHz, window 2048, hop 512, 128 mel, 40 MFCC)."""
     samples = np.random.default_rng(0).standard_normal(900) * np.exp(-np.arange(900) / 60)
-    ours = signal.mfcc(samples, 8000, count=12, window=256, hop=64, mels=20)
+    ours = audio_features.mfcc(samples, 8000, count=12, window=256, hop=64, mels=20)
     assert np.allclose(ours, naive_mfcc(samples, 8000, 12, 256, 64, 20), atol=1e-8)
 
 
 def test_the_sound_is_a_bump_at_its_pitch() -> None:
-    magnitude = signal.stft_magnitude(tone(1000.0))
+    magnitude = audio_features.stft_magnitude(tone(1000.0))
     assert magnitude[:, 15].argmax() == round(1000 * 1024 / RATE)
 
 
 def test_a_sound_too_short_to_mirror_is_refused() -> None:
     with pytest.raises(ValueError, match=r"more than 512 samples, but there are 100"):
-        signal.stft_magnitude(np.zeros(100))
+        audio_features.stft_magnitude(np.zeros(100))
 
 
 def test_fit_frames_cuts_and_fills() -> None:
     spectrum = np.arange(6.0).reshape(2, 3) + 1
-    assert signal.fit_frames(spectrum, 2).tolist() == [[1, 2], [4, 5]]
-    assert signal.fit_frames(spectrum, 4).tolist() == [[1, 2, 3, 0], [4, 5, 6, 0]]
+    assert audio_features.fit_frames(spectrum, 2).tolist() == [[1, 2], [4, 5]]
+    assert audio_features.fit_frames(spectrum, 4).tolist() == [[1, 2, 3, 0], [4, 5, 6, 0]]
 
 
 def test_frames_are_those_shown_at_their_times(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_progress_is_a_bar_in_a_terminal_and_a_line_elsewhere(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(clips, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(preparation, "LOG_SECONDS", 0.0)
     with caplog.at_level("INFO"):
         prepare("made_up", read_numbers, made_up(tmp_path, [1, 2, 3]), LAYOUT, tmp_path / "log", 0)
     assert [record.message for record in caplog.records][-1] == "preparing made_up: 3 of 3 read"
@@ -197,14 +197,14 @@ def test_a_killed_preparation_goes_on(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from tests.helpers import child_work as work\n"
         "from tests.unit.trainables.data.readers import test_media as t\n"
-        "from trainables.data.readers import clips\n"
+        "from trainables.data.readers import preparation\n"
         f"folder = Path({str(tmp_path)!r})\n"
-        "write = clips.write_rows\n"
+        "write = preparation.write_rows\n"
         "def killing(order):\n"
         "    write(order)\n"
         "    if order.source[1] == 3: os.kill(os.getpid(), 9)\n"
-        "clips.write_rows = killing\n"
-        "clips.prepare('made_up', work.read_numbers, t.made_up(folder, [1, 2, 3, 4]), t.LAYOUT, folder / 'work', 0)"
+        "preparation.write_rows = killing\n"
+        "preparation.prepare('made_up', work.read_numbers, t.made_up(folder, [1, 2, 3, 4]), t.LAYOUT, folder / 'work', 0)"
     )
     killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert killed.returncode == -9, killed.stderr.decode()
@@ -227,7 +227,7 @@ def test_several_processes_give_the_same_and_survive_a_clip_that_kills_one(
     arrays, bad, notes = prepare("made_up", read_numbers, numbers, LAYOUT, tmp_path / "work", 2)
     assert bad == [1, 3] and notes["clips_skipped"] == 2
     assert arrays["train"]["student"].ravel().tolist() == [1, 3, 3.5, 5]
-    problems = dict(workers.run_all(clips.write_rows, [], processes=2))
+    problems = dict(workers.run_all(preparation.write_rows, [], processes=2))
     assert problems == {}
 
 
