@@ -11,8 +11,7 @@ import pytest
 from tests.helpers.child_work import fail, read_numbers
 from tests.helpers.generated import RATE, tone, write_image, write_video, write_wav
 from tests.helpers.paths import ROOT
-from trainables.data.readers import audio_features
-from trainables.data.readers import preparation
+from trainables.data.readers import audio_features, preparation
 from trainables.data.readers import process_pool as workers
 from trainables.data.readers.media import UnreadableError, read_frames, read_image, read_sound
 from trainables.data.readers.preparation import Clip, Layout, Place, paired, prepare
@@ -204,7 +203,8 @@ def test_a_killed_preparation_goes_on(tmp_path: Path) -> None:
         "    write(order)\n"
         "    if order.source[1] == 3: os.kill(os.getpid(), 9)\n"
         "preparation.write_rows = killing\n"
-        "preparation.prepare('made_up', work.read_numbers, t.made_up(folder, [1, 2, 3, 4]), t.LAYOUT, folder / 'work', 0)"
+        "clips = t.made_up(folder, [1, 2, 3, 4])\n"
+        "preparation.prepare('made_up', work.read_numbers, clips, t.LAYOUT, folder / 'work', 0)"
     )
     killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=False)
     assert killed.returncode == -9, killed.stderr.decode()
