@@ -270,8 +270,8 @@ def train(job: Any, store: Any) -> tuple[list[Any], Any]:
     from trainables.common.types import EpochReport, TrialResult
 
     directory = store.trial(job.trial.trial_id)
-    directory.begin(job.trial, 0)
-    accuracy = 1 - abs(math.log10(job.trial.training.lr) + 2) / 4
+    directory.begin(job.config, 0)
+    accuracy = 1 - abs(math.log10(job.config.training.lr) + 2) / 4
     metrics = {f"{split}/{name}": accuracy for split in ("train", "val") for name in ("loss", "accuracy", "f1", "nmi")}
     epoch = EpochReport(1, metrics)
     directory.append(epoch)

@@ -203,6 +203,16 @@ class StudyConfig(Frozen):
         """The first arm's training recipe: the values that are not swept."""
         return self.arms[0].base.training
 
+    @property
+    def planned_trials(self) -> int:
+        """Number of trials if nothing is pruned or skipped."""
+        return sum(map(self.planned_groups, self.arms)) * len(self.search.seeds)
+
+    def planned_groups(self, arm: Arm) -> int:
+        """Number of configurations that `arm` tries: `search.trials`, or fewer if its space is smaller."""
+        size = arm.size()
+        return self.search.trials if size is None else min(self.search.trials, size)
+
     def arm(self, name: str) -> Arm:
         """The arm called `name`."""
         return next(arm for arm in self.arms if arm.name == name)

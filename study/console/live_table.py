@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from study.analysis.notation import scale, show_params, show_summary, show_value
 from study.config.study_config import StudyConfig
-from study.console.progress import Progress, RunningTrial, trial_name
+from study.console.progress import Progress, RunningTrial
 from study.execution.events import (
     ConfigurationSkipped,
     Emit,
@@ -28,6 +27,7 @@ from study.execution.events import (
     TrialStarted,
     WorkersDied,
 )
+from study.formatting import clock, plural
 from trainables.common.types import TrialResult
 
 ROWS = 8
@@ -149,18 +149,18 @@ def describe(event: Event, progress: Progress) -> str:
             return f"slot {event.slot} is ready"
         case TrialFinished():
             count = f"{progress.finished}/{progress.planned}"
-            name = trial_name(event.arm, event.number, event.seed)
             ending = describe_result(event.result, progress.objective.metric)
-            params = f"  {show_params(event.params)}" if event.params else ""
-            return f"{count}  {name}  {ending}{params}"
+            params = f"  {show_params(event.trial.params)}" if event.trial.params else ""
+            return f"{count}  {event.trial.name}  {ending}{params}"
         case ConfigurationSkipped():
             return f"{event.arm} #{event.number}  skipped, {event.reason}"
         case WorkersDied(trials=()):
             return f"the workers of slot {event.slot} died ({plural(event.deaths, 'time')}) and are started again"
         case WorkersDied():
             first, *others = event.trials
-            trial = progress.running.get(first)
-            name = (trial.name if trial else first) + (f" and {plural(len(others), 'other')}" if others else "")
+            running = progress.running.get(first)
+            name = running.trial.name if running else first
+            name += f" and {plural(len(others), 'other')}" if others else ""
             return f"the workers of slot {event.slot} died in {name} ({plural(event.deaths, 'time')})"
         case TrackingProblem():
             return f"MLflow: {event.message}"
@@ -217,8 +217,8 @@ def running_table(progress: Progress) -> Table:
     metric = progress.objective.metric
     table = open_table("running", "epoch", metric_header(metric))
     by_slot: dict[int, list[RunningTrial]] = {}
-    for trial in progress.running.values():
-        by_slot.setdefault(trial.slot, []).append(trial)
+    for running in progress.running.values():
+        by_slot.setdefault(running.slot, []).append(running)
     shown = max(2, ROWS // max(1, len(by_slot)))
     for _, trials in sorted(by_slot.items()):
         hidden = len(trials) - shown if len(trials) > shown + 1 else 0
@@ -230,10 +230,10 @@ def running_table(progress: Progress) -> Table:
 
 def add_running(table: Table, trials: list[RunningTrial], metric: str) -> None:
     """A row for each trial."""
-    for trial in trials:
-        epoch = f"{trial.epoch}/{trial.epochs}" if trial.epochs else str(trial.epoch)
-        value = "" if trial.value is None else show_value(trial.value, metric)
-        table.add_row(escape(trial.name), epoch, value, escape(show_params(trial.params)))
+    for running in trials:
+        epoch = f"{running.epoch}/{running.epochs}" if running.epochs else str(running.epoch)
+        value = "" if running.value is None else show_value(running.value, metric)
+        table.add_row(escape(running.trial.name), epoch, value, escape(show_params(running.trial.params)))
 
 
 def best_table(progress: Progress) -> Table:
@@ -262,13 +262,3 @@ def open_table(first: str, *numbers: str) -> Table:
 def metric_header(metric: str) -> str:
     """The metric's key, with the unit of the column below it."""
     return f"{metric} %" if scale(metric) == 100 else metric
-
-
-def clock(seconds: float) -> str:
-    """Whole seconds as h:mm:ss."""
-    return str(timedelta(seconds=round(seconds)))
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 slot`, `2 slots`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from study.analysis.study_results import Summary, summarise
 from study.config.study_config import Params, StudyConfig
+from study.config.trial_ref import TrialRef
 from study.execution.events import (
     ConfigurationSkipped,
     EpochFinished,
@@ -22,6 +23,7 @@ from study.execution.events import (
     TrialReused,
     TrialStarted,
 )
+from trainables.common.types import TrialResult
 
 ETA_WINDOW = 20
 """Finished trials over which the pace is averaged."""
@@ -31,10 +33,7 @@ ETA_WINDOW = 20
 class RunningTrial:
     """A trial that a slot trains now."""
 
-    arm: str
-    number: int
-    seed: int
-    params: Params
+    trial: TrialRef
     slot: int
     epoch: int
     """Epochs done, those of earlier attempts included."""
@@ -43,11 +42,6 @@ class RunningTrial:
     value: float | None = None
     """Latest value of the study's first objective."""
 
-    @property
-    def name(self) -> str:
-        """Arm, number of the configuration and seed, as every line and table says it."""
-        return trial_name(self.arm, self.number, self.seed)
-
 
 class BestSoFar(NamedTuple):
     """An arm's leading configuration, by the mean over the seeds that are complete."""
@@ -55,21 +49,6 @@ class BestSoFar(NamedTuple):
     number: int
     params: Params
     objective: Summary
-
-
-def trial_name(arm: str, number: int, seed: int) -> str:
-    """What a person calls a trial: `kd #3 seed 1` is the second seed of the arm's fourth configuration."""
-    return f"{arm} #{number} seed {seed}"
-
-
-def planned_trials(study: StudyConfig) -> int:
-    """Trials that the study asks for if nothing is pruned."""
-    return sum(planned_groups(study, arm.size()) for arm in study.arms) * len(study.search.seeds)
-
-
-def planned_groups(study: StudyConfig, size: int | None) -> int:
-    """Configurations of an arm whose space holds `size` of them (None: uncountably many)."""
-    return study.search.trials if size is None else min(study.search.trials, size)
 
 
 class Progress:
@@ -88,7 +67,7 @@ class Progress:
         self.skipped = 0
         """Configurations that the criterion's gate has taken out."""
         self.running: dict[str, RunningTrial] = {}
-        self.planned = planned_trials(study)
+        self.planned = study.planned_trials
         """Trials to expect in all: where the first seed is pruned or fails, the other seeds are taken off."""
         self._clock = clock
         self._first_ready: float | None = None
@@ -116,25 +95,23 @@ class Progress:
                 self._first_ready = self._first_ready or self._clock()
             case TrialStarted():
                 self._first_ready = self._first_ready or self._clock()
-                self.running[event.trial_id] = RunningTrial(
-                    event.arm, event.number, event.seed, event.params, event.slot, event.from_epoch
-                )
-                self._seeds[event.arm, event.number].add(event.seed)
-            case EpochFinished() if event.trial_id in self.running:
-                trial = self.running[event.trial_id]
-                trial.epoch, trial.epochs = event.report.epoch, event.epochs
-                trial.value = event.report.metrics.get(self.objective.metric, trial.value)
+                self.running[event.trial.trial_id] = RunningTrial(event.trial, event.slot, event.from_epoch)
+                self._seeds[event.trial.arm, event.trial.number].add(event.trial.seed)
+            case EpochFinished(trial) if trial.trial_id in self.running:
+                running = self.running[trial.trial_id]
+                running.epoch, running.epochs = event.report.epoch, event.epochs
+                running.value = event.report.metrics.get(self.objective.metric, running.value)
             case TrialFinished():
-                self.running.pop(event.trial_id, None)
+                self.running.pop(event.trial.trial_id, None)
                 self._finish_times.append(self._clock())
-                self._count(event)
-            case TrialLeftOut():
-                left_out = self.running.pop(event.trial_id)
-                self._seeds[left_out.arm, left_out.number].discard(left_out.seed)
+                self._count(event.trial, event.result)
+            case TrialLeftOut(trial):
+                del self.running[trial.trial_id]
+                self._seeds[trial.arm, trial.number].discard(trial.seed)
                 self.planned -= 1
             case TrialReused():
                 self.reused += 1
-                self._count(event)
+                self._count(event.trial, event.result)
             case ConfigurationSkipped():
                 self.skipped += 1
                 self.planned -= len(self.study.search.seeds)
@@ -166,20 +143,19 @@ class Progress:
             return None
         return (left - done) * (now - self._first_ready) / done
 
-    def _count(self, event: TrialFinished | TrialReused) -> None:
-        status = event.result.status
-        self.counts[status] += 1
-        self.arm_counts[event.arm] += 1
-        group = (event.arm, event.number)
+    def _count(self, trial: TrialRef, result: TrialResult) -> None:
+        self.counts[result.status] += 1
+        self.arm_counts[trial.arm] += 1
+        group = (trial.arm, trial.number)
         seeds = self._seeds[group]
-        seeds.add(event.seed)
-        self._params[group] = event.params
-        if status == "pruned" or (status == "failed" and event.seed == self.study.search.seeds[0]):
+        seeds.add(trial.seed)
+        self._params[group] = trial.params
+        if result.status == "pruned" or (result.status == "failed" and trial.seed == self.study.search.seeds[0]):
             self.planned -= len(self.study.search.seeds) - len(seeds)
-        value = event.result.metrics.get(self.objective.metric)
-        if status == "complete" and value is not None:
-            self._values[event.arm].setdefault(event.number, {})[event.seed] = value
-            self._compare(event.arm, event.number)
+        value = result.metrics.get(self.objective.metric)
+        if result.status == "complete" and value is not None:
+            self._values[trial.arm].setdefault(trial.number, {})[trial.seed] = value
+            self._compare(trial.arm, trial.number)
 
     def _compare(self, arm: str, number: int) -> None:
         """Let a configuration with a new value lead its arm, or fall behind: the table is drawn four times a second."""

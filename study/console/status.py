@@ -12,8 +12,9 @@ from rich.table import Table
 from study.analysis.notation import show_params, show_summary, show_value
 from study.analysis.study_results import by_seed, summarise
 from study.config.study_config import Arm, StudyConfig
-from study.console.live_table import clock, metric_header, plural
-from study.console.progress import planned_groups, trial_name
+from study.config.trial_ref import trial_name
+from study.console.live_table import metric_header
+from study.formatting import clock, plural
 from study.storage.groups import Group, best_group, collect_groups
 from study.storage.lock import is_locked, read_driver
 from study.storage.store import StudyStore, TrialRecord
@@ -77,7 +78,7 @@ def arms_table(study: StudyConfig, groups: list[Group]) -> Table:
 def configurations(study: StudyConfig, arm: Arm, groups: list[Group]) -> str:
     """`5 of 12` proposed."""
     skipped = sum(group.status == "skipped" for group in groups)
-    return f"{len(groups)} of {planned_groups(study, arm.size())}" + (f", {skipped} skipped" if skipped else "")
+    return f"{len(groups)} of {study.planned_groups(arm)}" + (f", {skipped} skipped" if skipped else "")
 
 
 def trial_counts(groups: list[Group]) -> str:

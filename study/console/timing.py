@@ -48,7 +48,7 @@ class Timing:
             case SlotReady():
                 self._free_since.setdefault(event.slot, self._now())
             case TrialStarted():
-                self._slots[event.trial_id] = event.slot
+                self._slots[event.trial.trial_id] = event.slot
                 if event.from_epoch:
                     self._unclear.add(event.slot)
             case WorkersDied():
@@ -56,7 +56,7 @@ class Timing:
             case TrialFinished():
                 self._finish(event)
             case TrialLeftOut():
-                slot = self._slots.pop(event.trial_id)
+                slot = self._slots.pop(event.trial.trial_id)
                 self._unclear.add(slot)
                 self._end_pack(slot)
             case _:
@@ -69,7 +69,7 @@ class Timing:
 
     def _finish(self, event: TrialFinished) -> None:
         self._training += event.result.seconds
-        slot = self._slots.pop(event.trial_id, None)
+        slot = self._slots.pop(event.trial.trial_id, None)
         if slot is None:
             return
         if event.result.stages_computed or event.result.status != "complete":

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from study.config.study_config import Params
+from study.config.trial_ref import TrialRef
 from trainables.common.types import EpochReport, TrialResult
 
 
@@ -26,12 +27,7 @@ class SlotReady:
 class TrialStarted:
     """A slot trains a trial, after `from_epoch` epochs that an earlier attempt has left in its checkpoint."""
 
-    trial_id: str
-    arm: str
-    number: int
-    """Position of the configuration among the arm's proposals, from 0."""
-    seed: int
-    params: Params
+    trial: TrialRef
     from_epoch: int
     slot: int
 
@@ -40,7 +36,7 @@ class TrialStarted:
 class EpochFinished:
     """A running trial reported one epoch of `epochs`."""
 
-    trial_id: str
+    trial: TrialRef
     report: EpochReport
     epochs: int
 
@@ -49,11 +45,7 @@ class EpochFinished:
 class TrialFinished:
     """A trial ended in this process: complete, pruned or failed. Its result is in the store."""
 
-    trial_id: str
-    arm: str
-    number: int
-    seed: int
-    params: Params
+    trial: TrialRef
     result: TrialResult
 
 
@@ -61,18 +53,14 @@ class TrialFinished:
 class TrialLeftOut:
     """A trial that was trained beside its configuration's first seed ends with it: that one was pruned or failed."""
 
-    trial_id: str
+    trial: TrialRef
 
 
 @dataclass(frozen=True)
 class TrialReused:
     """The store already held the trial's result, so nothing ran."""
 
-    trial_id: str
-    arm: str
-    number: int
-    seed: int
-    params: Params
+    trial: TrialRef
     result: TrialResult
 
 

@@ -54,8 +54,7 @@ class Conductor:
             return Searcher.FINISHED
         pack = self._ahead.popleft() if self._ahead else self._next_pack()
         for reused, result in self.search.take_reused():
-            seed, trial_id = reused.trial.seed, reused.trial.trial_id
-            self._emit(events.TrialReused(trial_id, reused.arm, reused.number, seed, reused.params, result))
+            self._emit(events.TrialReused(reused.trial, result))
         for arm, left_out in self.search.take_skipped():
             self._emit(events.ConfigurationSkipped(arm, left_out.number, left_out.params, left_out.skipped))
         if not pack:
@@ -89,9 +88,8 @@ class Conductor:
                 continue
             if trial_id not in self._started:
                 self._started.add(trial_id)
-                whence = (news.from_epoch.get(trial_id, 0), news.slot)
-                self._emit(events.TrialStarted(trial_id, job.arm, job.number, job.trial.seed, job.params, *whence))
-            self._emit(events.EpochFinished(trial_id, report, job.trial.training.epochs))
+                self._emit(events.TrialStarted(job.trial, news.from_epoch.get(trial_id, 0), news.slot))
+            self._emit(events.EpochFinished(job.trial, report, job.config.training.epochs))
             if self.search.report(trial_id, report):
                 self._pruned.add(trial_id)
                 ray.get(self.mailbox.stop.remote(next(iter(pack)), trial_id, report.epoch))
@@ -101,29 +99,31 @@ class Conductor:
         pack = self._packs.pop(tune_id)
         results = news.results if news else {}
         if news and news.done:
-            self._sizes.learn(next(iter(pack.values())).trial, len(pack), news.size)
+            self._sizes.learn(next(iter(pack.values())).config, len(pack), news.size)
         for trial_id, job in pack.items():
             if result := results.get(trial_id):
                 self.search.complete(trial_id, result)
-                self._emit(events.TrialFinished(trial_id, job.arm, job.number, job.trial.seed, job.params, result))
-        for trial_id in [trial_id for trial_id in pack if trial_id not in results]:
+                self._emit(events.TrialFinished(job.trial, result))
+        for trial_id, job in pack.items():
+            if trial_id in results:
+                continue
             self.search.release(trial_id)
             if news and news.done and trial_id in self._started:
                 self._started.discard(trial_id)
-                self._emit(events.TrialLeftOut(trial_id))
+                self._emit(events.TrialLeftOut(job.trial))
 
     def _assignment(self, pack: dict[str, Job]) -> Assignment:
-        lead = next(iter(pack.values())).trial
+        lead = next(iter(pack.values())).config
         orders = tuple(self._order(job) for job in pack.values())
         return Assignment("train", lead.trial_id, orders, self._sizes.known(lead, len(pack)))
 
     def _order(self, job: Job) -> TrialOrder:
         return TrialOrder(
             trial_id=job.trial.trial_id,
-            config=job.trial.model_dump(mode="json"),
+            config=job.config.model_dump(mode="json"),
             directory=str(self.store.trial(job.trial.trial_id).path.resolve()),
             prunable=job.first_seed and self.study.search.pruner != "none",
-            shorter=tuple(epochs for epochs in self._lengths if epochs < job.trial.training.epochs),
+            shorter=tuple(epochs for epochs in self._lengths if epochs < job.config.training.epochs),
             follows=job.follows,
         )
 

@@ -9,9 +9,8 @@ from rich.table import Table
 
 from study.config.criterion import CriterionConfig
 from study.config.study_config import StudyConfig
-from study.console.live_table import plural
-from study.console.progress import planned_groups
 from study.errors import StudyError
+from study.formatting import plural
 from study.parsing.loader import load
 from study.planning.criterion import (
     Assessment,
@@ -194,7 +193,7 @@ def gate_line(study: StudyConfig, criterion: CriterionConfig, cells: list[Cell],
     hopeless = [cell for cell, found in known if found.verdict == "does not pay"]
     arms = list(dict.fromkeys(cell.arm for cell in hopeless))
     share = {arm: sum(c.arm == arm for c in hopeless) / sum(c.arm == arm for c in cells) for arm in arms}
-    skipped = sum(planned_groups(study, study.arm(arm).size()) * share[arm] for arm in arms) * (1 - criterion.explore)
+    skipped = sum(study.planned_groups(study.arm(arm)) * share[arm] for arm in arms) * (1 - criterion.explore)
     return (
         f'Gate: of {len(known)} estimated of {plural(len(cells), "pair")}, {len(hopeless)} "does not pay"; about '
         f"{plural(round(skipped), 'configuration')} skipped, {criterion.explore:.0%} of such run all the same"

@@ -12,7 +12,7 @@ from rich.table import Table
 from search_spaces.domains import Choice, Domain, FloatRange
 from study.analysis.notation import show_param
 from study.config.study_config import Arm, StudyConfig
-from study.console.live_table import clock, plural
+from study.formatting import clock, plural
 from study.planning import criterion_table
 from study.planning.cost_probe import training_seconds, trial_threads
 from study.planning.saved_h import plan_lines

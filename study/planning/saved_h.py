@@ -13,8 +13,8 @@ from pydantic import JsonValue
 
 from study.config.spectrum_rule import BOTTLENECK, grid_of
 from study.config.study_config import Arm, StudyConfig
-from study.console.live_table import clock, plural
 from study.errors import StudyError
+from study.formatting import clock, plural
 from study.parsing.loader import load
 from study.planning.cost_probe import stage_seconds
 from study.planning.suggest_h import (

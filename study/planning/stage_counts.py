@@ -8,7 +8,6 @@ from statistics import fmean
 
 from search_spaces.domains import Domain, Value
 from study.config.study_config import Arm, Params, StudyConfig
-from study.console.progress import planned_groups
 from study.planning.cost_probe import stage_seconds
 from study.storage.groups import Group
 from trainables.config import TrialConfig
@@ -117,7 +116,7 @@ def stages_of(trials: Iterable[TrialConfig]) -> Iterator[tuple[str, Stage]]:
 
 def groups_to_come(arm: Arm, study: StudyConfig, groups: list[Group]) -> int:
     """Configurations yet to be proposed."""
-    return max(0, planned_groups(study, arm.size()) - len(groups))
+    return max(0, study.planned_groups(arm) - len(groups))
 
 
 def trials_of(group: Group) -> int:

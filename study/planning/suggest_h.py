@@ -13,8 +13,8 @@ from search_spaces.domains import Choice
 from study.analysis.notation import show_param
 from study.config.spectrum_rule import BOTTLENECK, SpectrumRule, grid_of, neighbours
 from study.config.study_config import Arm, Params, StudyConfig
-from study.console.live_table import plural
 from study.errors import StudyError
+from study.formatting import plural
 from study.parsing.loader import load
 from study.planning.cost_probe import trial_threads
 from study.planning.stage_counts import depends_on, fitting

@@ -8,7 +8,7 @@ import logging
 import torch
 
 from study.config.study_config import Arm, Params, StudyConfig
-from study.console.live_table import plural
+from study.formatting import plural
 from study.planning.cost_probe import trial_threads
 from study.planning.criterion import UNUSABLE, Assessment, assess, distils, make_cell, network_params, show_term
 from trainables.common.distributed import derive_seed

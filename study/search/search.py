@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import optuna
 
-from study.config.study_config import Params, StudyConfig
+from study.config.study_config import StudyConfig
+from study.config.trial_ref import TrialRef
 from study.search.arm_search import ArmSearch, Configuration
 from study.search.criterion_gate import Gate
 from study.search.samplers import INDEPENDENT
@@ -26,12 +27,8 @@ from trainables.training.pack_key import pack_key
 class Job(NamedTuple):
     """A trial to start."""
 
-    trial: TrialConfig
-    arm: str
-    number: int
-    """Position of the configuration among the arm's proposals, from 0."""
-    params: Params
-    seed: int
+    trial: TrialRef
+    config: TrialConfig
     first_seed: bool
     """Whether this is the configuration's first seed, the only one that may be pruned."""
     follows: str = ""
@@ -101,8 +98,8 @@ class Search:
         lead = self.next_ahead() if ahead else self.next()
         if lead is None:
             return []
-        room = size(lead.trial)
-        if room < 2 or self._key(lead.trial) is None:
+        room = size(lead.config)
+        if room < 2 or self._key(lead) is None:
             return [lead]
         pack = [lead]
         for job in self._companions(lead, room, hasty):
@@ -174,13 +171,13 @@ class Search:
 
     def _companions(self, lead: Job, room: int, hasty: bool) -> Iterator[Job]:
         """Trials that can be trained together with `lead`, which is taken."""
-        key = self._key(lead.trial)
+        key = self._key(lead)
         yield from self._followers(lead)
         for job in list(self._startable()):
-            if self._key(job.trial) == key:
+            if self._key(job) == key:
                 yield job
                 yield from self._followers(job)
-        arm = next(arm for arm in self.arms if arm.arm.name == lead.arm)
+        arm = next(arm for arm in self.arms if arm.arm.name == lead.trial.arm)
         for _ in range(2 * room):  # of what is proposed in vain here, all waits for a pack of its own
             if arm.spent or not (hasty or arm.knows_next):
                 return
@@ -189,7 +186,7 @@ class Search:
                 continue
             self._enter(arm, configuration)
             for job in self._first(arm, configuration):
-                if self._key(job.trial) == key:
+                if self._key(job) == key:
                     yield job
                     yield from self._followers(job)
 
@@ -209,11 +206,12 @@ class Search:
                 if trial_id not in configuration.results and trial_id not in self._running:
                     yield job_of(arm, configuration, trial_id)._replace(follows=configuration.first)
 
-    def _key(self, trial: TrialConfig) -> str | None:
+    def _key(self, job: Job) -> str | None:
         """What the members of a pack have in common."""
-        if trial.trial_id not in self._keys:
-            self._keys[trial.trial_id] = pack_key(trial)
-        return self._keys[trial.trial_id]
+        trial_id = job.trial.trial_id
+        if trial_id not in self._keys:
+            self._keys[trial_id] = pack_key(job.config)
+        return self._keys[trial_id]
 
     def _startable(self) -> Iterator[Job]:
         """Trials of open configurations that do not run yet: lowest proposal number first, arms in their order."""
@@ -243,6 +241,6 @@ class Search:
 
 def job_of(arm: ArmSearch, configuration: Configuration, trial_id: str) -> Job:
     """The job that runs one trial of a configuration."""
-    trial = configuration.trials[trial_id]
-    first = trial_id == configuration.first
-    return Job(trial, arm.arm.name, configuration.number, configuration.params, trial.seed, first)
+    config = configuration.trials[trial_id]
+    trial = TrialRef(trial_id, arm.arm.name, configuration.number, config.seed, configuration.params)
+    return Job(trial, config, first_seed=trial_id == configuration.first)

@@ -57,10 +57,10 @@ def training_steps(
     trial_id, trial = job.trial.trial_id, store.trial(job.trial.trial_id)
     yield "handed out"
     stored = len(trial.history())
-    trial.begin(job.trial, stored)
+    trial.begin(job.config, stored)
     status, report = "complete", EpochReport(0, {})
     reports = [
-        EpochReport(epoch, {"val/accuracy": accuracy(job.trial, epoch), "val/loss": 1 / epoch})
+        EpochReport(epoch, {"val/accuracy": accuracy(job.config, epoch), "val/loss": 1 / epoch})
         for epoch in range(1, EPOCHS + 1)
     ]
     for epoch, report in enumerate(reports, start=1):
@@ -129,13 +129,13 @@ def pack_steps(search: Search, store: StudyStore, pack: list[Job], fails: Callab
     ended: dict[str, tuple[str, int]] = {}
     for job in pack:
         trial = store.trial(job.trial.trial_id)
-        trial.begin(job.trial, len(trial.history()))
+        trial.begin(job.config, len(trial.history()))
     for epoch in range(1, EPOCHS + 1):
         for job in pack:
             trial_id = job.trial.trial_id
             if trial_id in ended or ended.get(job.follows, ("", 0))[0] == "pruned":
                 continue
-            report = EpochReport(epoch, {"val/accuracy": accuracy(job.trial, epoch), "val/loss": 1 / epoch})
+            report = EpochReport(epoch, {"val/accuracy": accuracy(job.config, epoch), "val/loss": 1 / epoch})
             reports[trial_id].append(report)
             if epoch > len(store.trial(trial_id).history()):
                 store.trial(trial_id).append(report)

@@ -70,8 +70,8 @@ def finish_every_trial(path: Path, failing: tuple[str, int, int] | None = None) 
     search = Search(study, store)
     rng = np.random.default_rng(0)
     while job := search.next():
-        status = "failed" if (job.arm, job.number, job.seed) == failing else "complete"
-        write_trial(store, job.trial, status, 0.7, rng)
+        status = "failed" if (job.trial.arm, job.trial.number, job.trial.seed) == failing else "complete"
+        write_trial(store, job.config, status, 0.7, rng)
         result = store.trial(job.trial.trial_id).result()
         assert result
         search.complete(job.trial.trial_id, result)

@@ -113,7 +113,7 @@ def test_events_tell_the_story(alone: tuple[StudyConfig, StudyStore, list]) -> N
     assert kinds[0] == "SlotsStarting" and kinds.count("SlotReady") == 2
     assert kinds.count("TrialStarted") == kinds.count("TrialFinished") == 6
     assert kinds.count("EpochFinished") == 18
-    ids = [event.trial_id for event in seen if isinstance(event, events.TrialFinished)]
+    ids = [event.trial.trial_id for event in seen if isinstance(event, events.TrialFinished)]
     assert sorted(ids) == sorted(results(store))
 
 
@@ -175,7 +175,7 @@ def test_more_epochs_go_on_where_the_shorter_trials_ended(
     started = [event for event in seen if isinstance(event, events.TrialStarted)]
     assert len(started) == 4 and {event.from_epoch for event in started} == {3}
     for event in started:
-        record = store.record(event.trial_id)
+        record = store.record(event.trial.trial_id)
         fitted = fit(record.config, stages=StageStore(longer.stages_directory))
         assert record.result is not None and record.result.metrics == fitted.result.metrics
         assert record.history == fitted.history
@@ -227,9 +227,9 @@ def test_a_pack_whose_workers_die_loses_nothing(ray_cluster: None, tmp_path: Pat
     deaths: list[tuple[int, int]] = []
 
     def watch(event: events.Event) -> None:
-        if isinstance(event, events.TrialStarted) and event.arm == "kd" and not victims:
-            victims.append(event.trial_id)
-            threading.Thread(target=kill_workers, args=(study, event.trial_id, 2), daemon=True).start()
+        if isinstance(event, events.TrialStarted) and event.trial.arm == "kd" and not victims:
+            victims.append(event.trial.trial_id)
+            threading.Thread(target=kill_workers, args=(study, event.trial.trial_id, 2), daemon=True).start()
         if isinstance(event, events.WorkersDied) and event.trials:
             deaths.append((len(event.trials), event.deaths))
 
@@ -263,9 +263,9 @@ def test_a_trial_that_kills_three_worker_groups_is_failed_and_the_rest_goes_on(
     deaths: list[int] = []
 
     def watch(event: events.Event) -> None:
-        if isinstance(event, events.TrialStarted) and event.arm == "kd" and not victims:
-            victims.append(event.trial_id)
-            threading.Thread(target=kill_workers, args=(study, event.trial_id), daemon=True).start()
+        if isinstance(event, events.TrialStarted) and event.trial.arm == "kd" and not victims:
+            victims.append(event.trial.trial_id)
+            threading.Thread(target=kill_workers, args=(study, event.trial.trial_id), daemon=True).start()
         if isinstance(event, events.WorkersDied) and event.trials:
             deaths.append(event.deaths)
 
@@ -343,7 +343,7 @@ def test_a_driver_that_is_gone_is_no_failure_of_the_trial(ray_cluster: None, tmp
     trial = store.trial(job.trial.trial_id)
     mailbox = start_mailbox("lost")
     ray.kill(mailbox)
-    order = TrialOrder(trial.path.name, job.trial.model_dump(mode="json"), str(trial.path), prunable=True)
+    order = TrialOrder(trial.path.name, job.config.model_dump(mode="json"), str(trial.path), prunable=True)
     assignment = Assignment("train", trial.path.name, (order,), size=1)
     stages = StageStore(study.stages_directory)
     slot = SlotConfig(0, "lost", "tests", stages=str(stages.root), threads=1, checkpoint_seconds=1.0)

@@ -87,9 +87,9 @@ def proposed(study: StudyConfig, limit: int) -> list[str]:
     metrics = [objective.metric for objective in study.search.objectives]
     while len(found) < limit and (job := search.next()):
         trial_id = job.trial.trial_id
-        found.append(f"{job.arm}/{job.number}/{job.seed}/{trial_id}")
+        found.append(f"{job.trial.arm}/{job.trial.number}/{job.trial.seed}/{trial_id}")
         values = {metric: value_of(trial_id + metric) for metric in metrics}
-        epochs, pruned = job.trial.training.epochs, False
+        epochs, pruned = job.config.training.epochs, False
         for epoch in (1, epochs):
             pruned = pruned or search.report(trial_id, EpochReport(epoch, values))
         status = "pruned" if pruned and job.first_seed else "complete"

@@ -12,8 +12,8 @@ from study.analysis.correlation import Correlation, spearman
 from study.analysis.notation import metric_label, metric_name, scale, show_difference, show_params, show_value
 from study.analysis.study_results import StudyResults, by_seed
 from study.config.study_config import Params, StudyConfig
-from study.console.live_table import clock, plural
 from study.figures.criterion import MOST_NAMES, CriterionPanels, criterion_figure
+from study.formatting import clock, plural
 from study.planning.criterion import Assessment, Cell, assess, network_params, show_term, study_cells
 from study.planning.criterion_agreement import (
     Judged,

@@ -13,8 +13,8 @@ from study.analysis.notation import equals_p, metric_label, metric_name, show_di
 from study.analysis.study_results import ArmResult, StudyResults, compare
 from study.config.spectrum_rule import BOTTLENECK, grid_of, neighbours
 from study.config.study_config import Arm, StudyConfig
-from study.console.live_table import plural
 from study.figures.suggested_h import SpectrumPanels, suggested_h_figure
+from study.formatting import plural
 from study.planning.saved_h import kept_suggestions
 from study.planning.suggest_h import Suggestion, arms_with_h, listed, spectrum_stages, suggest
 from study.report.sections.figures import Figures, Material, bottleneck_points, has, point

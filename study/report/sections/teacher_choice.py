@@ -11,7 +11,7 @@ from study.analysis.comparison import LEVEL
 from study.analysis.correlation import Correlation
 from study.analysis.notation import metric_label, show_value
 from study.analysis.study_results import StudyResults
-from study.console.live_table import plural
+from study.formatting import plural
 from study.planning.criterion_agreement import Judged, gap_against_gain
 from study.report.format.document import Block, Items, Table
 

@@ -9,8 +9,9 @@ import pytest
 from rich.console import Console
 
 from study.config.study_config import StudyConfig
+from study.config.trial_ref import TrialRef
 from study.console.live_table import LiveDisplay, PlainDisplay, render, show_progress
-from study.console.progress import Progress, planned_trials
+from study.console.progress import Progress
 from study.console.timing import Timing
 from study.execution.events import (
     EpochFinished,
@@ -45,8 +46,12 @@ def study(tmp_path: Path) -> StudyConfig:
     return example_study(tmp_path, trials=6)
 
 
+def ref(arm: str = "kd", number: int = 0, seed: int = 0) -> TrialRef:
+    return TrialRef(f"{arm}-{number}-{seed}", arm, number, seed, PARAMS)
+
+
 def started(arm: str = "kd", number: int = 0, seed: int = 0, slot: int = 0, from_epoch: int = 0) -> TrialStarted:
-    return TrialStarted(f"{arm}-{number}-{seed}", arm, number, seed, PARAMS, from_epoch, slot)
+    return TrialStarted(ref(arm, number, seed), from_epoch, slot)
 
 
 def complete(accuracy: float, seconds: float = 1.0, stages: tuple[str, ...] = ()) -> TrialResult:
@@ -54,16 +59,16 @@ def complete(accuracy: float, seconds: float = 1.0, stages: tuple[str, ...] = ()
 
 
 def finished(result: TrialResult, arm: str = "kd", number: int = 0, seed: int = 0) -> TrialFinished:
-    return TrialFinished(f"{arm}-{number}-{seed}", arm, number, seed, PARAMS, result)
+    return TrialFinished(ref(arm, number, seed), result)
 
 
 def reused(result: TrialResult, arm: str = "kd", number: int = 0, seed: int = 0) -> TrialReused:
-    return TrialReused(f"{arm}-{number}-{seed}", arm, number, seed, PARAMS, result)
+    return TrialReused(ref(arm, number, seed), result)
 
 
 def test_planned_trials_shrink_by_the_seeds_that_never_start(study: StudyConfig) -> None:
     progress = Progress(study)
-    assert progress.planned == planned_trials(study) == (2 + 6 + 6) * 3
+    assert progress.planned == study.planned_trials == (2 + 6 + 6) * 3
     progress.observe(finished(TrialResult("pruned", {"val/accuracy": 0.2}, 2, 2)))
     assert progress.planned == 40
     progress.observe(finished(FAILED, number=1, seed=0))
@@ -122,7 +127,7 @@ def test_time_to_go_follows_the_pace_of_the_latest_trials(study: StudyConfig) ->
     progress.observe(SlotReady(0))
     assert progress.remaining_seconds() is None
     progress.observe(started())
-    progress.observe(EpochFinished("kd-0-0", EpochReport(1, {}), 4))
+    progress.observe(EpochFinished(ref(), EpochReport(1, {}), 4))
     clock.now += 2
     assert progress.remaining_seconds() == pytest.approx((42 - 0.25) * 2 / 0.25)
     clock.now += 2
@@ -151,7 +156,7 @@ def every_event() -> list[Event]:
         reused(complete(0.7), "none"),
         reused(complete(0.71), "none", seed=1),
         started(),
-        EpochFinished("kd-0-0", EpochReport(2, {"val/accuracy": 0.123}), 4),
+        EpochFinished(ref(), EpochReport(2, {"val/accuracy": 0.123}), 4),
         WorkersDied(0, ("kd-0-0",), 1),
         WorkersDied(1, (), 2),
         finished(FAILED),
@@ -192,7 +197,7 @@ def test_the_live_table_shows_running_trials_and_the_best(study: StudyConfig) ->
         for event in every_event():
             emit(event)
         emit(started(number=3, seed=2, slot=1, from_epoch=1))
-        emit(EpochFinished("kd-3-2", EpochReport(3, {"val/accuracy": 0.4321}), 30))
+        emit(EpochFinished(ref(number=3, seed=2), EpochReport(3, {"val/accuracy": 0.4321}), 30))
     text = console.export_text()
     last = text[text.rindex("example") :].splitlines()
     assert last[0].endswith(" to go")
@@ -225,7 +230,7 @@ def test_the_live_table_is_drawn_at_most_four_times_a_second(study: StudyConfig)
     with display.shown():
         while time.monotonic() < begun + 1.1:
             display.emit(started())
-            display.emit(EpochFinished("kd-0-0", EpochReport(1, {"val/accuracy": 0.1}), 4))
+            display.emit(EpochFinished(ref(), EpochReport(1, {"val/accuracy": 0.1}), 4))
     redraws = file.getvalue().count("best so far")
     assert 2 <= redraws <= 4 * 1.1 + 2  # and one at each end
 

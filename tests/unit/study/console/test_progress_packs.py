@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from study.config.study_config import StudyConfig
+from study.config.trial_ref import TrialRef
 from study.console.live_table import describe, render
 from study.console.progress import Progress
 from study.console.timing import Timing
@@ -23,13 +24,17 @@ def study(tmp_path: Path) -> StudyConfig:
     return example_study(tmp_path, trials=6)
 
 
+def ref(number: int, seed: int) -> TrialRef:
+    return TrialRef(f"kd-{number}-{seed}", "kd", number, seed, {"lambda_kd": 0.5})
+
+
 def started(number: int, seed: int, slot: int = 0) -> TrialStarted:
-    return TrialStarted(f"kd-{number}-{seed}", "kd", number, seed, {"lambda_kd": 0.5}, 0, slot)
+    return TrialStarted(ref(number, seed), 0, slot)
 
 
 def finished(number: int, seed: int, status: str = "complete", seconds: float = 1.0) -> TrialFinished:
     result = TrialResult(status, {"val/accuracy": 0.5}, 4, 4, seconds)  # pyright: ignore[reportArgumentType]
-    return TrialFinished(f"kd-{number}-{seed}", "kd", number, seed, {"lambda_kd": 0.5}, result)
+    return TrialFinished(ref(number, seed), result)
 
 
 def test_the_table_shows_the_first_of_a_large_pack_and_counts_the_others(study: StudyConfig) -> None:
@@ -37,7 +42,7 @@ def test_the_table_shows_the_first_of_a_large_pack_and_counts_the_others(study: 
     for number in range(4):
         for seed in range(SEEDS):
             progress.observe(started(number, seed))
-            progress.observe(EpochFinished(f"kd-{number}-{seed}", EpochReport(2, {"val/accuracy": 0.1}), 4))
+            progress.observe(EpochFinished(ref(number, seed), EpochReport(2, {"val/accuracy": 0.1}), 4))
     progress.observe(started(4, 0, slot=1))
     file = io.StringIO()
     Console(file=file, width=100).print(render(progress, ""))
@@ -55,7 +60,7 @@ def test_seeds_left_out_are_taken_off_the_trials_to_come(study: StudyConfig) -> 
         packed.observe(started(0, seed))
     packed.observe(finished(0, 0, "pruned"))
     for seed in (1, 2):
-        packed.observe(TrialLeftOut(f"kd-0-{seed}"))
+        packed.observe(TrialLeftOut(ref(0, seed)))
     assert packed.planned == alone.planned == 40 and packed.finished == 1 and not packed.running
 
 
@@ -77,7 +82,7 @@ def test_what_a_pack_costs_besides_its_training_is_shared_by_its_trials() -> Non
         for seed in range(SEEDS - left_out):
             timing.observe(finished(number, seed))
         if left_out:
-            timing.observe(TrialLeftOut(f"kd-{number}-{SEEDS - 1}"))
+            timing.observe(TrialLeftOut(ref(number, SEEDS - 1)))
     seconds = timing.seconds()
     assert seconds.orchestration_per_trial == pytest.approx(0.2), "of the first pack; the second tells nothing"
     assert seconds.training == pytest.approx(5.0)

@@ -7,7 +7,7 @@ import pytest
 
 from study.config.study_config import StudyConfig
 from study.console.live_table import describe
-from study.console.progress import Progress, planned_trials
+from study.console.progress import Progress
 from study.console.status import configurations, unfinished
 from study.execution.events import ConfigurationSkipped
 from study.planning.criterion import assess
@@ -89,7 +89,7 @@ def test_a_gate_that_is_taken_away_runs_what_it_skipped(tmp_path: Path) -> None:
     opened = gated(tmp_path, TEXT.replace("gate}", "report}"))
     search = Search(opened, StudyStore(opened.directory))
     assert search.counts.skipped == 0 and sum(skipped(opened).values()) == 0
-    assert {job.arm for job in iter(search.next, None)} >= {"kd-pix-mor"}
+    assert {job.trial.arm for job in iter(search.next, None)} >= {"kd-pix-mor"}
 
 
 def test_what_has_begun_is_not_skipped(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_skipped_configurations_are_shown(tmp_path: Path) -> None:
     events = [ConfigurationSkipped(arm, c.number, c.params, c.skipped) for arm, c in search.take_skipped()]
     for event in events:
         progress.observe(event)
-    assert progress.planned == planned_trials(study) - 5 * 3 and progress.skipped == 5
+    assert progress.planned == study.planned_trials - 5 * 3 and progress.skipped == 5
     assert describe(events[0], progress).startswith("kd-pix-mor #0  skipped, the criterion says")
 
 

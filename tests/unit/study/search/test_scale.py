@@ -73,7 +73,7 @@ def test_a_point_of_a_grid_that_does_not_fit_is_looked_at_once(tmp_path: Path, c
     unfit = arm.model_copy(update={"space": {**arm.space, "bottleneck_dim": Choice((2, 256, 4, 8))}})
     study = study.model_copy(update={"arms": (unfit,)})
     calls.count(arm_search, "grid_point")
-    assert {job.params["bottleneck_dim"] for job in run(study)} == {2, 4, 8}
+    assert {job.trial.params["bottleneck_dim"] for job in run(study)} == {2, 4, 8}
     assert calls.counts["grid_point"] == 12
 
 
@@ -88,7 +88,7 @@ def test_the_counts_that_are_kept_are_those_of_all_configurations(tmp_path: Path
     study, fails = two_arms(tmp_path, sampler="random", pruner="asha"), {("none", 0, 1), ("kd", 0, 0)}
     search, kept = Search(study, store_of(study)), store_of(study)
     while job := search.next():
-        train(search, kept, job, lambda job: (job.arm, job.number, job.seed) in fails)
+        train(search, kept, job, lambda job: (job.trial.arm, job.trial.number, job.trial.seed) in fails)
         configurations = [one for arm in search.arms for one in arm.configurations]
         ended = Counter(result.status for one in configurations for result in one.results.values())
         to_come = sum(arm.budget - len(arm.configurations) for arm in search.arms)
@@ -110,7 +110,7 @@ def test_the_next_of_many_open_configurations_is_found_at_once(tmp_path: Path, c
         calls.counts.clear()
         jobs.append(search.next())
         assert calls.counts["startable"] == expected
-    assert [(job.number, job.seed) for job in jobs if job] == [(0, 1), (1, 1), (2, 1)]
+    assert [(job.trial.number, job.trial.seed) for job in jobs if job] == [(0, 1), (1, 1), (2, 1)]
     calls.counts.clear()
     assert search.next_ahead() and calls.counts["startable"] == 4
 

@@ -35,8 +35,12 @@ def with_search(study: StudyConfig, **changes: object) -> StudyConfig:
     return study.model_copy(update={"search": SearchConfig.model_validate({**study.search.model_dump(), **changes})})
 
 
+def place(job: Job) -> tuple[str, int, int]:
+    return job.trial.arm, job.trial.number, job.trial.seed
+
+
 def is_unlucky(job: Job) -> bool:
-    return (job.number, job.seed) in {(1, 1), (4, 0)}
+    return (job.trial.number, job.trial.seed) in {(1, 1), (4, 0)}
 
 
 @pytest.mark.parametrize(
@@ -79,7 +83,7 @@ def test_a_trial_taken_ahead_is_the_one_that_would_have_come_next(tmp_path: Path
     ahead, taken = run_ahead(hasty, is_unlucky, depth)
     assert [job.trial.trial_id for job in ahead] == [job.trial.trial_id for job in jobs]
     assert snapshot(hasty) == snapshot(calm)
-    whole = [group for group, n in Counter((job.arm, job.number) for job in jobs).items() if n == 3]
+    whole = [group for group, n in Counter(place(job)[:2] for job in jobs).items() if n == 3]
     assert taken == len(whole) > 2, "the third seed of each configuration, while the second is trained"
 
 
@@ -88,12 +92,12 @@ def test_nothing_is_taken_ahead_of_a_first_seed_that_still_runs(tmp_path: Path) 
     store = store_of(study)
     search = Search(study, store)
     one, other = search.next(), search.next()
-    assert one and other and one.arm == "none" and other.arm == "kd"
+    assert one and other and one.trial.arm == "none" and other.trial.arm == "kd"
     train(search, store, other)
     assert search.next_ahead() is None, "the followers of `none` come first, if it lets them"
     train(search, store, one)
     jobs = [search.next_ahead() for _ in range(5)]
-    assert [(job.arm, job.seed) for job in jobs if job] == [("none", 1), ("none", 2), ("kd", 1), ("kd", 2)]
+    assert [(job.trial.arm, job.trial.seed) for job in jobs if job] == [("none", 1), ("none", 2), ("kd", 1), ("kd", 2)]
 
 
 @pytest.mark.parametrize("sampler", ["random", "qmc"])
@@ -108,7 +112,7 @@ def test_proposals_that_know_nothing_of_results_are_taken_ahead_and_stay_the_sam
 
 def test_the_first_seed_goes_first_and_open_configurations_before_new_ones(tmp_path: Path) -> None:
     study = example_study(tmp_path, trials=2, seeds=(5, 3), pruner="none")
-    order = [(job.arm, job.number, job.seed, job.first_seed) for job in run(study)]
+    order = [(job.trial.arm, job.trial.number, job.trial.seed, job.first_seed) for job in run(study)]
     assert order[:6] == [
         ("none", 0, 5, True),
         ("none", 0, 3, False),
@@ -129,7 +133,10 @@ def test_several_at_once_never_hand_out_a_trial_twice_and_wait_for_the_first_see
     assert all(job and job.first_seed for job in first) and len({job.trial.trial_id for job in first if job}) == 4
     train(search, store, first[1])
     followers = [search.next(), search.next()]
-    assert [(job.arm, job.number, job.seed) for job in followers if job] == [("kd", 0, 1), ("kd", 0, 2)]
+    assert [place(job) for job in followers if job] == [
+        ("kd", 0, 1),
+        ("kd", 0, 2),
+    ]
     assert search.next() is None
 
 
@@ -148,15 +155,15 @@ def test_no_configuration_is_proposed_twice_and_a_small_space_ends_early(tmp_pat
             two_arms(tmp_path / sampler, sampler=sampler, trials=50, seeds=(0,), pruner="none"), finite_arm()
         )
         jobs = run(study)
-        assert len(jobs) == 15 == len({job.trial.group_id for job in jobs})
-        assert {job.params["lambda_ib"] for job in jobs} == {0.001, 0.002, 0.003}
+        assert len(jobs) == 15 == len({job.config.group_id for job in jobs})
+        assert {job.trial.params["lambda_ib"] for job in jobs} == {0.001, 0.002, 0.003}
 
 
 def test_the_grid_is_taken_in_order_and_cut_at_the_budget(tmp_path: Path) -> None:
     study = with_arms(two_arms(tmp_path, sampler="grid", trials=4, seeds=(0,), pruner="none"), finite_arm())
     expected = [(2, 0.001), (2, 0.002), (2, 0.003), (4, 0.001)]
-    assert [tuple(job.params.values()) for job in run(study)] == expected
-    rest = [tuple(job.params.values()) for job in run(with_search(study, trials=99))]
+    assert [tuple(job.trial.params.values()) for job in run(study)] == expected
+    rest = [tuple(job.trial.params.values()) for job in run(with_search(study, trials=99))]
     assert rest[:2] == [(4, 0.002), (4, 0.003)] and len(rest) == 11
 
 
@@ -164,14 +171,17 @@ def test_values_that_do_not_fit_together_are_left_out(tmp_path: Path) -> None:
     arm = Arm(name="ciba", base=trial_config("ciba"), space={"bottleneck_dim": Choice((64, 128, 256, 512))})
     for sampler in ["grid", "tpe"]:
         study = with_arms(two_arms(tmp_path / sampler, sampler=sampler, seeds=(0,)), arm)
-        assert sorted(job.params["bottleneck_dim"] for job in run(study)) == [64, 128]
+        assert sorted(job.trial.params["bottleneck_dim"] for job in run(study)) == [64, 128]
         assert Search(study, store_of(study)).next() is None
 
 
 def test_counts_and_reuse_after_the_end(tmp_path: Path) -> None:
     study = two_arms(tmp_path, pruner="none", trials=4)
     assert Search(study, store_of(study)).counts == Counts(12, 0, 0, 0, 0)
-    run(study, lambda job: (job.arm, job.number) in {("kd", 1)} or (job.arm, job.number, job.seed) == ("kd", 2, 1))
+    run(
+        study,
+        lambda job: place(job)[:2] in {("kd", 1)} or place(job) == ("kd", 2, 1),
+    )
     search = Search(study, store_of(study))
     # kd #1 fails at its first seed, so its second is not run; kd #2 fails at its second
     assert search.counts == Counts(planned=11, complete=9, pruned=0, failed=2, reused=11)
@@ -210,19 +220,19 @@ def test_more_trials_go_on_as_if_they_had_been_asked_for_at_once(tmp_path: Path)
 
 def test_more_seeds_run_for_complete_configurations_only(tmp_path: Path) -> None:
     study = two_arms(tmp_path, trials=8)
-    jobs = run(study, lambda job: (job.arm, job.number) == ("kd", 0))
+    jobs = run(study, lambda job: place(job)[:2] == ("kd", 0))
     store = store_of(study)
-    ended = {(job.arm, job.number): store.trial(job.trial.trial_id).result().status for job in jobs if job.first_seed}
+    ended = {place(job)[:2]: store.trial(job.trial.trial_id).result().status for job in jobs if job.first_seed}
     complete = {key for key, status in ended.items() if status == "complete"}
     assert 0 < len(complete) < len(ended) and "pruned" in ended.values()
     more = run(with_search(study, seeds=(0, 1, 2)))
-    assert Counter((job.arm, job.number, job.seed) for job in more) == Counter((*key, 2) for key in complete)
+    assert Counter(place(job) for job in more) == Counter((*key, 2) for key in complete)
 
 
 def test_one_more_arm_starts_at_its_first_proposal(tmp_path: Path) -> None:
     study = two_arms(tmp_path, trials=2, pruner="none")
     run(study)
-    assert [(job.arm, job.number) for job in run(with_arms(study, *study.arms, finite_arm()))] == [
+    assert [place(job)[:2] for job in run(with_arms(study, *study.arms, finite_arm()))] == [
         ("ciba", 0),
         ("ciba", 0),
         ("ciba", 1),
@@ -237,8 +247,8 @@ def test_other_ranges_keep_the_old_proposals_and_search_the_new_ranges(tmp_path:
     old = store_of(study).proposals("kd")
     space = {"lambda_kd": FloatRange(0.0, 0.5), "lr": FloatRange(1e-3, 1e-2, log=True), "batch_size": Choice((64, 96))}
     jobs = run(with_search(with_arms(study, kd.model_copy(update={"space": space})), trials=12))
-    assert store_of(study).proposals("kd")[:6] == old and [job.number for job in jobs] == list(range(6, 12))
-    assert all(set(job.params) == set(space) and job.params["lambda_kd"] <= 0.5 for job in jobs)
+    assert store_of(study).proposals("kd")[:6] == old and [job.trial.number for job in jobs] == list(range(6, 12))
+    assert all(set(job.trial.params) == set(space) and job.trial.params["lambda_kd"] <= 0.5 for job in jobs)
 
 
 def test_more_epochs_leave_out_the_old_proposals_and_number_on(tmp_path: Path) -> None:
@@ -253,7 +263,7 @@ def test_more_epochs_leave_out_the_old_proposals_and_number_on(tmp_path: Path) -
         for arm in study.arms
     ]
     changed = with_arms(study, *longer)
-    assert [(job.arm, job.number) for job in run(changed)] == [
+    assert [place(job)[:2] for job in run(changed)] == [
         ("none", 2),
         ("kd", 3),
         ("none", 3),
@@ -268,7 +278,7 @@ def test_a_proposal_of_another_method_is_left_out(tmp_path: Path) -> None:
     study = two_arms(tmp_path, trials=1, seeds=(0,))
     store = store_of(study)
     store.propose(Proposal("kd", 7, "0" * 16, {"bottleneck_dim": 4}))
-    assert [(job.arm, job.number) for job in run(study)] == [("none", 0), ("kd", 8)]
+    assert [place(job)[:2] for job in run(study)] == [("none", 0), ("kd", 8)]
 
 
 def test_a_store_filled_by_others_is_taken_over(tmp_path: Path) -> None:
@@ -312,7 +322,7 @@ def test_an_epoch_that_comes_again_gets_the_same_answer(tmp_path: Path) -> None:
     search = Search(study, store)
     while job := search.next():
         trial_id = job.trial.trial_id
-        reports = [EpochReport(epoch, {"val/accuracy": accuracy(job.trial, epoch)}) for epoch in range(1, 5)]
+        reports = [EpochReport(epoch, {"val/accuracy": accuracy(job.config, epoch)}) for epoch in range(1, 5)]
         first = [search.report(trial_id, report) for report in reports]
         seen.add(tuple(first))
         assert first == sorted(first), "once stopped, always stopped"
@@ -348,5 +358,5 @@ def test_int_ranges_with_steps_stay_on_their_steps(tmp_path: Path) -> None:
         study = with_arms(two_arms(tmp_path / sampler, sampler=sampler, trials=20, seeds=(0,)), arm)
         jobs = run(study)
         assert len(jobs) == 20
-        assert all(space[name].contains(job.params[name]) for job in jobs for name in space)
-        assert {job.params["lambda_kd"] for job in jobs} <= set(space["lambda_kd"].grid())
+        assert all(space[name].contains(job.trial.params[name]) for job in jobs for name in space)
+        assert {job.trial.params["lambda_kd"] for job in jobs} <= set(space["lambda_kd"].grid())

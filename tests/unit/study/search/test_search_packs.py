@@ -13,11 +13,11 @@ SAMPLERS = ["random", "tpe", "gp", "qmc", "cmaes"]
 
 
 def is_unlucky(job: Job) -> bool:
-    return (job.number, job.seed) in {(1, 1), (4, 0)}
+    return (job.trial.number, job.trial.seed) in {(1, 1), (4, 0)}
 
 
 def names(pack: list[Job]) -> list[tuple[str, int, int]]:
-    return [(job.arm, job.number, job.seed) for job in pack]
+    return [(job.trial.arm, job.trial.number, job.trial.seed) for job in pack]
 
 
 @pytest.mark.parametrize(("sampler", "pruner"), [*((sampler, "median") for sampler in SAMPLERS), ("random", "none")])
@@ -53,7 +53,7 @@ def test_batch_sizes_are_packed_apart(tmp_path: Path) -> None:
     arm = study.arms[0].model_copy(update={"space": {"batch_size": Choice((32, 64, 96))}})
     packs = run_packs(study.model_copy(update={"arms": (arm,)}))
     assert [names(pack) for pack in packs] == [[("none", number, 0), ("none", number, 1)] for number in range(3)]
-    assert [{job.trial.training.batch_size for job in pack} for pack in packs] == [{32}, {64}, {96}]
+    assert [{job.config.training.batch_size for job in pack} for pack in packs] == [{32}, {64}, {96}]
 
 
 @pytest.mark.parametrize("room", [1, 2, 5, 100])
