@@ -99,7 +99,7 @@ def export_student(
     student = restore_student(store, chosen.trial)
     form = open_clip_form(student)
     if form is None or not isinstance(student, ContrastiveModel):
-        model = getattr(chosen.trial.config.student, "model")  # noqa: B009
+        model = chosen.trial.config.student.kind
         raise StudyError(
             "a student can be exported where open_clip has its towers (an open_clip model, or a timm image tower as "
             f"timm makes it with a transformer for text), but that of arm {chosen.arm!r} is a {model!r} with others; "
@@ -141,8 +141,8 @@ def restore_student(store: StudyStore, trial: TrialRecord) -> Model:
 
 def empty_student(config: TrialConfig) -> Model:
     """The trial's student, not trained: a network that sees both modalities."""
-    shape = DATASETS[getattr(config.data, "dataset")].shape(config.data)  # noqa: B009
-    entry = MODELS[getattr(config.student, "model")]  # noqa: B009
+    shape = DATASETS[config.data.kind].shape(config.data)
+    entry = MODELS[config.student.kind]
     own = (shape.teacher, shape.student) if config.student.sees == "both" else shape.student
     return entry.build(config.student, own, shape.num_classes)
 

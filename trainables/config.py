@@ -169,7 +169,7 @@ def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
             found.append(Incompatibility(path="evaluate", message=message))
     allowed = config.method.tasks
     if allowed and config.data.task not in allowed:
-        name, dataset = getattr(config.method, "method"), getattr(config.data, "dataset")  # noqa: B009
+        name, dataset = config.method.kind, config.data.kind
         found.append(
             Incompatibility(
                 path="method.method",
@@ -229,11 +229,11 @@ def model_faults(config: TrialConfig) -> Iterator[Incompatibility]:
         if task in model.tasks or not (model.tasks or TASKS[task].draw):
             continue
         fitting = [name for name, entry in MODELS.items() if bool(entry.config.tasks) == bool(TASKS[task].draw)]
-        name = getattr(model, "model")  # noqa: B009
+        name = model.kind
         message = f"{name!r} cannot learn from data for {task}; use {any_of(fitting)}"
         yield Incompatibility(path=f"{part}.model", message=message)
     if config.teacher.is_pretrained and source not in ("nothing", "teacher"):
-        method = getattr(config.method, "method")  # noqa: B009
+        method = config.method.kind
         message = f"{method!r} needs a teacher that the study trains, but this one comes trained; use clip_kd"
         yield Incompatibility(path="method.method", message=message)
 

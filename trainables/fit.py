@@ -232,7 +232,7 @@ def build_method(config: TrialConfig, teacher_dim: int) -> Method:
     """The trial's method, its adapters initialised from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(config.seed, "adapters"))
-        entry = METHODS[getattr(config.method, "method")]  # noqa: B009  (every method config names its method)
+        entry = METHODS[config.method.kind]
         return entry.build(config.method, config.student.feature_dim, teacher_dim, TASKS[config.data.task])
 
 

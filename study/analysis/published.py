@@ -56,7 +56,7 @@ def beside(
 
 def data_reasons(table: PublishedTable, trial: TrialConfig) -> list[str]:
     """Why the data are others than the paper's."""
-    name = str(getattr(trial.data, "dataset", ""))
+    name = trial.data.kind
     if name != table.dataset:
         return [f"data set `{name}` instead of `{table.dataset}`"]
     reason = DATASETS[name].not_comparable(trial.data)

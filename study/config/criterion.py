@@ -85,8 +85,8 @@ class CriterionConfig(Frozen):
         found: dict[str, CriterionSettings] = {}
         for config in (self.estimator, *self.compare):
             told = config.model_dump(exclude_unset=True, exclude={"estimator"})
-            longer = ", ".join([config.name, *(f"{key} = {value}" for key, value in told.items())])
-            names = (config.name, longer, *(f"{longer} ({number})" for number in range(2, 100)))
+            longer = ", ".join([config.kind, *(f"{key} = {value}" for key, value in told.items())])
+            names = (config.kind, longer, *(f"{longer} ({number})" for number in range(2, 100)))
             found[next(name for name in names if name not in found)] = self.settings_with(config)
         return found
 

@@ -156,9 +156,8 @@ def data_faults(config: TrialConfig) -> list[Incompatibility]:
 @lru_cache(maxsize=256)
 def data_shape(data: DataConfig) -> DataShape | str:
     """What the data set will deliver, or why it will not."""
-    name = str(getattr(data, "dataset", ""))
     try:
-        return DATASETS[name].shape(data)
+        return DATASETS[data.kind].shape(data)
     except (ValueError, OSError) as error:
         return str(error)
 
@@ -166,10 +165,9 @@ def data_shape(data: DataConfig) -> DataShape | str:
 @lru_cache(maxsize=256)
 def model_fault(model: ModelConfig, inputs: InputShape, num_classes: int) -> str | None:
     """Why a network cannot be built for these inputs, or None. Nothing is allocated to find out."""
-    name = str(getattr(model, "model", ""))
     try:
         with torch.device("meta"):
-            MODELS[name].build(model, inputs, num_classes)
+            MODELS[model.kind].build(model, inputs, num_classes)
     except ValueError as error:
         return str(error)
     return None
@@ -179,7 +177,7 @@ def check_equal_architectures(drafts: list[Draft], problems: Problems) -> None:
     """Teacher and student must be the same network; a student that sees both modalities has no counterpart."""
     for draft in drafts:
         teacher, student = (draft.sections[part] for part in NETWORKS)
-        if getattr(student.config, "sees") == "both":  # noqa: B009
+        if issubclass(student.config, ModelConfig) and student.config.sees == "both":
             continue
         alone = [swept for name, swept in draft.space.items() if target(draft, name).split(".")[0] in NETWORKS]
         for swept in alone:

@@ -148,9 +148,9 @@ def check_criterion(criterion: CriterionConfig, places: Places, drafts: list[Dra
             problems.add(places("criterion"), "criterion", f"{error}; leave `criterion` out")
             continue
         for config in (criterion.estimator, *criterion.compare):
-            if target not in ESTIMATORS[config.name].targets:
+            if target not in ESTIMATORS[config.kind].targets:
                 able = [name for name, entry in ESTIMATORS.items() if {"continuous", target} <= set(entry.targets)]
-                message = f"{config.name!r} cannot estimate I(H2;Y) of {task}; use {' or '.join(able)}"
+                message = f"{config.kind!r} cannot estimate I(H2;Y) of {task}; use {' or '.join(able)}"
                 problems.add(places(path), path, message)
                 path = "criterion.compare"
 

@@ -111,7 +111,7 @@ def notes(rows: list[Row], criterion: CriterionConfig) -> list[str]:
     reduced = criterion.settings.mi.pca
     sides = f"{reduced} principal components of the {criterion.representation}" if reduced else criterion.representation
     return [
-        f"Nats, by {criterion.estimator.name} from {sides} of {found[0].rows} {criterion.split} pairs; mean over "
+        f"Nats, by {criterion.estimator.kind} from {sides} of {found[0].rows} {criterion.split} pairs; mean over "
         f"{plural(found[0].seeds, 'seed')}, 95 % intervals.",
         "pays: the interval of G = I(H1;H2) - I(H2;Y) lies above 0; does not pay: below; undecided: it holds 0. A gap "
         "above 0 is sufficient in the Gaussian case, not necessary; the interval holds no bias of the estimator.",

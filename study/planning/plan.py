@@ -93,7 +93,7 @@ def plan_arm(arm: Arm, study: StudyConfig, groups: list[Group], seconds: float) 
     """One arm's numbers."""
     return ArmPlan(
         name=arm.name,
-        method=getattr(arm.base.method, "method"),  # noqa: B009  (every method config names its method)
+        method=arm.base.method.kind,
         space=", ".join(f"{name} {describe(domain)}" for name, domain in arm.space.items()) or "nothing is swept",
         size=arm.size(),
         groups=len(groups) + groups_to_come(arm, study, groups),

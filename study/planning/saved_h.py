@@ -31,6 +31,7 @@ from trainables.bottlenecks import BOTTLENECKS
 from trainables.bottlenecks.base import SHARED_FIELDS
 from trainables.common.atomic_files import read_json, write_json
 from trainables.config import digest
+from trainables.methods.ciba import CIBAConfig
 from trainables.stages.artifacts import StageStore
 
 
@@ -94,9 +95,10 @@ def kept_suggestions(study: StudyConfig) -> dict[str, Suggestion]:
 def request(arm: Arm) -> str:
     """Identity of what an arm asks of the spectra: its rule, and all that its bottlenecks depend on but the seed."""
     values = arm.base.canonical()
-    kind = BOTTLENECKS[getattr(arm.base.method, "bottleneck")]  # noqa: B009
-    fields = {*SHARED_FIELDS, *kind.fields} - {BOTTLENECK}
-    method: dict[str, JsonValue] = arm.base.method.model_dump(mode="json", include=fields)
+    config = arm.base.method
+    assert isinstance(config, CIBAConfig)
+    fields = {*SHARED_FIELDS, *BOTTLENECKS[config.bottleneck].fields} - {BOTTLENECK}
+    method: dict[str, JsonValue] = config.model_dump(mode="json", include=fields)
     parts = {name: values[name] for name in ("data", "teacher", "student", "pretraining")}
     assert arm.spectrum is not None
     return digest({**parts, "method": method, "rule": arm.spectrum.model_dump(mode="json")})

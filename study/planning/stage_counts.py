@@ -6,7 +6,7 @@ from itertools import product
 from math import prod
 from statistics import fmean
 
-from search_spaces.domains import Domain, Value
+from search_spaces.domains import Domain, FloatRange, Value
 from study.config.study_config import Arm, Params, StudyConfig
 from study.planning.cost_probe import stage_seconds
 from study.storage.groups import Group
@@ -143,8 +143,9 @@ def sample_values(domain: Domain) -> tuple[Value, Value, Value]:
     grid = domain.grid()
     if grid:
         return grid[0], grid[len(grid) // 2], grid[-1]
-    low, high = float(getattr(domain, "low")), float(getattr(domain, "high"))  # noqa: B009
-    middle = (low * high) ** 0.5 if getattr(domain, "log", False) else (low + high) / 2
+    assert isinstance(domain, FloatRange)  # the other domains have a grid
+    low, high = float(domain.low), float(domain.high)
+    middle = (low * high) ** 0.5 if domain.log else (low + high) / 2
     return low, middle, high
 
 

@@ -39,7 +39,7 @@ class Gate:
         if found is None or found.verdict != "does not pay" or explored(self.study, group_id):
             return ""
         return (
-            f"the criterion says that it does not pay: G = {show_term(found.gap)} nats ({criterion.estimator.name}, "
+            f"the criterion says that it does not pay: G = {show_term(found.gap)} nats ({criterion.estimator.kind}, "
             f"{plural(found.seeds, 'seed')}); not among the {criterion.explore:.0%} that are run all the same"
         )
 

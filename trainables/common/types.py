@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int, Shaped
 from pydantic import BaseModel, ConfigDict
@@ -20,6 +20,18 @@ class Frozen(BaseModel):
     """Base of every config: immutable, unknown keys refused, the string under a field is its documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class TableConfig(Frozen):
+    """Base of the configs that a table lists: DATASETS, MODELS, METHODS, ESTIMATORS."""
+
+    kind_field: ClassVar[str]
+    """Field that names the config's entry: each listed config has it, as `Literal["its name"]`."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the config's entry in its table, the value of `kind_field`."""
+        return str(getattr(self, self.kind_field))
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trainables.common.types import Batch, Frozen, LossTerm, ModelOutput
+from trainables.common.types import Batch, LossTerm, ModelOutput, TableConfig
 from trainables.tasks import Task
 
 TeacherSource = Literal["nothing", "teacher", "bottleneck", "nullified"]
@@ -16,9 +16,10 @@ TeacherSource = Literal["nothing", "teacher", "bottleneck", "nullified"]
 of a teacher without some of its channels."""
 
 
-class MethodConfig(Frozen):
+class MethodConfig(TableConfig):
     """Base of the methods' hyperparameters. A subclass adds `method: Literal["its name"]` and its own fields."""
 
+    kind_field: ClassVar[str] = "method"
     teacher_source: ClassVar[TeacherSource]
     terms: ClassVar[tuple[str, ...]]
     """Names of all its loss terms, logged as `train/loss_<term>`."""

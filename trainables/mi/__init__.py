@@ -64,8 +64,8 @@ def estimate(
             do not match, only constant columns.
 
     """
-    entry = ESTIMATORS[config.name]
-    check_target(config.name, discrete_y)
+    entry = ESTIMATORS[config.kind]
+    check_target(config.kind, discrete_y)
     minimum = entry.minimum_rows(config)
     pairs, warnings = prepare(x, y, config, discrete_y, seed, minimum)
     value = entry.compute(pairs, config, seed)

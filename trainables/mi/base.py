@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 from jaxtyping import Float64, Int64
 from pydantic import Field
 from torch import Tensor
 
-from trainables.common.types import Frozen, Json
+from trainables.common.types import Frozen, Json, TableConfig
 
 Target = Literal["continuous", "discrete"]
 
@@ -28,9 +28,10 @@ class IntervalConfig(Frozen):
     """Share of the rows in each part."""
 
 
-class MIConfig(Frozen):
+class MIConfig(TableConfig):
     """What every estimator can be told. A subclass names itself in `estimator`."""
 
+    kind_field: ClassVar[str] = "estimator"
     standardise: bool = True
     """Scale every column to mean 0 and variance 1. MI does not change; estimates by neighbours do."""
     jitter: Annotated[float, Field(ge=0)] = 1e-10
@@ -39,11 +40,6 @@ class MIConfig(Frozen):
     """Keep this many principal components of each continuous side; a lower bound, by data processing."""
     interval: IntervalConfig = IntervalConfig()
     """How the interval is computed."""
-
-    @property
-    def name(self) -> str:
-        """The estimator's name, its key in `ESTIMATORS`."""
-        return str(getattr(self, "estimator"))  # noqa: B009
 
 
 class Pairs(NamedTuple):

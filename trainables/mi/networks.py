@@ -80,7 +80,7 @@ def check_finite(value: float, config: NeuralConfig, epoch: int) -> float:
     """
     if not math.isfinite(value):
         raise FloatingPointError(
-            f"the held-out value of {config.name!r} must be finite, but is {value!r} after epoch {epoch}; "
+            f"the held-out value of {config.kind!r} must be finite, but is {value!r} after epoch {epoch}; "
             f"try an lr below {config.lr!r}"
         )
     return value

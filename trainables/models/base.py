@@ -6,15 +6,16 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 from torch import nn
 
-from trainables.common.types import Frozen, ModelOutput
+from trainables.common.types import ModelOutput, TableConfig
 
 Tap = Literal["before_relu", "after_relu"]
 """Side of the last ReLU on which the features are taken."""
 
 
-class ModelConfig(Frozen):
+class ModelConfig(TableConfig):
     """Base of the model configs. A subclass adds `model: Literal["its name"]`, `feature_dim` and its own fields."""
 
+    kind_field: ClassVar[str] = "model"
     sees: ClassVar[Literal["own", "both"]] = "own"
     """Inputs that the network takes: its own modality's, or (fusion) the teacher's and the student's."""
     feature_dim: int

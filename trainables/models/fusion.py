@@ -109,7 +109,7 @@ def build_fusion(config: FusionConfig, input_shape: InputShape, num_classes: int
     built: list[Model] = []
     for (name, encoder), inputs in zip(encoders.items(), input_shape, strict=True):
         try:
-            built.append(MODELS[getattr(encoder, "model")].build(encoder, inputs, num_classes))  # noqa: B009
+            built.append(MODELS[encoder.kind].build(encoder, inputs, num_classes))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     if config.combine == "features":

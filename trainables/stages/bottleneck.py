@@ -49,7 +49,8 @@ class Bottleneck(Stage):
 
 def bottleneck_stage(config: TrialConfig) -> Bottleneck:
     """The bottleneck of a CIBA trial."""
-    kind = BOTTLENECKS[getattr(config.method, "bottleneck")]  # noqa: B009
-    fields = config.method.model_dump(mode="json", include={*SHARED_FIELDS, *kind.fields})
+    method = config.method
+    assert isinstance(method, CIBAConfig)
+    fields = method.model_dump(mode="json", include={*SHARED_FIELDS, *BOTTLENECKS[method.bottleneck].fields})
     sides = {role: outputs_stage(config, role) for role in ("teacher", "student")}
     return Bottleneck(**sides, hyperparameters=fields, seed=config.seed)

@@ -111,7 +111,7 @@ def build_model(config: ModelConfig, split: Batch, num_classes: int, seed: int, 
 
     Were the role left out, teacher and student of one shape would begin as the same network.
     """
-    entry = MODELS[getattr(config, "model")]  # noqa: B009  (every model config names its model)
+    entry = MODELS[config.kind]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, "init", *([role] if role == "teacher" else [])))
         shapes = tuple(tuple(part.shape[1:]) for part in inputs_of(split))

@@ -32,7 +32,7 @@ class PreparedData(Stage):
     """Of the raw data, so that changed files make another artifact."""
 
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
-        entry = DATASETS[getattr(self.data, "dataset")]  # noqa: B009  (every data config names its dataset)
+        entry = DATASETS[self.data.kind]
         paired = load_data(entry, self.data, stages.workspace(self))
         arrays: dict[str, Tensor] = {}
         for name in SPLITS:
@@ -88,7 +88,7 @@ def read_split(data: DataConfig, arrays: Mapping[str, Tensor], name: str) -> Bat
     """A split from the arrays of its stage."""
     found = {field: arrays.get(f"{name}/{field}") for field in Batch._fields}
     if f"{name}/{FILES}" in arrays:
-        decoded = DATASETS[getattr(data, "dataset")].decoded  # noqa: B009
+        decoded = DATASETS[data.kind].decoded
         assert decoded is not None, "who leaves pictures in their files can decode them"
         found["teacher"] = decoded(data, name, arrays[f"{name}/{FILES}"], found["indices"])
     return Batch(**found)  # pyright: ignore[reportArgumentType]

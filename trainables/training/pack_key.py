@@ -35,7 +35,7 @@ def pack_key(config: TrialConfig) -> str | None:
 def why_not_stacked(config: TrialConfig) -> str:
     """Why a trial can be trained in no pack, as `part name: reason`; empty if it can."""
     reasons = {
-        f"student {getattr(config.student, 'model')}": config.student.why_not_stacked,  # noqa: B009
-        f"method {getattr(config.method, 'method')}": config.method.why_not_stacked,  # noqa: B009
+        f"student {config.student.kind}": config.student.why_not_stacked,
+        f"method {config.method.kind}": config.method.why_not_stacked,
     }
     return "; ".join(f"{part}: {reason}" for part, reason in reasons.items() if reason)

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from trainables.common.types import TableConfig
 from trainables.config import TrialConfig
+from trainables.data import DATASETS
+from trainables.methods import METHODS
+from trainables.mi import ESTIMATORS
+from trainables.models import MODELS
 
 BASE: dict[str, Any] = {
     "data": {"dataset": "mfeat"},
@@ -20,6 +25,16 @@ BASE: dict[str, Any] = {
 
 def trial(**changes: Any) -> TrialConfig:
     return TrialConfig.model_validate({**BASE, **changes})
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [(name, entry.config) for table in (DATASETS, MODELS, METHODS, ESTIMATORS) for name, entry in table.items()],
+)
+def test_a_config_knows_the_name_of_its_entry_and_does_not_write_it(name: str, config: type[TableConfig]) -> None:
+    assert config.model_fields[config.kind_field].default == name
+    assert config.model_construct(**{config.kind_field: name}).kind == name
+    assert "kind" not in config.model_fields and "kind" not in config.model_computed_fields
 
 
 @pytest.mark.parametrize(

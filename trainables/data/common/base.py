@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 from pydantic import model_serializer
 from torch import Tensor
 
-from trainables.common.types import IDENTITY, Frozen, PairedData
+from trainables.common.types import IDENTITY, Frozen, PairedData, TableConfig
 
 
 class DataShape(NamedTuple):
@@ -25,9 +25,10 @@ class DataShape(NamedTuple):
     test: int
 
 
-class DataConfig(Frozen):
+class DataConfig(TableConfig):
     """Base of the data configs. A subclass adds `dataset: Literal["its name"]` and its own fields."""
 
+    kind_field: ClassVar[str] = "dataset"
     teacher_only: ClassVar[tuple[str, ...]] = ()
     """Fields that only say what the teacher sees. A method without a teacher is the same trial whatever they are."""
     task: ClassVar[str] = "classification"

@@ -108,7 +108,7 @@ def decoded(
     config: PhotosConfig, split: Split, files: UInt8[Tensor, "rows length"], numbers: Int[Tensor, " rows"]
 ) -> Decoded:
     """The pictures of a split that stay in their files (`trainables.data.common.base.Dataset.decoded`)."""
-    name = getattr(config, "dataset")  # noqa: B009  (every data config names its dataset)
+    name = config.kind
     photos = Photos(name, config.root, files, numbers, config.size, config.view_seed, config.decoders)
     return Decoded(photos, torch.arange(views_of(config, split)))
 

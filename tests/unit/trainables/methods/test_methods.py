@@ -48,15 +48,11 @@ def cases() -> list[Any]:
 
 def build(config: MethodConfig, student_dim: int = STUDENT_DIM, teacher_dim: int = TEACHER_DIM) -> Method:
     torch.manual_seed(0)
-    return METHODS[name_of(config)].build(config, student_dim, teacher_dim, TASKS[task_of(config)])
+    return METHODS[config.kind].build(config, student_dim, teacher_dim, TASKS[task_of(config)])
 
 
 def task_of(config: MethodConfig) -> str:
     return config.tasks[0] if config.tasks else "classification"
-
-
-def name_of(config: MethodConfig) -> str:
-    return config.model_dump()["method"]
 
 
 def outputs(
@@ -269,7 +265,7 @@ def test_only_a_method_with_such_a_stage_has_its_fields(name: str, field: str):
 @pytest.mark.parametrize("name", METHODS)
 def test_the_config_names_its_entry_and_documents_every_field(name: str):
     config = METHODS[name].config()
-    assert name_of(config) == name
+    assert config.kind == name
     assert config.__doc__ and METHODS[name].build.__doc__
     assert len(set(config.terms)) == len(config.terms) > 0 and set(config.active_terms) <= set(config.terms)
     undocumented = [key for key, field in type(config).model_fields.items() if not field.description]

@@ -58,12 +58,12 @@ def member(model: ModelConfig, method: MethodConfig, task: str, number: int, **t
     """Number `number` of the trainings that are stacked, each with its own seed, rates, network and targets."""
     rates = {"lr": (1e-2, 1e-3, 3e-3)[number], "weight_decay": (0.01, 0.1, 0.0)[number], "batch_size": 6}
     config = TrainingConfig(**{"epochs": 2, "monitor": MONITOR.get(task, "val/loss"), **rates, **training})
-    dtype, name = DTYPES[config.precision], getattr(model, "model")  # noqa: B009
+    dtype, name = DTYPES[config.precision], model.kind
     torch.manual_seed(number)
     student = MODELS[name].build(model, SHAPES[name], CLASSES).to(dtype)
     if isinstance(student, ContrastiveModel):
         student.log_scale.requires_grad_(method.learns_scale)
-    build = METHODS[getattr(method, "method")].build  # noqa: B009
+    build = METHODS[method.kind].build
     loss = build(method, model.feature_dim, TEACHER_DIM, TASKS[task]).to(dtype)
     splits = [split(name, task, rows, rows, dtype) for rows in (ROWS, VAL_ROWS)]
     return Member(Problem(student, loss, *splits, targets(method, task, number, dtype), TASKS[task]), config, number)
