@@ -4,7 +4,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 # Images often set it. A study starts dozens of Python processes; each would compile every module anew (3 s more for torch alone).
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install study test lint lock
+.PHONY: install study test lint docs lock
 
 study: install  ## Install, then run the quickstart study on shipped data.
 	$(BIN)/python -m study.run sweep.yaml
@@ -14,6 +14,10 @@ test: install  ## Install, then run every test, the slow ones too.
 
 lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache && $(BIN)/pyright && $(BIN)/codespell
+
+docs: install  ## Build the documentation site in build/docs; warnings are errors, local links are checked.
+	$(BIN)/python -m sphinx -W --keep-going --quiet -b html docs build/docs
+	$(BIN)/python docs/check_links.py build/docs
 
 install: .venv/installed
 
