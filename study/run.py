@@ -140,9 +140,9 @@ def cch_theory(
 ) -> None:
     """The synthetic study of CCH: simulated risk beside the closed form, and where the criterion is right."""
     with refusals():
-        from study.theory.cch import print_theory
+        from study.theory.commands import print_cch_theory
 
-        print_theory(n, p, sigma, repeats, teacher, folder, json_file)
+        print_cch_theory(n, p, sigma, repeats, teacher, folder, json_file)
 
 
 @app.command()
@@ -154,7 +154,7 @@ def te_theory(
 ) -> None:
     """The TE proxies (TE1, TE2) beside the exact transfer entropy of coupled Gaussian series."""
     with refusals():
-        from study.theory.te import print_te_theory
+        from study.theory.commands import print_te_theory
 
         print_te_theory(steps, dim, repeats, folder)
 

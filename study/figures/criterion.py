@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.figures.style import STYLE, canvas, share_legend
-from study.planning.criterion_agreement import Bin, Judged
+from study.planning.criterion_agreement import Bin, PairOutcome
 
 AGREES, FAILS = "#0072B2", "#D55E00"
 MOST_NAMES = 8
@@ -18,8 +18,8 @@ MOST_NAMES = 8
 class CriterionPanels(NamedTuple):
     """What the figure shows; gains in the unit of the label."""
 
-    judged: list[Judged]
-    named: list[Judged]
+    outcomes: list[PairOutcome]
+    named: list[PairOutcome]
     """The points that are named: the clearest failures."""
     bins: list[Bin]
     scale: float
@@ -31,7 +31,7 @@ class CriterionPanels(NamedTuple):
 @mpl.rc_context(STYLE)
 def criterion_figure(panels: CriterionPanels) -> Figure | None:
     """Gain against gap with both intervals, coloured by whether the signs agree; and the share that gained, by gap."""
-    if len(panels.judged) < 2:
+    if len(panels.outcomes) < 2:
         return None
     figure, axes = canvas(2 if panels.bins else 1, 3.3, columns=2)
     draw_points(axes[0], panels)
@@ -44,7 +44,7 @@ def criterion_figure(panels: CriterionPanels) -> Figure | None:
 def draw_points(ax: Axes, panels: CriterionPanels) -> None:
     """One point a pair; the quadrants in which the signs agree are shaded."""
     for agrees, colour, marker in ((True, AGREES, "o"), (False, FAILS, "D")):
-        found = [one for one in panels.judged if one.agrees == agrees]
+        found = [one for one in panels.outcomes if one.agrees == agrees]
         label = "gap and gain agree" if agrees else "gap and gain differ"
         for clear in (True, False):
             part = [one for one in found if one.clear == clear]
@@ -52,9 +52,9 @@ def draw_points(ax: Axes, panels: CriterionPanels) -> None:
             look |= {} if clear else {"markerfacecolor": "white"}
             if part:
                 ax.errorbar(
-                    [one.expected.gap.mean for one in part],
+                    [one.estimate.gap.mean for one in part],
                     [one.gain.mean * panels.scale for one in part],
-                    xerr=list(zip(*(sides(*one.expected.gap[:3]) for one in part), strict=True)),
+                    xerr=list(zip(*(sides(*one.estimate.gap[:3]) for one in part), strict=True)),
                     yerr=list(zip(*(gain_sides(one, panels.scale) for one in part), strict=True)),
                     elinewidth=0.5,
                     ecolor=colour + "70",
@@ -65,18 +65,18 @@ def draw_points(ax: Axes, panels: CriterionPanels) -> None:
     ax.axvline(0, color="#444444", linewidth=0.8)
     shade(ax)
     for one in apart(panels.named, ax, panels.scale):
-        place = (one.expected.gap.mean, one.gain.mean * panels.scale)
+        place = (one.estimate.gap.mean, one.gain.mean * panels.scale)
         ax.annotate(one.name, place, xytext=(4, 4), textcoords="offset points", fontsize=6, color=FAILS)
     ax.set(xlabel="gap G = I(H1;H2) - I(H2;Y), nats", ylabel=panels.label)
 
 
-def apart(named: list[Judged], ax: Axes, scale: float) -> list[Judged]:
+def apart(named: list[PairOutcome], ax: Axes, scale: float) -> list[PairOutcome]:
     """The points whose names do not run into that of an earlier one, by their places in the axes."""
     width, height = np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())
-    kept: list[Judged] = []
+    kept: list[PairOutcome] = []
     for one in named:
         near = (
-            abs(one.expected.gap.mean - other.expected.gap.mean) < 0.2 * width
+            abs(one.estimate.gap.mean - other.estimate.gap.mean) < 0.2 * width
             and abs(one.gain.mean - other.gain.mean) * scale < 0.04 * height
             for other in kept
         )
@@ -89,7 +89,7 @@ def sides(mean: float, low: float, high: float) -> tuple[float, float]:
     return mean - low, high - mean
 
 
-def gain_sides(one: Judged, scale: float) -> tuple[float, float]:
+def gain_sides(one: PairOutcome, scale: float) -> tuple[float, float]:
     """The same of a gain; none where its interval is not defined."""
     low, high = one.gain.low, one.gain.high
     if low is None or high is None:

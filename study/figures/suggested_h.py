@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from study.figures.study_results import Curve, draw_band, draw_curve
+from study.figures.bottleneck_curve import Curve, draw_band, draw_curve
 from study.figures.style import STYLE, ArmStyle, Point, canvas, ends, focus, log_axis, share_legend
 
 COLUMNS = 3

@@ -15,12 +15,12 @@ from study.planning.criterion import Assessment, Verdict
 MOST_BINS = 5
 
 
-class Judged(NamedTuple):
-    """One arm on one pair of networks: what was expected, and what came of it."""
+class PairOutcome(NamedTuple):
+    """One arm on one pair of networks: the estimate of the criterion and the measured gain."""
 
     name: str
     arm: str
-    expected: Assessment
+    estimate: Assessment
     gain: PairedDifference
     """Test metric of the arm's best configuration minus that of its baseline's, by seed; positive is better."""
     seconds: float = 0.0
@@ -34,13 +34,13 @@ class Judged(NamedTuple):
     @property
     def agrees(self) -> bool:
         """Whether gap and gain have the same sign."""
-        return (self.expected.gap.mean > 0) == (self.gain.mean > 0)
+        return (self.estimate.gap.mean > 0) == (self.gain.mean > 0)
 
     @property
     def clear(self) -> bool:
         """Whether neither interval holds 0."""
         low, high = self.gain.low, self.gain.high
-        return self.expected.verdict != "undecided" and low is not None and high is not None and low * high > 0
+        return self.estimate.verdict != "undecided" and low is not None and high is not None and low * high > 0
 
 
 class Share(NamedTuple):
@@ -72,7 +72,7 @@ class Saving(NamedTuple):
     """Training seconds spent on them."""
     of_seconds: float
     """Training seconds spent on all."""
-    lost: tuple[Judged, ...]
+    lost: tuple[PairOutcome, ...]
     """Those among them that gained all the same, the largest gain first."""
 
 
@@ -87,44 +87,44 @@ def share(k: int, n: int) -> Share:
     return Share(k, n, max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale))
 
 
-def agreement(judged: list[Judged]) -> Share:
+def agreement(outcomes: list[PairOutcome]) -> Share:
     """Pairs whose gap and gain have the same sign."""
-    return share(sum(one.agrees for one in judged), len(judged))
+    return share(sum(one.agrees for one in outcomes), len(outcomes))
 
 
-def two_by_two(judged: list[Judged]) -> dict[tuple[bool, bool], int]:
+def two_by_two(outcomes: list[PairOutcome]) -> dict[tuple[bool, bool], int]:
     """Numbers of pairs by (gap above 0, gain above 0)."""
     found = {(gap, gain): 0 for gap in (True, False) for gain in (True, False)}
-    for one in judged:
-        found[one.expected.gap.mean > 0, one.gain.mean > 0] += 1
+    for one in outcomes:
+        found[one.estimate.gap.mean > 0, one.gain.mean > 0] += 1
     return found
 
 
-def verdicts(judged: list[Judged]) -> dict[Verdict, Share]:
+def verdicts(outcomes: list[PairOutcome]) -> dict[Verdict, Share]:
     """For each verdict that was given, the share of its pairs that gained."""
     order: tuple[Verdict, ...] = ("pays", "undecided", "does not pay")
     shares: dict[Verdict, Share] = {}
     for verdict in order:
-        found = [one for one in judged if one.expected.verdict == verdict]
+        found = [one for one in outcomes if one.estimate.verdict == verdict]
         if found:
             shares[verdict] = share(sum(one.gain.mean > 0 for one in found), len(found))
     return shares
 
 
-def gap_against_gain(judged: list[Judged]) -> Correlation | None:
+def gap_against_gain(outcomes: list[PairOutcome]) -> Correlation | None:
     """Spearman(G, gain) over the pairs."""
-    return spearman([one.expected.gap.mean for one in judged], [one.gain.mean for one in judged])
+    return spearman([one.estimate.gap.mean for one in outcomes], [one.gain.mean for one in outcomes])
 
 
-def calibration_curve(judged: list[Judged]) -> list[Bin]:
+def calibration_curve(outcomes: list[PairOutcome]) -> list[Bin]:
     """The pairs in up to MOST_BINS bins of nearly equal number, by gap; none with fewer than four pairs."""
-    ordered = sorted(judged, key=lambda one: one.expected.gap.mean)
+    ordered = sorted(outcomes, key=lambda one: one.estimate.gap.mean)
     bins = min(MOST_BINS, len(ordered) // 2) if len(ordered) >= 4 else 0
     edges = [round(index * len(ordered) / bins) for index in range(bins + 1)] if bins else []
     parts = [ordered[start:end] for start, end in pairwise(edges)]
     return [
         Bin(
-            fmean(one.expected.gap.mean for one in part),
+            fmean(one.estimate.gap.mean for one in part),
             fmean(one.gain.mean for one in part),
             share(sum(one.gain.mean > 0 for one in part), len(part)),
         )
@@ -132,20 +132,20 @@ def calibration_curve(judged: list[Judged]) -> list[Bin]:
     ]
 
 
-def saving(judged: list[Judged]) -> Saving:
+def saving(outcomes: list[PairOutcome]) -> Saving:
     """What skipping would have saved, and what it would have lost."""
-    skipped = [one for one in judged if one.expected.verdict == "does not pay"]
+    skipped = [one for one in outcomes if one.estimate.verdict == "does not pay"]
     lost = sorted((one for one in skipped if one.gain.mean > 0), key=lambda one: -one.gain.mean)
     return Saving(
         len(skipped),
         sum(one.trainings for one in skipped),
         sum(one.seconds for one in skipped),
-        sum(one.seconds for one in judged),
+        sum(one.seconds for one in outcomes),
         tuple(lost),
     )
 
 
-def failures(judged: list[Judged]) -> list[Judged]:
+def failures(outcomes: list[PairOutcome]) -> list[PairOutcome]:
     """Where gap and gain disagree, the clearest first: those whose intervals both leave out 0, then by their size."""
-    wrong = [one for one in judged if not one.agrees]
+    wrong = [one for one in outcomes if not one.agrees]
     return sorted(wrong, key=lambda one: (not one.clear, -abs(one.gain.mean)))

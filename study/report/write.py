@@ -19,17 +19,18 @@ from study.analysis.study_results import StudyResults, study_results
 from study.config.study_config import StudyConfig
 from study.report.format.csv_tables import csv_files
 from study.report.format.document import Block, Heading, Items, to_html, to_markdown
+from study.report.format.figure_files import RenderedFigure, draw_figures
 from study.report.format.tables import arms_table_block, best_table
 from study.report.sections.collapse import collapse_findings, pairs_table
 from study.report.sections.contrastive import clip_blocks
 from study.report.sections.contrastive_figures import CLIP_FIGURES
 from study.report.sections.criterion import CRITERION_FIGURES, criterion_blocks
-from study.report.sections.data_notes import data_notes
 from study.report.sections.diagnostics import DIAGNOSTIC_FIGURES
-from study.report.sections.figures import FIGURES, Drawn, draw_figures
-from study.report.sections.findings import findings
-from study.report.sections.overview import ended, introduction, provenance, reading, settings, silent_choices, work
+from study.report.sections.figures import FIGURES
+from study.report.sections.findings import findings, reading
+from study.report.sections.provenance import ended, provenance, work
 from study.report.sections.published import published_blocks
+from study.report.sections.settings import data_notes, introduction, settings, silent_choices
 from study.report.sections.suggested_h import SUGGESTED_H_FIGURES, suggested_h_findings
 from study.storage.groups import collect_groups
 from study.storage.store import StudyStore
@@ -81,7 +82,7 @@ def contents(
     study: StudyConfig,
     results: StudyResults,
     store: StudyStore,
-    figures: list[Drawn],
+    figures: list[RenderedFigure],
     timing: Mapping[str, float | None] | None,
 ) -> list[Block]:
     """The blocks of the report, in order."""

@@ -5,7 +5,6 @@ thousand students in less than a second.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from statistics import NormalDist
 from typing import Literal, NamedTuple
 
@@ -14,21 +13,24 @@ import torch
 from torch import Tensor
 
 from study.errors import StudyError
-from study.report.format.csv_tables import to_csv
-from trainables.common.atomic_files import write_bytes, write_json
 from trainables.theory.joint_gaussian import Design, Moments, criterion, excess_risk, fitted_scale, moments, simulate
 
 GAMMAS = (0.2, 0.4, 0.6, 0.8, 0.9)
+
 TAUS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0)
 """In units of sigma."""
+
 LAMBDAS = (0.2, 0.3, 0.5, 0.7, 0.8, 2.0, 5.0)
 """The study's grid, and two that are larger."""
+
 FEWEST_REPEATS = 200
 """With fewer the mean of so skewed a risk is not normal, and its standard error says little."""
+
 SURE = 0.05
 """Chance that a grid deviates as far as `Theory.limit` somewhere, if the closed form is right."""
 
 Teacher = Literal["beta", "fitted"]
+
 SCALES: dict[Teacher, Callable[[Tensor], Tensor]] = {"beta": torch.ones_like, "fitted": fitted_scale}
 """The teacher's weights, as a multiple of beta: the true ones, or what a linear teacher on endless data would learn."""
 
@@ -155,50 +157,3 @@ def findings(theory: Theory) -> list[str]:
 def helped(cells: Sequence[Cell]) -> str:
     """`12 of 140`."""
     return f"{sum(cell.helps for cell in cells)} of {len(cells)}"
-
-
-def print_theory(
-    n: int, p: int, sigma: float, repeats: int, teacher: str, folder: Path, json_file: Path | None
-) -> None:
-    """Compute, write figure and table, say what they show.
-
-    Raises:
-        StudyError: if no such model can be simulated.
-
-    """
-    if teacher not in SCALES:
-        raise StudyError(f"--teacher must be one of {', '.join(SCALES)}, but got {teacher!r}")
-    theory = compute(n, p, sigma, repeats, teacher)
-    points = len(GAMMAS) * len(TAUS)
-    print(f"Joint Gaussian model, n = {n}, p = {p}, sigma = {sigma:g}, teacher {teacher}:")
-    print(f"{points} points of gamma and tau, {repeats} training sets at each, {len(LAMBDAS)} lambda")
-    print("\n".join(findings(theory)))
-    written = write_theory(theory, folder)
-    if json_file:
-        write_theory_json(theory, json_file)
-        written.append(json_file)
-    print(f"written {', '.join(map(str, written))}")
-
-
-def write_theory(theory: Theory, folder: Path) -> list[Path]:
-    """Figure and table in `folder`."""
-    from study.figures.style import render
-    from study.theory.cch_figure import theory_figure
-
-    figure = theory_figure(theory)
-    derived = ("deviation", "predicted", "helps")
-    rows = [[*cell, *(getattr(cell, name) for name in derived)] for cell in theory.cells]
-    files = {
-        "cch_theory.svg": render(figure, "svg"),
-        "cch_theory.png": render(figure, "png"),
-        "cch_theory.csv": to_csv((*Cell._fields, *derived), rows),
-    }
-    for name, content in files.items():
-        write_bytes(folder / name, content)
-    return [folder / name for name in files]
-
-
-def write_theory_json(theory: Theory, path: Path) -> None:
-    """The grid for programs."""
-    values = theory._asdict() | {"cells": [cell._asdict() | {"deviation": cell.deviation} for cell in theory.cells]}
-    write_json(path, values | {"worst": theory.worst, "limit": theory.limit, "findings": findings(theory)})

@@ -1,7 +1,5 @@
 """The figure of `study cch-theory`: risks along the teacher's noise, the region of the criterion, the deviations."""
 
-from typing import TYPE_CHECKING
-
 import matplotlib as mpl
 import numpy as np
 import torch
@@ -13,10 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from study.figures.style import STYLE, WIDTH
+from study.theory.cch import Cell, Theory
 from trainables.theory.joint_gaussian import excess_risk
-
-if TYPE_CHECKING:
-    from study.theory.cch import Cell, Theory
 
 SHOWN_GAMMAS = 3
 """Panels of risk: the smallest, the middle and the largest gamma; the table holds all."""
@@ -26,7 +22,7 @@ FINE = 201
 
 
 @mpl.rc_context(STYLE)
-def theory_figure(theory: "Theory") -> Figure:
+def cch_figure(theory: Theory) -> Figure:
     """Above, risk against tau for three gamma; below, the map of gains over tau and lambda, and the deviations."""
     figure = Figure(figsize=(WIDTH, 5.8), layout="constrained")
     upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.3), squeeze=False)[:, 0]
@@ -46,7 +42,7 @@ def theory_figure(theory: "Theory") -> Figure:
     return figure
 
 
-def draw_risks(ax: Axes, theory: "Theory", gamma: float) -> None:
+def draw_risks(ax: Axes, theory: Theory, gamma: float) -> None:
     """Closed form as lines, simulation as points with two standard errors, one colour for each lambda."""
     cells = [cell for cell in theory.cells if cell.gamma == gamma]
     lambdas = sorted({cell.lambda_kd for cell in cells})
@@ -70,14 +66,14 @@ def draw_risks(ax: Axes, theory: "Theory", gamma: float) -> None:
     ax.set(title=f"γ = {gamma:g}", xlabel="teacher noise τ / σ", yscale="log")
 
 
-def relative_risk(theory: "Theory", gamma: float, tau: torch.Tensor, lambda_kd: torch.Tensor) -> np.ndarray:
+def relative_risk(theory: Theory, gamma: float, tau: torch.Tensor, lambda_kd: torch.Tensor) -> np.ndarray:
     """Closed form, as a multiple of the risk without distillation."""
     values = theory.moments(torch.full_like(tau, gamma), tau)
     risk, alone = (excess_risk(values, weight, theory.n, theory.p) for weight in (lambda_kd, 0 * lambda_kd))
     return (risk / alone).numpy()
 
 
-def draw_map(figure: Figure, ax: Axes, theory: "Theory", gamma: float) -> None:
+def draw_map(figure: Figure, ax: Axes, theory: Theory, gamma: float) -> None:
     """Gain by the closed form over tau and lambda, the border of the criterion, and the sign of the simulated gains."""
     cells = [cell for cell in theory.cells if cell.gamma == gamma]
     tau = torch.linspace(0, max(cell.tau for cell in cells), FINE, dtype=torch.float64)
@@ -121,7 +117,7 @@ def plain_log_axis(axis: Axis, values: list[float]) -> None:
     axis.set_minor_locator(NullLocator())
 
 
-def signs(cells: "list[Cell]") -> "list[tuple[str, str, list[Cell]]]":
+def signs(cells: list[Cell]) -> list[tuple[str, str, list[Cell]]]:
     """Marker, label and cells whose simulated gain is above, below and within two standard errors of 0."""
     above = [cell for cell in cells if cell.gain > 2 * cell.gain_error]
     below = [cell for cell in cells if cell.gain < -2 * cell.gain_error]
@@ -129,7 +125,7 @@ def signs(cells: "list[Cell]") -> "list[tuple[str, str, list[Cell]]]":
     return [("^", "simulated gain", above), ("v", "simulated loss", below), (".", "within 2 s.e. of 0", rest)]
 
 
-def draw_deviations(ax: Axes, theory: "Theory") -> None:
+def draw_deviations(ax: Axes, theory: Theory) -> None:
     """Simulated minus closed form in standard errors, over the whole grid, beside the standard normal density."""
     deviations = [cell.deviation for cell in theory.cells]
     bins = np.linspace(-4, 4, 25)

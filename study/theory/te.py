@@ -6,7 +6,6 @@ there is a transfer entropy; shuffled, as batches are in training, there is none
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,8 +15,6 @@ from torch.func import vmap
 
 from study.analysis.correlation import spearman
 from study.errors import StudyError
-from study.report.format.csv_tables import Row, to_csv
-from trainables.common.atomic_files import write_bytes
 from trainables.losses.contrastive import Embedded
 from trainables.losses.distillation import unit_rows
 from trainables.losses.te_proxies import Lag, te1, te2
@@ -31,11 +28,16 @@ from trainables.theory.transfer_entropy import (
 
 PROCESSES = ((0.6, 0.4), (0.0, 0.4), (0.9, 0.8))
 """(a, b): memory of the driving and of the driven series. The first is the definition's example."""
+
 SIGMA_X, SIGMA_Y = 1.0, 0.7
+
 COUPLINGS = tuple(round(c, 2) for c in np.linspace(-1, 1, 41).tolist())
+
 EXAMPLE, EXAMPLE_STEPS, EXAMPLE_SERIES = Coupled(0.6, 0.4, 0.5, SIGMA_X, SIGMA_Y), 4000, 100
 """The example of known TE, and the size of its simulation: 4e5 steps."""
+
 MODALITIES = 2
+
 FEWEST_REPEATS = 10
 """With fewer a 95 % range says nothing."""
 
@@ -205,41 +207,3 @@ def course(ranks: Sequence[Rank]) -> str:
     """How a proxy goes with the exact TE in each process: `rises in 2 of 3, falls in 1`."""
     rises, falls = (sum(sign * one.low > 0 and sign * one.high > 0 for one in ranks) for sign in (1, -1))
     return f"rises with the exact TE in {rises} of {len(ranks)} processes and falls with it in {falls}"
-
-
-def print_te_theory(steps: int, dim: int, repeats: int, folder: Path) -> None:
-    """Compute, write figure and table, say what they show.
-
-    Raises:
-        StudyError: if nothing could be seen at such sizes.
-
-    """
-    theory = compute(steps, dim, repeats)
-    print(f"TE proxies on coupled Gaussian series: {steps} steps, {dim} dimensions, {repeats} repeats;")
-    print(f"{len(PROCESSES)} processes, c from {COUPLINGS[0]:g} to {COUPLINGS[-1]:g}; in brackets 95 % of the repeats")
-    rows = table(theory)
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    print("\n".join(findings(theory)))
-    print(f"written {', '.join(map(str, write_te_theory(theory, folder)))}")
-
-
-def write_te_theory(theory: TheoryOfTE, folder: Path) -> list[Path]:
-    """Figure and table in `folder`."""
-    from study.figures.style import render
-    from study.theory.te_figure import te_figure
-
-    figure = te_figure(theory)
-    rows: list[Row] = [
-        [*point.model, point.exact, *(float(np.mean(point.proxies[name])) for name in PROXIES)]
-        for point in theory.points
-    ]
-    files = {
-        "te_theory.svg": render(figure, "svg"),
-        "te_theory.png": render(figure, "png"),
-        "te_theory.csv": to_csv((*Coupled._fields, "te_nats", *PROXIES), rows),
-    }
-    for name, content in files.items():
-        write_bytes(folder / name, content)
-    return [folder / name for name in files]

@@ -1,23 +1,19 @@
 """The figure of `study te-theory`: each TE proxy against the exact transfer entropy, and both along the coupling."""
 
-from typing import TYPE_CHECKING
-
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.figures.style import COLOURS, MARKERS, STYLE, WIDTH, share_legend
-
-if TYPE_CHECKING:
-    from study.theory.te import Point, TheoryOfTE
+from study.theory.te import Point, TheoryOfTE
 
 SHOWN = ("TE1", "TE1, lag 1", "TE1, shuffled")
 """TE2 is close to TE1 here, where both modalities are alike; the table holds all."""
 
 
 @mpl.rc_context(STYLE)
-def te_figure(theory: "TheoryOfTE") -> Figure:
+def te_figure(theory: TheoryOfTE) -> Figure:
     """Above, proxies against exact TE; below, exact TE and two of the proxies against the coupling."""
     figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
     upper, lower = figure.subplots(2, len(SHOWN))
@@ -37,7 +33,7 @@ def te_figure(theory: "TheoryOfTE") -> Figure:
     return figure
 
 
-def draw_proxy(ax: Axes, points: "list[Point]", name: str, number: int) -> None:
+def draw_proxy(ax: Axes, points: list[Point], name: str, number: int) -> None:
     """Mean over the repeats, with the bar of their central 95 %."""
     values = np.array([point.proxies[name] for point in points])
     low, high = np.quantile(values, [0.025, 0.975], axis=1)

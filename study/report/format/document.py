@@ -5,7 +5,7 @@ import html
 import re
 from typing import NamedTuple
 
-from study.report.sections.figures import Drawn
+from study.report.format.figure_files import RenderedFigure
 
 
 class Text(NamedTuple):
@@ -44,7 +44,7 @@ class Heading(NamedTuple):
     text: str
 
 
-Block = Text | Items | Table | Code | Heading | Drawn
+Block = Text | Items | Table | Code | Heading | RenderedFigure
 
 CSS = """
 :root { color-scheme: light; }
@@ -112,7 +112,7 @@ def html_block(block: Block) -> str:
             return f"<pre>{html.escape(text)}</pre>"
         case Code(text, summary):
             return f"<details><summary>{inline_html(summary)}</summary><pre>{html.escape(text)}</pre></details>"
-        case Drawn():
+        case RenderedFigure():
             data = base64.b64encode(block.svg).decode()
             return (
                 f'<figure><img alt="{html.escape(block.title)}" src="data:image/svg+xml;base64,{data}">'
@@ -164,7 +164,7 @@ def markdown_block(block: Block) -> str:
         case Code(text, summary):
             fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
             return (f"{summary}\n\n" if summary else "") + f"{fence}\n{text.rstrip()}\n{fence}"
-        case Drawn():
+        case RenderedFigure():
             return f"![{block.title}](figures/{block.name}.png)\n\n**{block.title}.** {block.caption}"
 
 

@@ -7,8 +7,8 @@ from study.analysis.contrastive import FIELDS, families
 from study.analysis.contrastive_values import KL, KL_FIXED, MODALITIES, MSE, NEIGHBOUR, neighbour_rows
 from study.figures import contrastive as draw
 from study.figures.contrastive import Curves, Projected
+from study.report.format.figure_files import FigureInputs, FigureTable
 from study.report.sections.diagnostics import kept
-from study.report.sections.figures import Figures, Material
 from study.storage.groups import Group
 from trainables.diagnostics.contrastive import NEIGHBOURS
 from trainables.evaluation.contrastive_diagnostics import FIXED_TEMPERATURE
@@ -30,19 +30,18 @@ def curves_of(group: Group | None, metric: str, relative: bool = False) -> Curve
     return found
 
 
-def trajectory_figure(material: Material) -> Figure | None:
+def trajectory_figure(inputs: FigureInputs) -> Figure | None:
     """Distance to the teacher by epoch, best groups: the KL at one temperature, as theirs may differ."""
     shown = {KL_FIXED: f"KL to the teacher at τ = {FIXED_TEMPERATURE:g} (nats)", MSE: DISTANCES[MSE]}
     panels = {
-        label: {row.arm: curves_of(row.best, metric) for row in material.results.arms}
-        for metric, label in shown.items()
+        label: {row.arm: curves_of(row.best, metric) for row in inputs.results.arms} for metric, label in shown.items()
     }
-    return draw.trajectories(panels, material.styles)
+    return draw.trajectories(panels, inputs.styles)
 
 
-def by_field(material: Material, field: str) -> Figure | None:
+def by_field(inputs: FigureInputs, field: str) -> Figure | None:
     """Distance to the teacher by epoch for each value of a swept field, other hyperparameters being equal."""
-    groups = [group for row in material.results.arms for group in row.groups]
+    groups = [group for row in inputs.results.arms for group in row.groups]
     table: dict[str, dict[str, dict[float, Curves]]] = {}
     for metric, label in DISTANCES.items():
         columns: dict[str, dict[float, Curves]] = {}
@@ -58,21 +57,21 @@ def by_field(material: Material, field: str) -> Figure | None:
     return draw.trajectories_by_value(table, SYMBOLS[field])
 
 
-def neighbour_figure(material: Material) -> Figure | None:
+def neighbour_figure(inputs: FigureInputs) -> Figure | None:
     """Neighbours in common, best groups."""
     panels = {
-        name: {row.arm: [array[side] for array in kept(material, row.best, NEIGHBOUR)] for row in material.results.arms}
+        name: {row.arm: [array[side] for array in kept(inputs, row.best, NEIGHBOUR)] for row in inputs.results.arms}
         for side, name in enumerate(MODALITIES)
     }
-    return draw.neighbour_bars(panels, NEIGHBOURS, neighbour_rows(material.results, material.store), material.styles)
+    return draw.neighbour_bars(panels, NEIGHBOURS, neighbour_rows(inputs.results, inputs.store), inputs.styles)
 
 
-def plane_figure(material: Material) -> Figure | None:
+def plane_figure(inputs: FigureInputs) -> Figure | None:
     """Students in the teacher's planes, first seed of each best group; arms that share the first one's teacher."""
     found: dict[str, Projected] = {}
     shares = None
-    for row in material.results.arms:
-        arrays = first_arrays(material, row.best)
+    for row in inputs.results.arms:
+        arrays = first_arrays(inputs, row.best)
         if "clip/pca_student" not in arrays or len(found) == MOST_COLUMNS:
             continue
         teacher = next(iter(found.values())).teacher if found else arrays["clip/pca_teacher"]
@@ -80,28 +79,28 @@ def plane_figure(material: Material) -> Figure | None:
             continue
         found[row.arm] = Projected(teacher, arrays["clip/pca_student"])
         shares = arrays["clip/pca_shares"]
-    return None if shares is None else draw.teacher_planes(found, shares, material.styles)
+    return None if shares is None else draw.teacher_planes(found, shares, inputs.styles)
 
 
-def joint_figure(material: Material) -> Figure | None:
+def joint_figure(inputs: FigureInputs) -> Figure | None:
     """Images and captions of the teacher and of each arm's student, first seed of each best group."""
     networks = {}
-    for row in material.results.arms:
-        arrays = first_arrays(material, row.best)
+    for row in inputs.results.arms:
+        arrays = first_arrays(inputs, row.best)
         if "clip/joint_student" in arrays:
             networks.setdefault("teacher", arrays["clip/joint_teacher"])
             networks[row.arm] = arrays["clip/joint_student"]
     return draw.joint_planes(networks)
 
 
-def first_arrays(material: Material, group: Group | None) -> dict[str, np.ndarray]:
+def first_arrays(inputs: FigureInputs, group: Group | None) -> dict[str, np.ndarray]:
     """What the first seed's trial kept; nothing where a number is none."""
-    arrays = material.store.trial(group.trials[0].trial_id).diagnostics() if group else {}
+    arrays = inputs.store.trial(group.trials[0].trial_id).diagnostics() if group else {}
     planes = {name: array for name, array in arrays.items() if name.startswith(("clip/pca", "clip/joint"))}
     return planes if all(np.isfinite(array).all() for array in planes.values()) else {}
 
 
-CLIP_FIGURES: Figures = {
+CLIP_FIGURES: FigureTable = {
     "clip_trajectories": (
         "Distance to the teacher",
         "KL divergence and squared distance between student and teacher on the validation split after every epoch, "
@@ -115,7 +114,7 @@ CLIP_FIGURES: Figures = {
             "Configurations that differ in this field alone: KL (at each configuration's own temperature) and MSE on "
             "the validation split, divided by their value after the first epoch; mean ± 1 std over seeds and "
             "configurations.",
-            lambda material, field=field: by_field(material, field),
+            lambda inputs, field=field: by_field(inputs, field),
         )
         for field, words in zip(FIELDS, ("temperature", "batch size"), strict=True)
     },

@@ -3,20 +3,18 @@
 Reads the estimates from the stages and the gains from the store; computes neither.
 """
 
-from collections.abc import Callable
-
 from matplotlib.figure import Figure
 
-from study.analysis.comparison import PairedDifference, paired_difference
+from study.analysis.comparison import PairedDifference
 from study.analysis.correlation import Correlation, spearman
 from study.analysis.notation import metric_label, metric_name, scale, show_difference, show_params, show_value
-from study.analysis.study_results import StudyResults, by_seed
+from study.analysis.study_results import StudyResults
 from study.config.study_config import Params, StudyConfig
 from study.figures.criterion import MOST_NAMES, CriterionPanels, criterion_figure
 from study.formatting import clock, plural
-from study.planning.criterion import Assessment, Cell, assess, network_params, show_term, study_cells
+from study.planning.criterion import Assessment, network_params, show_term
 from study.planning.criterion_agreement import (
-    Judged,
+    PairOutcome,
     Share,
     agreement,
     calibration_curve,
@@ -27,15 +25,13 @@ from study.planning.criterion_agreement import (
     verdicts,
 )
 from study.planning.criterion_cost import criterion_seconds
+from study.planning.criterion_gains import pair_outcomes
 from study.planning.criterion_table import criterion_rows, notes, show_with_error
 from study.report.format.document import Block, Heading, Items, Table, Text
-from study.report.sections.figures import Figures, Material
+from study.report.format.figure_files import FigureInputs, FigureTable
 from study.report.sections.teacher_choice import teacher_choice
-from study.storage.groups import Group, best_group
+from study.storage.groups import Group
 from study.storage.store import StudyStore
-from trainables.data.common.base import DataConfig
-from trainables.stages.artifacts import StageStore
-from trainables.stages.criterion import CriterionSettings
 
 CAPTION = (
     "Left: each pair's gap, estimated before any distillation, against the gain that distillation then brought on the "
@@ -44,9 +40,6 @@ CAPTION = (
     "interval that holds 0. The clearest failures are named. Right: pairs in bins of equal number by gap, and the "
     "share of each that gained."
 )
-
-Pick = Callable[[list[Group]], Group | None]
-"""Which of an arm's configurations stands for it."""
 
 
 def criterion_blocks(study: StudyConfig, results: StudyResults, store: StudyStore) -> list[Block]:
@@ -68,103 +61,40 @@ def criterion_blocks(study: StudyConfig, results: StudyResults, store: StudyStor
     expected = Table("What the criterion foretold, in nats, before any distillation.", header, cells, 2)
     blocks: list[Block] = [Heading("Does distillation pay: the criterion and the gains"), expected]
     blocks.append(Items(tuple(notes(rows, criterion))))
-    judged = judge(study, results, criterion.settings)
-    if not judged:
+    outcomes = pair_outcomes(study, results, criterion.settings)
+    if not outcomes:
         return [*blocks, Text("No arm with a teacher is complete beside its baseline yet, so there is no gain to set.")]
-    blocks += [Items(tuple(statements(study, results, judged))), table_of_signs(judged, results)]
-    blocks += teacher_choice(judged, results)
-    tables = (by_configuration(study, results), by_estimator(study, results), table_of_failures(judged, results))
+    blocks += [Items(tuple(statements(study, results, outcomes))), table_of_signs(outcomes, results)]
+    blocks += teacher_choice(outcomes, results)
+    tables = (by_configuration(study, results), by_estimator(study, results), table_of_failures(outcomes, results))
     return [*blocks, *(table for table in tables if table)]
 
 
-def judge(
-    study: StudyConfig, results: StudyResults, settings: CriterionSettings, pick: Pick | None = None
-) -> list[Judged]:
-    """Every arm on every pair of networks that has an estimate and a gain. `pick`: default the best on validation."""
-    stages, store = StageStore(study.stages_directory), StudyStore(study.directory)
-    found: list[Judged] = []
-    for cell in study_cells(study, store):
-        expected = assess(cell, settings, stages)
-        groups = groups_of(cell, study, results)
-        chosen = (pick or best_of(results))(groups)
-        gain = gain_of(chosen, baseline_group(cell, study, results), results)
-        if expected and gain:
-            trials = [trial.result for group in groups for trial in group.trials if trial.result]
-            seconds = sum(result.seconds for result in trials)
-            method = study.arm(cell.arm).written or cell.arm
-            whose = (method, cell.teacher, cell.student)
-            found.append(Judged(judged_name(cell, study), cell.arm, expected, gain, seconds, len(trials), *whose))
-    return found
-
-
-def best_of(results: StudyResults) -> Pick:
-    """The configuration that validation chooses."""
-    return lambda groups: best_group(groups, results.metric, results.direction)
-
-
-def judged_name(cell: Cell, study: StudyConfig) -> str:
-    """`pix → fou`, with the arm where several arms distil."""
-    several = len({arm.written or arm.name for arm in study.arms if arm.base.method.teacher_source != "nothing"}) > 1
-    arm = study.arm(cell.arm)
-    return f"{arm.written or arm.name}: {cell.name}" if several else cell.name
-
-
-def groups_of(cell: Cell, study: StudyConfig, results: StudyResults) -> list[Group]:
-    """The configurations of an arm on one pair of networks."""
-    arm = study.arm(cell.arm)
-    return [group for group in results.arm(cell.arm).groups if network_params(arm, group.params) == cell.params]
-
-
-def baseline_group(cell: Cell, study: StudyConfig, results: StudyResults) -> Group | None:
-    """The best configuration of the cell's baseline on the student's data."""
-    row = results.arm(results.baseline_of(cell.arm))
-    wanted = of_student(cell.trials[0].data)
-    same = [group for group in row.groups if group.trials and of_student(group.trials[0].config.data) == wanted]
-    return best_group(same, results.metric, results.direction)
-
-
-def of_student(data: DataConfig) -> dict[str, object]:
-    """The data without what only says something about the teacher."""
-    return {name: value for name, value in data.model_dump().items() if name not in data.teacher_only}
-
-
-def gain_of(group: Group | None, baseline: Group | None, results: StudyResults) -> PairedDifference | None:
-    """Test metric over the baseline's by seed, so that more is better whatever the metric; None without both."""
-    pair = paired_difference(by_seed(group, results.test_metric), by_seed(baseline, results.test_metric))
-    return pair if pair is None or results.direction == "maximize" else flipped(pair)
-
-
-def flipped(pair: PairedDifference) -> PairedDifference:
-    """The same difference the other way round."""
-    low, high = (None if end is None else -end for end in (pair.high, pair.low))
-    return PairedDifference(-pair.mean, low, high, pair.n)
-
-
-def statements(study: StudyConfig, results: StudyResults, judged: list[Judged]) -> list[str]:
+def statements(study: StudyConfig, results: StudyResults, outcomes: list[PairOutcome]) -> list[str]:
     """What was foretold rightly, the correlation, what each verdict was worth, and what a gate saves and loses."""
-    right, clear = agreement(judged), [one for one in judged if one.clear]
+    right, clear = agreement(outcomes), [one for one in outcomes if one.clear]
     lines = [
         f"Gap and gain ({metric_name(results.test_metric)}) have the same sign in {show_share(right)} of the pairs.",
         f"Among the {len(clear)} whose intervals both leave out 0: {show_share(agreement(clear))}."
         if clear
         else "No pair has both intervals away from 0.",
-        f"Spearman(G, gain) = {show_correlation(gap_against_gain(judged))}.",
+        f"Spearman(G, gain) = {show_correlation(gap_against_gain(outcomes))}.",
         "A gain was seen "
-        + "; ".join(f"after `{verdict}` in {show_share(found)}" for verdict, found in verdicts(judged).items())
+        + "; ".join(f"after `{verdict}` in {show_share(found)}" for verdict, found in verdicts(outcomes).items())
         + ".",
-        saved_line(study, results, judged),
+        saved_line(study, results, outcomes),
     ]
-    helped = sum(one.gain.mean > 0 for one in judged)
+    helped = sum(one.gain.mean > 0 for one in outcomes)
     lines.append(
-        f"For comparison, whoever expects a gain everywhere is right in {helped} of {len(judged)} pairs. Pairs share "
+        f"For comparison, whoever expects a gain everywhere is right in {helped} of {len(outcomes)} pairs. Pairs share "
         "teachers and students, so the intervals over pairs are narrower than they would be for independent ones."
     )
     return lines
 
 
-def saved_line(study: StudyConfig, results: StudyResults, judged: list[Judged]) -> str:
+def saved_line(study: StudyConfig, results: StudyResults, outcomes: list[PairOutcome]) -> str:
     """The hours that a gate saved, or would have saved, and the gains that it lost."""
-    found, metric = saving(judged), results.test_metric
+    found, metric = saving(outcomes), results.test_metric
     lost = (
         f"lost gains in {len(found.lost)} of these pairs, up to {show_difference(found.lost[0].gain.mean, metric)} "
         f"({found.lost[0].name})"
@@ -174,7 +104,7 @@ def saved_line(study: StudyConfig, results: StudyResults, judged: list[Judged]) 
     cost = criterion_seconds(study)
     skipped = [group for row in results.arms for group in row.groups if group.status == "skipped"]
     if study.criterion and study.criterion.action == "gate":
-        each = found.of_seconds / max(1, sum(one.trainings for one in judged))
+        each = found.of_seconds / max(1, sum(one.trainings for one in outcomes))
         trainings = len(skipped) * len(study.search.seeds)
         return (
             f"The gate skipped {plural(len(skipped), 'configuration')}, {plural(trainings, 'training')}, about "
@@ -208,9 +138,9 @@ def show_correlation(found: Correlation | None) -> str:
     return f"{found.rho:+.2f}{interval} over {found.n} pairs"
 
 
-def table_of_signs(judged: list[Judged], results: StudyResults) -> Table:
+def table_of_signs(outcomes: list[PairOutcome], results: StudyResults) -> Table:
     """The 2 x 2 table."""
-    counts = two_by_two(judged)
+    counts = two_by_two(outcomes)
     rows = tuple(
         (f"G {'> 0' if gap else '<= 0'}", str(counts[gap, True]), str(counts[gap, False])) for gap in (True, False)
     )
@@ -218,18 +148,18 @@ def table_of_signs(judged: list[Judged], results: StudyResults) -> Table:
     return Table(caption, ("", "gain > 0", "gain <= 0"), rows)
 
 
-def table_of_failures(judged: list[Judged], results: StudyResults) -> Table | None:
+def table_of_failures(outcomes: list[PairOutcome], results: StudyResults) -> Table | None:
     """Where the criterion failed, pair by pair; None if it did nowhere."""
-    wrong = failures(judged)
+    wrong = failures(outcomes)
     if not wrong:
         return None
     metric = results.test_metric
     rows = tuple(
-        (one.name, show_term(one.expected.gap), one.expected.verdict, show_gain(one.gain, metric), yes(one.clear))
+        (one.name, show_term(one.estimate.gap), one.estimate.verdict, show_gain(one.gain, metric), yes(one.clear))
         for one in wrong
     )
     caption = (
-        f"Where the criterion failed: {len(wrong)} of {len(judged)} pairs in which the gain has not the sign of the "
+        f"Where the criterion failed: {len(wrong)} of {len(outcomes)} pairs in which the gain has not the sign of the "
         "gap. `clear`: neither interval holds 0. Those with G <= 0 and a gain are no contradiction of the theorem, "
         "which says when distillation helps and not when it does not."
     )
@@ -265,10 +195,10 @@ def by_configuration(study: StudyConfig, results: StudyResults) -> Table | None:
             fits = [group for group in groups if params.items() <= group.params.items() and group.status == "complete"]
             return fits[0] if fits else None
 
-        judged = judge(study, results, study.criterion.settings, pick)
-        if len(judged) >= 4:
-            mean = sum(one.gain.mean for one in judged) / len(judged)
-            shown = (show_share(agreement(judged)), show_correlation(gap_against_gain(judged)))
+        outcomes = pair_outcomes(study, results, study.criterion.settings, pick)
+        if len(outcomes) >= 4:
+            mean = sum(one.gain.mean for one in outcomes) / len(outcomes)
+            shown = (show_share(agreement(outcomes)), show_correlation(gap_against_gain(outcomes)))
             rows.append((text, *shown, show_value(mean, results.test_metric, "+")))
     if len(rows) < 2:
         return None
@@ -279,19 +209,22 @@ def by_configuration(study: StudyConfig, results: StudyResults) -> Table | None:
 def by_estimator(study: StudyConfig, results: StudyResults) -> Table | None:
     """The estimators beside each other; None for one alone."""
     assert study.criterion is not None
-    every = {name: judge(study, results, settings) for name, settings in study.criterion.settings_by_name.items()}
+    every = {
+        name: pair_outcomes(study, results, settings) for name, settings in study.criterion.settings_by_name.items()
+    }
     if len(every) < 2:
         return None
-    first = {one.name: one.expected.gap.mean for one in next(iter(every.values()))}
+    first = {one.name: one.estimate.gap.mean for one in next(iter(every.values()))}
     rows = []
-    for name, judged in every.items():
-        common = [one for one in judged if one.name in first]
-        ranks = spearman([first[one.name] for one in common], [one.expected.gap.mean for one in common])
+    for name, outcomes in every.items():
+        common = [one for one in outcomes if one.name in first]
+        ranks = spearman([first[one.name] for one in common], [one.estimate.gap.mean for one in common])
         mean = [
-            sum(values) / max(1, len(judged)) for values in zip(*(middle(one.expected) for one in judged), strict=True)
+            sum(values) / max(1, len(outcomes))
+            for values in zip(*(middle(one.estimate) for one in outcomes), strict=True)
         ]
         shown = " / ".join(f"{value:.2f}" for value in mean) or "–"
-        cells = (show_share(agreement(judged)), show_correlation(gap_against_gain(judged)), show_correlation(ranks))
+        cells = (show_share(agreement(outcomes)), show_correlation(gap_against_gain(outcomes)), show_correlation(ranks))
         rows.append((name, shown, *cells))
     caption = (
         "Estimators: mean I(H1;H2) / I(H2;Y) / G over the pairs in nats, and how each one's gaps foretell and rank."
@@ -305,18 +238,18 @@ def middle(found: Assessment) -> tuple[float, float, float]:
     return found.shared.mean, found.labels.mean, found.gap.mean
 
 
-def figure_of_gains(material: Material) -> Figure | None:
+def figure_of_gains(inputs: FigureInputs) -> Figure | None:
     """Gap against gain; None for a study without a criterion, or with fewer than two gains."""
-    study, results = material.study, material.results
+    study, results = inputs.study, inputs.results
     if study.criterion is None:
         return None
-    judged = judge(study, results, study.criterion.settings)
+    outcomes = pair_outcomes(study, results, study.criterion.settings)
     unit = " points" if scale(results.test_metric) == 100 else ""
     label = f"gain in {metric_name(results.test_metric)}{',' + unit if unit else ''}"
     panels = CriterionPanels(
-        judged, failures(judged)[:MOST_NAMES], calibration_curve(judged), scale(results.test_metric), label
+        outcomes, failures(outcomes)[:MOST_NAMES], calibration_curve(outcomes), scale(results.test_metric), label
     )
     return criterion_figure(panels)
 
 
-CRITERION_FIGURES: Figures = {"criterion": ("The criterion and the measured gains", CAPTION, figure_of_gains)}
+CRITERION_FIGURES: FigureTable = {"criterion": ("The criterion and the measured gains", CAPTION, figure_of_gains)}

@@ -12,7 +12,7 @@ from study.config.study_config import Arm
 from study.figures import diagnostics as draw
 from study.figures.diagnostics import Box, DataCurve, Spectra, SplitCurves
 from study.figures.style import Point
-from study.report.sections.figures import Material, has, is_numeric, point
+from study.report.format.figure_files import FigureInputs, has, is_numeric, point
 from study.storage.groups import Group
 from trainables.diagnostics.dimension_tsne import embed_dimensions
 
@@ -25,9 +25,9 @@ PARTS = ("data.",)
 """Beginning of the names of swept fields that make other data, not another method."""
 
 
-def kept(material: Material, group: Group | None, name: str) -> Spectra:
+def kept(inputs: FigureInputs, group: Group | None, name: str) -> Spectra:
     """A diagnostic of each trial of a group that has it."""
-    found = [material.store.trial(trial.trial_id).diagnostics() for trial in group.trials] if group else []
+    found = [inputs.store.trial(trial.trial_id).diagnostics() for trial in group.trials] if group else []
     return [arrays[name] for arrays in found if name in arrays]
 
 
@@ -51,26 +51,25 @@ def by_value(row: ArmResult, name: str) -> dict[float, Group]:
     return dict(sorted(found.items()))
 
 
-def weight_spectra(material: Material) -> Figure | None:
+def weight_spectra(inputs: FigureInputs) -> Figure | None:
     """Singular values of the linear weights of each arm's best group."""
     panels = {
-        title: {row.arm: kept(material, row.best, name) for row in material.results.arms}
+        title: {row.arm: kept(inputs, row.best, name) for row in inputs.results.arms}
         for name, title in MATRICES.items()
     }
-    return draw.spectra_by_arm(panels, material.styles)
+    return draw.spectra_by_arm(panels, inputs.styles)
 
 
-def value_spectra(material: Material) -> Figure | None:
+def value_spectra(inputs: FigureInputs) -> Figure | None:
     """Spectra of weights and features for each value of the swept data field."""
-    name = data_field(material.study.arms)
+    name = data_field(inputs.study.arms)
     if name is None:
         return None
-    swept = [row for row in material.results.arms if by_value(row, name)]
+    swept = [row for row in inputs.results.arms if by_value(row, name)]
     shown = {"weights/tap": "weights"} | FEATURES
     table = {
         title: {
-            row.arm: {value: kept(material, group, key) for value, group in by_value(row, name).items()}
-            for row in swept
+            row.arm: {value: kept(inputs, group, key) for value, group in by_value(row, name).items()} for row in swept
         }
         for key, title in shown.items()
     }
@@ -78,23 +77,23 @@ def value_spectra(material: Material) -> Figure | None:
         title: {arm: {v: found for v, found in values.items() if found} for arm, values in arms.items()}
         for title, arms in table.items()
     }
-    rank = any(arm.base.data.shared_inputs() is not None for arm in material.study.arms)
+    rank = any(arm.base.data.shared_inputs() is not None for arm in inputs.study.arms)
     return draw.spectra_by_value(table, name.partition(".")[2], rank)
 
 
-def split_figure(material: Material) -> Figure | None:
+def split_figure(inputs: FigureInputs) -> Figure | None:
     """General and specific loss by epoch: one line for each value of the swept data field, or the best group."""
-    name = data_field(material.study.arms)
+    name = data_field(inputs.study.arms)
     arms: dict[str, dict[str, SplitCurves]] = {}
-    for row in material.results.arms:
+    for row in inputs.results.arms:
         groups = {f"{name.partition('.')[2]} = {v:g}": g for v, g in by_value(row, name).items()} if name else {}
         groups = groups or ({"best configuration": row.best} if row.best else {})
-        curves = {label: split_curves(material, group) for label, group in groups.items()}
+        curves = {label: split_curves(inputs, group) for label, group in groups.items()}
         arms[row.arm] = {label: curve for label, curve in curves.items() if curve}
     return draw.split_losses(arms)
 
 
-def split_curves(material: Material, group: Group) -> SplitCurves | None:
+def split_curves(inputs: FigureInputs, group: Group) -> SplitCurves | None:
     """The split loss of one group; None where its trials have none."""
     tables = []
     for metric in (GENERAL, SPECIFIC):
@@ -103,18 +102,18 @@ def split_curves(material: Material, group: Group) -> SplitCurves | None:
         if not length:
             return None
         tables.append(draw.band(np.arange(1, length + 1), np.array([values[:length] for values in seeds])))
-    limits = kept(material, group, LIMIT)
+    limits = kept(inputs, group, LIMIT)
     general, specific = tables
     return SplitCurves(general, specific, float(np.mean(limits)) if limits else None)
 
 
-def data_figure(material: Material) -> Figure | None:
+def data_figure(inputs: FigureInputs) -> Figure | None:
     """Test metric and paired gain against the swept data field."""
-    name = data_field(material.study.arms)
+    name = data_field(inputs.study.arms)
     if name is None:
         return None
-    metric, results = material.results.test_metric, material.results
-    label, position = axis(material, name)
+    metric, results = inputs.results.test_metric, inputs.results
+    label, position = axis(inputs, name)
     base = results.arm(results.baseline)
     curves, bands = {}, {}
     for row in results.arms:
@@ -128,13 +127,13 @@ def data_figure(material: Material) -> Figure | None:
         )
         level = [point(position(value), group, metric) for value, group in groups.items()]
         curves[row.arm] = DataCurve(level, [] if row is base else [found for found in gains if found])
-    return draw.data_curves(curves, bands, label, metric_label(metric), material.styles)
+    return draw.data_curves(curves, bands, label, metric_label(metric), inputs.styles)
 
 
-def axis(material: Material, name: str) -> tuple[str, Callable[[float], float]]:
+def axis(inputs: FigureInputs, name: str) -> tuple[str, Callable[[float], float]]:
     """How the papers plot a field of the data: label, and their value of ours."""
     field = name.partition(".")[2]
-    for arm in material.study.arms:
+    for arm in inputs.study.arms:
         if field in arm.base.data.axes:
             return arm.base.data.axes[field]
     return parameter_label(field), float
@@ -150,28 +149,28 @@ def gain(x: float, group: Group, base: Group | None, metric: str) -> Point | Non
     return Point(x, pair.mean * factor, half)
 
 
-def boxes(material: Material) -> Figure | None:
+def boxes(inputs: FigureInputs) -> Figure | None:
     """Box plots of each arm's best group."""
     panels = {}
-    for metric in (material.results.metric, material.results.test_metric):
+    for metric in (inputs.results.metric, inputs.results.test_metric):
         panels[metric_label(metric)] = {
             row.arm: Box(
                 [value * scale(metric) for value in by_seed(row.best, metric).values()],
-                material.study.arm(row.arm).base.method.teacher_source == "bottleneck",
+                inputs.study.arm(row.arm).base.method.teacher_source == "bottleneck",
             )
-            for row in material.results.arms
+            for row in inputs.results.arms
             if row.best
         }
-    return draw.seed_boxes(panels, material.styles)
+    return draw.seed_boxes(panels, inputs.styles)
 
 
-def dimension_figure(material: Material) -> Figure | None:
+def dimension_figure(inputs: FigureInputs) -> Figure | None:
     """t-SNE of the dimensions of teacher, baseline, plain feature distillation and CIBA, all with one seed."""
     samples: dict[str, np.ndarray] = {}
     teacher = None
-    for row in paper_arms(material):
+    for row in paper_arms(inputs):
         assert row.best is not None
-        arrays = material.store.trial(row.best.trials[0].trial_id).diagnostics()
+        arrays = inputs.store.trial(row.best.trials[0].trial_id).diagnostics()
         if STUDENT in arrays:
             samples[row.arm] = arrays[STUDENT]
             teacher = arrays.get(TEACHER, teacher)
@@ -180,12 +179,12 @@ def dimension_figure(material: Material) -> Figure | None:
     if not all(np.isfinite(sample).all() for sample in (teacher, *samples.values())):
         return None
     first, *others = embed_dimensions([teacher, *samples.values()])
-    return draw.dimensions(first, dict(zip(samples, others, strict=True)), material.styles)
+    return draw.dimensions(first, dict(zip(samples, others, strict=True)), inputs.styles)
 
 
-def paper_arms(material: Material) -> Iterator[ArmResult]:
+def paper_arms(inputs: FigureInputs) -> Iterator[ArmResult]:
     """The baseline, and of plain feature distillation and of CIBA the arm that is best on validation, on equal data."""
-    results = material.results
+    results = inputs.results
     sign = 1 if results.direction == "maximize" else -1
     rows = sorted(
         (row for row in results.arms if row.best and row.objective),
@@ -194,10 +193,10 @@ def paper_arms(material: Material) -> Iterator[ArmResult]:
     base = results.arm(results.baseline)
     if base.best:
         yield base
-    data = material.study.arm(results.baseline).base.data
+    data = inputs.study.arm(results.baseline).base.data
     for source in ("teacher", "bottleneck"):
         for row in rows:
-            arm = material.study.arm(row.arm).base
+            arm = inputs.study.arm(row.arm).base
             if (
                 row is not base
                 and arm.method.teacher_source == source

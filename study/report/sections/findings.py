@@ -15,6 +15,7 @@ from study.analysis.notation import (
 )
 from study.analysis.study_results import ArmResult, StudyResults
 from study.config.study_config import StudyConfig
+from study.report.format.document import Block, Heading, Items
 
 LEVEL_TEXT = f"{100 * LEVEL:g} %"
 
@@ -161,3 +162,25 @@ def holm(row: ArmResult) -> float:
     """The corrected p-value of an arm that has one."""
     assert row.comparison and row.comparison.holm is not None
     return row.comparison.holm
+
+
+def reading(results: StudyResults) -> list[Block]:
+    """How the numbers are to be read: the assumptions behind the table."""
+    return [
+        Heading("How to read the numbers"),
+        Items(
+            (
+                f"An arm's configuration is the one with the best mean {metric_name(results.metric)}. That choice "
+                "among many makes its validation values too good; the test examples took no part in it.",
+                "The seeds of the reported runs are also those by which the configuration was chosen, so other seeds "
+                "may come out slightly lower. Arms that chose among more configurations profit more.",
+                "p: Welch's two-sided test of the test values over seeds, variances not assumed equal. It speaks about "
+                "repeating the training on this split, not about other splits or data: all seeds share the test rows.",
+                "Holm p: corrected over all arms of the table, so that the chance of even one false claim is at most "
+                "5 %.",
+                "g: Hedges' g, the difference in pooled standard deviations; with few seeds it is a rough number.",
+                "Paired Δ: mean difference seed by seed, with Student's 95 % interval, not corrected. Equal seeds "
+                "share teacher, initialisation and data order, so it can be narrower than Welch's comparison.",
+            )
+        ),
+    ]

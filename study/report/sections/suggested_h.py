@@ -17,7 +17,7 @@ from study.figures.suggested_h import SpectrumPanels, suggested_h_figure
 from study.formatting import plural
 from study.planning.saved_h import kept_suggestions
 from study.planning.suggest_h import Suggestion, arms_with_h, listed, spectrum_stages, suggest
-from study.report.sections.figures import Figures, Material, bottleneck_points, has, point
+from study.report.format.figure_files import FigureInputs, FigureTable, bottleneck_points, has, point
 from study.storage.groups import Group, best_group
 from trainables.stages.artifacts import StageStore
 
@@ -40,14 +40,14 @@ class SuggestedSet(NamedTuple):
     arms: list[Arm]
 
 
-def figure_12(material: Material) -> Figure | None:
+def figure_12(inputs: FigureInputs) -> Figure | None:
     """Spectra and performance by H; None for a study without a swept H."""
-    study, results = material.study, material.results
+    study, results = inputs.study, inputs.results
     panels = [spectrum_panels(one, study, results) for one in suggested_sets(study, results)]
-    return suggested_h_figure(panels, metric_label(results.test_metric), material.styles)
+    return suggested_h_figure(panels, metric_label(results.test_metric), inputs.styles)
 
 
-SUGGESTED_H_FIGURES: Figures = {"suggested_h": ("H from the spectrum", CAPTION, figure_12)}
+SUGGESTED_H_FIGURES: FigureTable = {"suggested_h": ("H from the spectrum", CAPTION, figure_12)}
 
 
 def suggested_h_findings(study: StudyConfig, results: StudyResults) -> list[str]:

@@ -12,21 +12,21 @@ from study.analysis.correlation import Correlation
 from study.analysis.notation import metric_label, show_value
 from study.analysis.study_results import StudyResults
 from study.formatting import plural
-from study.planning.criterion_agreement import Judged, gap_against_gain
+from study.planning.criterion_agreement import PairOutcome, gap_against_gain
 from study.report.format.document import Block, Items, Table
 
 LEAST_TEACHERS = 3
 """Teachers of one student from which they have a ranking to speak of."""
 
 
-def teacher_choice(judged: list[Judged], results: StudyResults) -> list[Block]:
+def teacher_choice(outcomes: list[PairOutcome], results: StudyResults) -> list[Block]:
     """How well G ranks each student's teachers, and what its first choice is worth; nothing for fewer than three."""
-    students = by_student(judged)
+    students = by_student(outcomes)
     if not students:
         return []
     metric, rows, lost = results.test_metric, [], []
     for (arm, student), own in students.items():
-        chosen = max(own, key=lambda one: one.expected.gap.mean)
+        chosen = max(own, key=lambda one: one.estimate.gap.mean)
         best = max(own, key=lambda one: one.gain.mean)
         lost.append(best.gain.mean - chosen.gain.mean)
         rank = gap_against_gain(own)
@@ -37,25 +37,28 @@ def teacher_choice(judged: list[Judged], results: StudyResults) -> list[Block]:
     header = ("student", "teachers", "Spearman(G, gain)", "chosen by G (gain)", "best (gain)", "lost by the choice")
     caption = f"Choosing a student's teacher by the largest gap; gains in {metric_label(metric)}."
     line = (
-        f"Within a student, where only the teacher differs, Spearman(G, gain) is {mean_rank(judged)}. Its teacher with "
-        f"the largest gap is the best one for {sum(value == 0 for value in lost)} of {plural(len(lost), 'student')}."
+        f"Within a student, where only the teacher differs, Spearman(G, gain) is {mean_rank(outcomes)}. Its teacher "
+        f"with the largest gap is the best one for {sum(value == 0 for value in lost)} of "
+        f"{plural(len(lost), 'student')}."
     )
     return [Items((line,)), Table(caption, header, tuple(rows), 1)]
 
 
-def by_student(judged: list[Judged]) -> dict[tuple[str, str], list[Judged]]:
+def by_student(outcomes: list[PairOutcome]) -> dict[tuple[str, str], list[PairOutcome]]:
     """Pairs of one arm and student, where it has teachers enough."""
-    found: dict[tuple[str, str], list[Judged]] = defaultdict(list)
-    for one in judged:
+    found: dict[tuple[str, str], list[PairOutcome]] = defaultdict(list)
+    for one in outcomes:
         found[one.method, one.student].append(one)
     return {key: own for key, own in found.items() if len(own) >= LEAST_TEACHERS}
 
 
-def mean_rank(judged: list[Judged]) -> str:
+def mean_rank(outcomes: list[PairOutcome]) -> str:
     """`+0.55 [+0.20, +0.90] on average over 6 students`: mean of their correlations, t interval over students."""
     from scipy.stats import t
 
-    ranks = [rank.rho for own in by_student(judged).values() if isinstance(rank := gap_against_gain(own), Correlation)]
+    ranks = [
+        rank.rho for own in by_student(outcomes).values() if isinstance(rank := gap_against_gain(own), Correlation)
+    ]
     if len(ranks) < 2:
         return f"{ranks[0]:+.2f} for the one student" if ranks else "not defined"
     half = float(t.ppf(1 - LEVEL / 2, len(ranks) - 1)) * stdev(ranks) / sqrt(len(ranks))

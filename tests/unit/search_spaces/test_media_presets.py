@@ -16,7 +16,7 @@ from study.parsing.loader import load
 from study.parsing.problems import StudyFileError
 from study.planning.plan import make_plan
 from study.report.format.document import Items
-from study.report.sections.data_notes import data_notes
+from study.report.sections.settings import data_notes
 from study.report.write import write_report
 from study.storage.store import StudyStore
 from tests.helpers.generated import root

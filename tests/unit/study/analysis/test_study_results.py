@@ -19,7 +19,7 @@ from study.analysis.comparison import (
 )
 from study.analysis.stage_usage import StageUsage, stage_usage
 from study.analysis.study_results import best_rows, by_seed, compare, study_results, summarise
-from study.report.sections.overview import packs_text, work
+from study.report.sections.provenance import packs_text, work
 from study.storage.groups import collect_groups
 from study.storage.store import Proposal, StudyStore
 from tests.helpers.example_store import example_study, fill, write_result

@@ -13,6 +13,7 @@ from study.config.study_config import Arm, StudyConfig
 from study.figures import diagnostics as draw
 from study.figures.diagnostics import Box, DataCurve, SplitCurves, band, log_band
 from study.figures.style import arm_styles
+from study.report.format.figure_files import FigureInputs, draw_figures
 from study.report.sections.diagnostics import (
     DIAGNOSTIC_FIGURES,
     by_value,
@@ -21,7 +22,6 @@ from study.report.sections.diagnostics import (
     paper_arms,
     split_figure,
 )
-from study.report.sections.figures import Material, draw_figures
 from study.storage.groups import collect_groups
 from study.storage.store import StudyStore
 from tests.helpers.example_store import example_study, fill, write_result
@@ -31,9 +31,9 @@ from trainables.config import TrialConfig
 STYLES = arm_styles(["none", "kd", "ciba", "mse"], "none")
 
 
-def material(study: StudyConfig, store: StudyStore) -> Material:
+def inputs(study: StudyConfig, store: StudyStore) -> FigureInputs:
     results = study_results(study, collect_groups(study, store))
-    return Material(study, results, store, arm_styles([arm.name for arm in study.arms], results.baseline))
+    return FigureInputs(study, results, store, arm_styles([arm.name for arm in study.arms], results.baseline))
 
 
 def lines(figure: Figure, panel: int) -> dict[str, list[float]]:
@@ -122,7 +122,7 @@ def test_dimensions_repeat_the_teacher_behind_each_student() -> None:
 
 
 def test_the_gain_over_the_baseline_is_paired_by_seed_and_plotted_as_the_paper_does(tmp_path: Path) -> None:
-    found = material(*swept_study(tmp_path))
+    found = inputs(*swept_study(tmp_path))
     assert data_field(found.study.arms) == "data.overlap"
     assert list(by_value(found.results.arm("kd"), "data.overlap")) == [0, 10]
     figure = data_figure(found)
@@ -138,7 +138,7 @@ def test_a_baseline_that_sweeps_the_field_is_compared_at_equal_values(tmp_path: 
     study, store = swept_study(tmp_path)
     arms = tuple(arm.model_copy(update={"space": {"data.overlap": Choice((0, 10))}}) for arm in study.arms)
     study = study.model_copy(update={"arms": arms, "report": study.report.model_copy(update={"baseline": "kd"})})
-    found = material(study, store)
+    found = inputs(study, store)
     gains = {x: y for x, y in zip((0, 1), lines(data_figure(found), 0)["kd"], strict=True)}
     assert gains == pytest.approx({0: 71, 1: 73})
 
@@ -152,7 +152,7 @@ def test_split_losses_come_from_the_history(tmp_path: Path) -> None:
                     values = {"train/fd_general": 1 / epoch, "train/fd_specific": trial.config.seed + 1.0}
                     store.trial(trial.trial_id).append(EpochReport(epoch, values))
                 store.trial(trial.trial_id).write_diagnostics({"split/limit": np.array([trial.config.seed + 0.5])})
-    figure = split_figure(material(study, store))
+    figure = split_figure(inputs(study, store))
     assert lines(figure, 0)["overlap = 0"] == [1, 0.5]
     assert lines(figure, 1)["overlap = 10"] == [2, 2] and lines(figure, 1)["Corollary 1.1"] == [1.5, 1.5]
 
@@ -161,7 +161,7 @@ def test_the_example_has_the_figures_of_any_study(tmp_path: Path) -> None:
     study = example_study(tmp_path)
     store = StudyStore(study.directory)
     fill(study, store)
-    found = material(study, store)
+    found = inputs(study, store)
     drawn = draw_figures(study, found.results, store, DIAGNOSTIC_FIGURES)
     assert {figure.name for figure in drawn} == {"weight_spectra", "seed_boxes", "dimensions"}
     assert [row.arm for row in paper_arms(found)] == ["none", "ciba"], "kd compares no features"

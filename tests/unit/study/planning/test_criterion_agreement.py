@@ -12,7 +12,7 @@ from study.analysis.study_results import study_results
 from study.config.study_config import StudyConfig
 from study.planning.criterion import Assessment, Term, combine
 from study.planning.criterion_agreement import (
-    Judged,
+    PairOutcome,
     agreement,
     calibration_curve,
     failures,
@@ -23,8 +23,9 @@ from study.planning.criterion_agreement import (
     verdicts,
 )
 from study.planning.criterion_cost import criterion_seconds
+from study.planning.criterion_gains import flipped, gain_of, pair_outcomes
 from study.report.format.document import Table
-from study.report.sections.criterion import flipped, gain_of, judge, net_of
+from study.report.sections.criterion import net_of
 from study.report.sections.teacher_choice import by_student, mean_rank, teacher_choice
 from study.report.write import write_report
 from study.storage.groups import collect_groups
@@ -35,13 +36,13 @@ from trainables.common.atomic_files import write_json
 from trainables.stages.artifacts import StageStore
 
 
-def judged(gap: float, gain: float, half: float = 0.1, seconds: float = 2.0) -> Judged:
+def outcome(gap: float, gain: float, half: float = 0.1, seconds: float = 2.0) -> PairOutcome:
     term = Term(gap, gap - half, gap + half)
     expected = Assessment(Term(1 + gap, 0.0, 2.0), Term(1.0, 0.9, 1.1), term, 3, 300, ())
-    return Judged(f"{gap:+g}", "kd", expected, PairedDifference(gain, gain - 0.01, gain + 0.01, 3), seconds, 5)
+    return PairOutcome(f"{gap:+g}", "kd", expected, PairedDifference(gain, gain - 0.01, gain + 0.01, 3), seconds, 5)
 
 
-FIVE = [judged(0.5, 0.05), judged(0.3, -0.02), judged(0.05, 0.04), judged(-0.4, 0.03), judged(-0.6, -0.05)]
+FIVE = [outcome(0.5, 0.05), outcome(0.3, -0.02), outcome(0.05, 0.04), outcome(-0.4, 0.03), outcome(-0.6, -0.05)]
 
 
 def test_signs_verdicts_and_failures_of_five_pairs() -> None:
@@ -81,7 +82,7 @@ def test_spearman_and_its_interval() -> None:
 
 
 def test_the_calibration_curve_has_bins_of_equal_number() -> None:
-    bins = calibration_curve([judged(gap / 10, 1.0 if gap > 5 else -1.0) for gap in range(10)])
+    bins = calibration_curve([outcome(gap / 10, 1.0 if gap > 5 else -1.0) for gap in range(10)])
     assert [(one.helped.k, one.helped.n) for one in bins] == [(0, 2), (0, 2), (0, 2), (2, 2), (2, 2)]
     assert [one.gap for one in bins] == pytest.approx([0.05, 0.25, 0.45, 0.65, 0.85])
     assert calibration_curve(FIVE[:3]) == []
@@ -115,7 +116,7 @@ def test_each_gain_is_over_the_baseline_with_the_same_student(tmp_path: Path) ->
     study = measured(tmp_path, TEXT.replace("gate}", "report}"))
     assert study.criterion is not None
     results = study_results(study, collect_groups(study, StudyStore(study.directory)))
-    found = {one.name: one for one in judge(study, results, study.criterion.settings)}
+    found = {one.name: one for one in pair_outcomes(study, results, study.criterion.settings)}
     assert {name: round(one.gain.mean, 9) for name, one in found.items()} == {
         "pix → fou": 0.06,
         "pix → mor": 0.03,
@@ -156,7 +157,7 @@ def test_within_a_student_the_gap_chooses_its_teacher() -> None:
              (0.9, 0.03, "pix", "zer"), (0.4, 0.02, "fac", "zer"), (0.1, -0.01, "mor", "zer"),
              (0.7, 0.03, "pix", "kar"), (0.6, 0.01, "fac", "kar")]  # fmt: skip
     found = [
-        judged(gap, gain)._replace(method="kd", teacher=teacher, student=student)
+        outcome(gap, gain)._replace(method="kd", teacher=teacher, student=student)
         for gap, gain, teacher, student in pairs
     ]
     assert set(by_student(found)) == {("kd", "fou"), ("kd", "zer")}, "two teachers are no ranking"

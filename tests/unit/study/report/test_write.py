@@ -15,7 +15,7 @@ from study.analysis.study_results import Summary, study_results
 from study.config.study_config import StudyConfig
 from study.report.format.document import Code, Heading, Items, Table, Text, to_html, to_markdown
 from study.report.sections.findings import findings
-from study.report.sections.overview import counted, domain_text
+from study.report.sections.settings import counted, domain_text
 from study.report.write import arms_table, write_report
 from study.storage.groups import collect_groups
 from study.storage.manifest import environment, read_manifest, write_manifest

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 
 from study.errors import StudyError
 from study.run import app
-from study.theory.cch import GAMMAS, LAMBDAS, TAUS, Cell, Theory, compute, findings, print_theory, write_theory
-from study.theory.cch_figure import signs, theory_figure
+from study.theory.cch import GAMMAS, LAMBDAS, TAUS, Cell, Theory, compute, findings
+from study.theory.cch_figure import cch_figure, signs
+from study.theory.commands import print_cch_theory, write_cch_theory
 
 
 @pytest.fixture(scope="module")
@@ -64,12 +65,12 @@ def test_a_fitted_teacher_can_hurt_where_the_criterion_holds() -> None:
     theory = compute(2000, 4, 0.8, 1000, "fitted")
     assert theory.worst < theory.limit
     assert any(one.predicted and not one.helps for one in theory.cells)
-    labels = theory_figure(theory).subfigs[1].axes[0].get_legend_handles_labels()[1]
+    labels = cch_figure(theory).subfigs[1].axes[0].get_legend_handles_labels()[1]
     assert "criterion holds, distillation hurts" in labels
 
 
 def test_files(theory: Theory, tmp_path: Path) -> None:
-    written = write_theory(theory, tmp_path / "new")
+    written = write_cch_theory(theory, tmp_path / "new")
     assert {path.suffix for path in written} == {".svg", ".png", ".csv"}
     rows = list(csv.DictReader((tmp_path / "new" / "cch_theory.csv").read_text().splitlines()))
     assert len(rows) == len(theory.cells)
@@ -78,7 +79,7 @@ def test_files(theory: Theory, tmp_path: Path) -> None:
 
 
 def test_the_figure_shows_both_regions_and_every_sign(theory: Theory) -> None:
-    upper, lower = theory_figure(theory).subfigs
+    upper, lower = cch_figure(theory).subfigs
     assert [ax.get_title() for ax in upper.axes] == ["γ = 0.2", "γ = 0.6", "γ = 0.9"]
     labels = lower.axes[0].get_legend_handles_labels()[1]
     assert "criterion fails, distillation helps: not necessary" in labels
@@ -120,5 +121,5 @@ def test_what_cannot_be_simulated(
     tmp_path: Path, n: int, p: int, sigma: float, repeats: int, teacher: str, message: str
 ) -> None:
     with pytest.raises(StudyError, match=message):
-        print_theory(n, p, sigma, repeats, teacher, tmp_path, None)
+        print_cch_theory(n, p, sigma, repeats, teacher, tmp_path, None)
     assert not list(tmp_path.iterdir())

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from study.errors import StudyError
 from study.run import app
+from study.theory.commands import print_te_theory, write_te_theory
 from study.theory.te import (
     COUPLINGS,
     PROCESSES,
@@ -20,11 +21,9 @@ from study.theory.te import (
     compute,
     course,
     findings,
-    print_te_theory,
     rank,
     shuffle,
     table,
-    write_te_theory,
 )
 from study.theory.te_figure import te_figure
 from trainables.theory.transfer_entropy import Coupled, coupled_transfer_entropy

@@ -27,10 +27,10 @@ from study.config.study_config import StudyConfig
 from study.figures.contrastive import few_digits
 from study.figures.style import arm_styles
 from study.report.format.document import Items, Table
+from study.report.format.figure_files import FigureInputs
 from study.report.sections.contrastive import TITLE, clip_blocks, mean_text
 from study.report.sections.contrastive_answers import verdict
 from study.report.sections.contrastive_figures import CLIP_FIGURES, by_field, trajectory_figure
-from study.report.sections.figures import Material
 from study.report.write import write_report
 from study.storage.groups import collect_groups
 from study.storage.store import StudyStore, TrialRecord
@@ -271,16 +271,16 @@ def test_the_whole_report_has_section_and_figures(tmp_path: Path) -> None:
         assert (path.parent / "figures" / f"{name}.png").stat().st_size > 10_000, name
 
 
-def material(study: StudyConfig, store: StudyStore) -> Material:
+def inputs(study: StudyConfig, store: StudyStore) -> FigureInputs:
     results = study_results(study, collect_groups(study, store))
-    return Material(study, results, store, arm_styles([arm.name for arm in study.arms], "cl"))
+    return FigureInputs(study, results, store, arm_styles([arm.name for arm in study.arms], "cl"))
 
 
 def test_arms_are_drawn_at_one_temperature(tmp_path: Path) -> None:
     study, store = study_of(tmp_path, "cl", "te1")
     write_group(study, store, "cl", [0.1] * 3, temperature=0.03)
     write_group(study, store, "te1", [0.1] * 3, temperature=0.07)
-    figure = trajectory_figure(material(study, store))
+    figure = trajectory_figure(inputs(study, store))
     assert figure is not None
     divergence, distance = figure.axes
     assert divergence.get_ylabel() == "KL to the teacher at τ = 0.07 (nats)"
@@ -305,7 +305,7 @@ def test_an_arm_without_a_distance_keeps_its_column(tmp_path: Path, monkeypatch:
             else read(group, metric, relative)
         ),
     )
-    figure = by_field(material(study, store), "temperature")
+    figure = by_field(inputs(study, store), "temperature")
     assert figure is not None
     assert [(ax.get_title(), ax.get_ylabel(), len(ax.lines), len(ax.texts)) for ax in figure.axes] == [
         ("cl", "KL / first epoch's", 2, 0),

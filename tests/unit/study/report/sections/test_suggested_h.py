@@ -12,7 +12,7 @@ from study.figures.style import arm_styles
 from study.parsing.loader import load
 from study.planning.saved_h import choose
 from study.planning.suggest_h import Suggestion, print_suggestions, suggest
-from study.report.sections.figures import Material
+from study.report.format.figure_files import FigureInputs
 from study.report.sections.suggested_h import (
     SuggestedSet,
     figure_12,
@@ -152,7 +152,7 @@ def test_the_figure_of_real_bottlenecks(tmp_path: Path) -> None:
     logs = torch.stack(list(spectra[2].values())).log().mean(dim=0).tolist()
     assert one.suggestion.spectra[2] == pytest.approx(logs[: len(one.suggestion.spectra[2])], rel=1e-5)
     styles = arm_styles([arm.name for arm in study.arms], "none")
-    figure = figure_12(Material(study, results, StudyStore(study.directory), styles))
+    figure = figure_12(FigureInputs(study, results, StudyStore(study.directory), styles))
     assert figure is not None
     upper, lower = figure.axes
     labels = [line.get_label() for line in upper.lines]

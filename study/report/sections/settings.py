@@ -1,22 +1,20 @@
-"""The sections of the report: what the study is, how the numbers are meant, and where they come from."""
+"""Sections of the report that describe the study: introduction, arms and settings, data, open choices of the papers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from pydantic import BaseModel, JsonValue
 
 from search_spaces.domains import Choice, Domain, FloatRange
-from study.analysis.notation import metric_name, show_param
-from study.analysis.stage_usage import stage_usage
+from study.analysis.notation import show_param
 from study.analysis.study_results import StudyResults
 from study.config.study_config import Arm, StudyConfig
-from study.report.format.csv_tables import all_trials
-from study.report.format.document import Block, Code, Heading, Items, Table, Text
-from study.report.format.tables import ended_table, settings_table, stages_table
+from study.report.format.document import Block, Heading, Items, Table, Text
+from study.report.format.tables import settings_table
 from study.report.sections.findings import seeds_text
-from study.storage.manifest import as_list, read_manifest
-from study.storage.store import StudyStore
-from trainables.common.types import TrialResult
+from trainables.common.atomic_files import read_json
 from trainables.data import DATASETS
+from trainables.stages.artifacts import StageStore
+from trainables.stages.prepared import prepared_stage
 from trainables.tasks import TASKS
 
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -149,82 +147,6 @@ def fixed_text(arm: Arm) -> str:
     )
 
 
-def reading(results: StudyResults) -> list[Block]:
-    """How the numbers are to be read: the assumptions behind the table."""
-    return [
-        Heading("How to read the numbers"),
-        Items(
-            (
-                f"An arm's configuration is the one with the best mean {metric_name(results.metric)}. That choice "
-                "among many makes its validation values too good; the test examples took no part in it.",
-                "The seeds of the reported runs are also those by which the configuration was chosen, so other seeds "
-                "may come out slightly lower. Arms that chose among more configurations profit more.",
-                "p: Welch's two-sided test of the test values over seeds, variances not assumed equal. It speaks about "
-                "repeating the training on this split, not about other splits or data: all seeds share the test rows.",
-                "Holm p: corrected over all arms of the table, so that the chance of even one false claim is at most "
-                "5 %.",
-                "g: Hedges' g, the difference in pooled standard deviations; with few seeds it is a rough number.",
-                "Paired Δ: mean difference seed by seed, with Student's 95 % interval, not corrected. Equal seeds "
-                "share teacher, initialisation and data order, so it can be narrower than Welch's comparison.",
-            )
-        ),
-    ]
-
-
-def ended(results: StudyResults) -> list[Block]:
-    """Failed and pruned trials by name, with tracebacks."""
-    blocks: list[Block] = [Heading("Failed and pruned trials")]
-    tables = [table for table in (ended_table(results, "failed"), ended_table(results, "pruned")) if table]
-    if not tables:
-        return [*blocks, Text("None.")]
-    blocks += tables
-    for group, trial in all_trials(results):
-        error = trial.result.error if trial.result else None
-        if error and error.traceback:
-            where = f"`{group.arm}`, proposal {group.number}, seed {trial.config.seed}, trial `{trial.trial_id}`"
-            step = f", step {error.step}" if error.step else ""
-            blocks.append(Code(error.traceback, f"Traceback of {where}{step}: {error.kind}"))
-    return blocks
-
-
-def work(results: StudyResults, timing: Mapping[str, float | None] | None) -> list[Block]:
-    """Shared stages and where the time went."""
-    done = {trial.trial_id: trial.result for _, trial in all_trials(results) if trial.result}
-    trained = sum(result.seconds for result in done.values())
-    text = (
-        f"{len(done)} finished trials trained for {hours(trained)}{packs_text(done.values())}. {stages_text(results)}"
-    )
-    known = [f"{name.replace('_', ' ')} {value:.3g} s" for name, value in (timing or {}).items() if value is not None]
-    if known:
-        text += f" Last run: {', '.join(known)}."
-    table = stages_table(results)
-    return [Heading("Work done and saved"), Text(text), *([table] if table else [])]
-
-
-def packs_text(results: Iterable[TrialResult]) -> str:
-    """How many trials were trained together with others; empty if none was."""
-    sizes = sorted(result.trained_together for result in results if result.trained_together > 1)
-    if not sizes:
-        return ""
-    many = f"{sizes[0]} to {sizes[-1]}" if sizes[0] < sizes[-1] else f"{sizes[0]}"
-    return f", {len(sizes)} of them in packs of {many} (the seconds of a pack are shared among its trials)"
-
-
-def stages_text(results: StudyResults) -> str:
-    """What sharing stages has spared, within the study and across studies."""
-    usage = stage_usage(group for row in results.arms for group in row.groups)
-    others = f"; {usage.elsewhere} of the reused ones came from other studies or estimates" if usage.elsewhere else ""
-    return (
-        f"Shared stages: {usage.computed} computed, {usage.reused} times reused, "
-        f"{hours(usage.seconds_saved)} saved{others}."
-    )
-
-
-def hours(seconds: float) -> str:
-    """A time in hours, below one of them in seconds too."""
-    return f"{seconds / 3600:.3g} h" if seconds >= 3600 else f"{seconds:.0f} s ({seconds / 3600:.2g} h)"
-
-
 def silent_choices(study: StudyConfig) -> list[Block]:
     """Where the papers leave something open."""
     methods = dict.fromkeys(tag(arm.base.method, "method") for arm in study.arms)
@@ -232,51 +154,25 @@ def silent_choices(study: StudyConfig) -> list[Block]:
     return [Heading("Choices where the papers are silent"), Items((*items, *GENERAL_CHOICES))]
 
 
-def provenance(study: StudyConfig, store: StudyStore) -> list[Block]:
-    """Environment, how to reproduce, and the study file."""
-    manifest = read_manifest(store)
-    earlier = as_list(manifest.pop("earlier", []))
-    blocks: list[Block] = [Heading("Environment")]
-    if manifest:
-        blocks.append(settings_table("Where the study last ran (`manifest.json`).", dict(flatten(manifest))))
-    else:
-        blocks.append(Text("No environment was recorded (`manifest.json` is missing)."))
-    for entry in earlier:
-        changed = changes(entry, manifest) if isinstance(entry, dict) else ""
-        blocks.append(Text(f"Part of the study ran in another environment: {changed}."))
-    return [
-        *blocks,
-        Heading("How to reproduce"),
-        Text(reproduce(study, manifest)),
-        Code(study.source),
-    ]
+def data_notes(study: StudyConfig) -> list[Block]:
+    """The notes of each prepared data set of the arms, and which arms use it; nothing where there is nothing to say."""
+    stages, arms = StageStore(study.stages_directory), dict[str, list[str]]()
+    notes: dict[str, dict[str, JsonValue]] = {}
+    for arm in study.arms:
+        try:
+            stage = prepared_stage(arm.base)
+        except (OSError, ValueError):
+            continue  # without the raw files their stage cannot be told; its own file keeps the notes
+        if stages.has(stage):
+            notes[stage.key] = read_json(stages.path(stage) / "stage.json")["notes"].get("notes", {})
+            arms.setdefault(stage.key, []).append(f"`{arm.name}`")
+    items = tuple(f"{', '.join(arms[key])}: {notes_text(found)}" for key, found in notes.items() if notes_text(found))
+    return [Heading("Data as prepared"), Items(items)] if items else []
 
 
-def flatten(values: dict[str, JsonValue], prefix: str = "") -> Iterable[tuple[str, str]]:
-    """Nested mappings as dotted names."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value_text(value)
-
-
-def changes(earlier: dict[str, JsonValue], now: dict[str, JsonValue]) -> str:
-    """What an earlier environment had otherwise."""
-    before, after = dict(flatten(earlier)), dict(flatten(now))
-    names = [name for name in before if before[name] != after.get(name) and name not in ("command", "seeds")]
-    return ", ".join(f"{name} {before[name]} (last: {after.get(name, 'none')})" for name in names)
-
-
-def reproduce(study: StudyConfig, manifest: dict[str, JsonValue]) -> str:
-    """The steps in words."""
-    git = manifest.get("git")
-    at = ""
-    if isinstance(git, dict):
-        dirty = ", which had uncommitted changes," if git.get("dirty") else ""
-        at = f"check out commit `{git['commit']}`{dirty} and run `make install`; then "
-    return (
-        f"To repeat the study, {at}save the text below as `{study.study}.yaml` and run "
-        f"`python -m study.run {study.study}.yaml`. A trial is determined by its config: the same versions on the same "
-        "kind of machine give the same numbers, up to floating-point differences between machines."
+def notes_text(notes: dict[str, JsonValue]) -> str:
+    """`clips 24; clips skipped 1; ...`, without empty lists."""
+    shown = {name.replace("_", " "): value for name, value in notes.items() if value not in ([], "", None)}
+    return "; ".join(
+        f"{name} {', '.join(map(str, value)) if isinstance(value, list) else value}" for name, value in shown.items()
     )

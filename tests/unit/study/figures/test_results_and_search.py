@@ -10,19 +10,12 @@ from matplotlib.figure import Figure
 
 from search_spaces.domains import Choice, Domain, FloatRange, IntRange
 from study.analysis.study_results import study_results
-from study.figures import study_results as figures
-from study.figures.study_results import Curve, Outcome, Sweep
+from study.figures import arm_results, hyperparameter_search
+from study.figures.bottleneck_curve import Curve, bottleneck_curve
+from study.figures.hyperparameter_search import Outcome, Sweep
 from study.figures.style import Point, arm_styles, best_part, canvas, render, share_legend
-from study.report.sections.figures import (
-    FIGURES,
-    Material,
-    bottleneck_points,
-    draw_figures,
-    h_curve,
-    is_numeric,
-    log_base,
-    spread,
-)
+from study.report.format.figure_files import FigureInputs, bottleneck_points, draw_figures, is_numeric
+from study.report.sections.figures import FIGURES, h_curve, log_base, spread
 from study.search.importance import LEAST_GROUPS, importance, ped_anova
 from study.storage.groups import collect_groups
 from study.storage.store import StudyStore
@@ -50,19 +43,19 @@ def test_arms_are_told_apart_and_keep_their_look() -> None:
 
 @pytest.mark.parametrize("form", ["svg", "png"])
 def test_equal_figures_are_equal_files(form: str) -> None:
-    made = [render(figures.seed_spread({"none": {0: 0.1, 1: 0.3}}, "y", STYLES), form) for _ in range(2)]
+    made = [render(arm_results.seed_spread({"none": {0: 0.1, 1: 0.3}}, "y", STYLES), form) for _ in range(2)]
     assert made[0] == made[1]
     assert made[0].startswith(b"<?xml" if form == "svg" else b"\x89PNG")
 
 
 def test_nothing_to_show_is_no_figure() -> None:
-    assert figures.bottleneck_curve({"y": {"ciba": Curve([], [])}}, {"y": {}}, STYLES, {}) is None
-    assert figures.sweep_panels([], "y", "maximize", STYLES) is None
-    assert figures.spectra({"kd": []}, STYLES) is None
-    assert figures.optimisation_history({"kd": []}, "y", "maximize", STYLES) is None
-    assert figures.seed_spread({"kd": {}}, "y", STYLES) is None
-    assert figures.learning_curves({"kd": []}, "y", STYLES) is None
-    assert figures.importance_bars({"kd": {"only": 1.0}}, STYLES) is None
+    assert bottleneck_curve({"y": {"ciba": Curve([], [])}}, {"y": {}}, STYLES, {}) is None
+    assert hyperparameter_search.sweep_panels([], "y", "maximize", STYLES) is None
+    assert arm_results.spectra({"kd": []}, STYLES) is None
+    assert hyperparameter_search.optimisation_history({"kd": []}, "y", "maximize", STYLES) is None
+    assert arm_results.seed_spread({"kd": {}}, "y", STYLES) is None
+    assert arm_results.learning_curves({"kd": []}, "y", STYLES) is None
+    assert hyperparameter_search.importance_bars({"kd": {"only": 1.0}}, STYLES) is None
 
 
 def test_many_arms_have_a_look_of_their_own_and_room_for_their_names() -> None:
@@ -70,7 +63,7 @@ def test_many_arms_have_a_look_of_their_own_and_room_for_their_names() -> None:
     styles = arm_styles(names, names[0])
     assert len(set(styles.values())) == 17
     curves = {name: [{1: 0.0, 2: float(number)}] for number, name in enumerate(names)}
-    figure = figures.learning_curves(curves, "y", styles)
+    figure = arm_results.learning_curves(curves, "y", styles)
     assert not figure.axes[0].get_legend() and len(figure.legends[0].get_texts()) == 17
 
 
@@ -80,7 +73,7 @@ def test_more_than_four_curves_over_h_get_a_panel_each() -> None:
     panels = {label: {name: curve for name in names[2:]} for label in ("validation", "test")}
     bands = {label: {"none": Point(0, 0.5, None), "plain": Point(0, 1.5, None)} for label in panels}
     styles = arm_styles(names, "none")
-    figure = figures.bottleneck_curve(panels, bands, styles, {"a": ("none", "plain"), "b": ("none",)})
+    figure = bottleneck_curve(panels, bands, styles, {"a": ("none", "plain"), "b": ("none",)})
     assert [ax.get_ylabel() for ax in figure.axes] == ["test"] * 5
     labels = [ax.get_legend_handles_labels()[1] for ax in figure.axes[:2]]
     assert labels == [
@@ -88,12 +81,12 @@ def test_more_than_four_curves_over_h_get_a_panel_each() -> None:
         ["none (no H)", "b, best at each H"],
     ]
     few = {label: {name: curves[name] for name in "ab"} for label, curves in panels.items()}
-    assert [ax.get_ylabel() for ax in figures.bottleneck_curve(few, bands, styles, {}).axes] == ["validation", "test"]
+    assert [ax.get_ylabel() for ax in bottleneck_curve(few, bands, styles, {}).axes] == ["validation", "test"]
 
 
 def test_spectra_average_logarithms_over_seeds_and_stop_at_zero() -> None:
     arrays = [np.array([4.0, 1.0, 0.0], dtype=np.float32), np.array([1.0, 1.0, 1.0], dtype=np.float32)]
-    figure = figures.spectra({"kd": arrays}, STYLES)
+    figure = arm_results.spectra({"kd": arrays}, STYLES)
     xs, ys = line(figure, "kd")
     assert xs == [1, 2]
     assert ys == pytest.approx([math.log(2), 0])
@@ -102,7 +95,7 @@ def test_spectra_average_logarithms_over_seeds_and_stop_at_zero() -> None:
 
 
 def test_spectra_of_a_collapsed_student_do_not_break() -> None:
-    figure = figures.spectra({"kd": [np.zeros(4, dtype=np.float32)]}, STYLES)
+    figure = arm_results.spectra({"kd": [np.zeros(4, dtype=np.float32)]}, STYLES)
     assert line(figure, "kd (effective rank 0.0)") == ([], [])
     assert render(figure, "png")
 
@@ -115,21 +108,24 @@ def test_history_follows_the_best_complete_one() -> None:
         Outcome(3, None, "failed"),
         Outcome(4, 80.0, "complete"),
     ]
-    up = figures.optimisation_history({"kd": outcomes}, "y", "maximize", STYLES)
+    up = hyperparameter_search.optimisation_history({"kd": outcomes}, "y", "maximize", STYLES)
     assert line(up, "best so far") == ([0, 2, 4], [70, 70, 80])
-    down = figures.optimisation_history({"kd": outcomes}, "y", "minimize", STYLES)
+    down = hyperparameter_search.optimisation_history({"kd": outcomes}, "y", "minimize", STYLES)
     assert line(down, "best so far") == ([0, 2, 4], [70, 60, 60])
-    assert figures.optimisation_history({"kd": [Outcome(0, None, "failed")]}, "y", "maximize", STYLES) is not None
+    assert (
+        hyperparameter_search.optimisation_history({"kd": [Outcome(0, None, "failed")]}, "y", "maximize", STYLES)
+        is not None
+    )
 
 
 def test_learning_curves_show_the_epochs_that_all_seeds_reached() -> None:
-    figure = figures.learning_curves({"kd": [{1: 1.0, 2: 2.0, 3: 9.0}, {1: 3.0, 2: 4.0}]}, "y", STYLES)
+    figure = arm_results.learning_curves({"kd": [{1: 1.0, 2: 2.0, 3: 9.0}, {1: 3.0, 2: 4.0}]}, "y", STYLES)
     assert line(figure, "kd") == ([1, 2], [2, 3])
 
 
 def test_far_points_are_counted_not_drawn_into_the_scale() -> None:
     points = [(float(x), 70.0 + x / 10) for x in range(8)] + [(9.0, 10.0)]
-    figure = figures.sweep_panels([Sweep("x", 0, {"kd": points})], "y", "maximize", STYLES)
+    figure = hyperparameter_search.sweep_panels([Sweep("x", 0, {"kd": points})], "y", "maximize", STYLES)
     low, high = figure.axes[0].get_ylim()
     assert 68 < low < 70 and 70.7 < high < 72
     assert any("1 below the axis" in text.get_text() for text in figure.axes[0].texts)
@@ -161,7 +157,7 @@ def test_axes_of_domains(domain: Domain, numeric: bool, base: int) -> None:
         assert log_base(domain) == base
 
 
-def material(root: Path, full: bool = False) -> Material:
+def inputs(root: Path, full: bool = False) -> FigureInputs:
     study = example_study(root)
     store = StudyStore(study.directory)
     if full:
@@ -174,12 +170,12 @@ def material(root: Path, full: bool = False) -> Material:
     if not full:
         write_result(study, store, "ciba", 93, {"bottleneck_dim": 4, "batch_size": 32}, [(0.50, 0.9)] * 3)
     results = study_results(study, collect_groups(study, store))
-    return Material(study, results, store, arm_styles([arm.name for arm in study.arms], "none"))
+    return FigureInputs(study, results, store, arm_styles([arm.name for arm in study.arms], "none"))
 
 
 def test_h_curve_picks_by_validation_and_shows_test(tmp_path: Path) -> None:
     """At H = 4 the other group is better on test; the curve must show the one that validation chose."""
-    made = material(tmp_path)
+    made = inputs(tmp_path)
     curve = bottleneck_points(made.results.arm("ciba").groups, "test/accuracy", made.results)
     assert curve.best == [Point(2, pytest.approx(50), 0.0), Point(4, pytest.approx(60), pytest.approx(5))]
     assert sorted(curve.groups) == [(2, pytest.approx(50)), (4, pytest.approx(60)), (4, pytest.approx(90))]
@@ -191,7 +187,7 @@ def test_h_curve_picks_by_validation_and_shows_test(tmp_path: Path) -> None:
 
 
 def test_seed_spread_shows_the_chosen_group(tmp_path: Path) -> None:
-    made = material(tmp_path)
+    made = inputs(tmp_path)
     figure = spread(made)
     points = [found for found in figure.axes[0].collections if isinstance(found, PathCollection)]
     shown = sorted(float(y) for found in points for y in np.asarray(found.get_offsets())[:, 1])
@@ -200,8 +196,8 @@ def test_seed_spread_shows_the_chosen_group(tmp_path: Path) -> None:
 
 
 def test_every_figure_of_a_filled_study(tmp_path: Path) -> None:
-    made = material(tmp_path, full=True)
-    drawn = draw_figures(made.study, made.results, made.store)
+    made = inputs(tmp_path, full=True)
+    drawn = draw_figures(made.study, made.results, made.store, FIGURES)
     assert {figure.name for figure in drawn} == set(FIGURES) - {"importance"}, "too few configurations for importance"
     assert all(figure.svg.startswith(b"<?xml") and figure.png.startswith(b"\x89PNG") for figure in drawn)
 

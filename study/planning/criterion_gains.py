@@ -1,0 +1,85 @@
+"""The measured gain of each pair of networks, next to the estimate that the criterion made before distillation.
+
+Reads the estimates from the stages and the gains from the store. Computes neither.
+"""
+
+from collections.abc import Callable
+
+from study.analysis.comparison import PairedDifference, paired_difference
+from study.analysis.study_results import StudyResults, by_seed
+from study.config.study_config import StudyConfig
+from study.planning.criterion import Cell, assess, network_params, study_cells
+from study.planning.criterion_agreement import (
+    PairOutcome,
+)
+from study.storage.groups import Group, best_group
+from study.storage.store import StudyStore
+from trainables.data.common.base import DataConfig
+from trainables.stages.artifacts import StageStore
+from trainables.stages.criterion import CriterionSettings
+
+Pick = Callable[[list[Group]], Group | None]
+"""Which of an arm's configurations stands for it."""
+
+
+def pair_outcomes(
+    study: StudyConfig, results: StudyResults, settings: CriterionSettings, pick: Pick | None = None
+) -> list[PairOutcome]:
+    """Every arm on every pair of networks that has an estimate and a gain. `pick`: default the best on validation."""
+    stages, store = StageStore(study.stages_directory), StudyStore(study.directory)
+    found: list[PairOutcome] = []
+    for cell in study_cells(study, store):
+        expected = assess(cell, settings, stages)
+        groups = groups_of(cell, study, results)
+        chosen = (pick or best_of(results))(groups)
+        gain = gain_of(chosen, baseline_group(cell, study, results), results)
+        if expected and gain:
+            trials = [trial.result for group in groups for trial in group.trials if trial.result]
+            seconds = sum(result.seconds for result in trials)
+            method = study.arm(cell.arm).written or cell.arm
+            whose = (method, cell.teacher, cell.student)
+            found.append(PairOutcome(pair_name(cell, study), cell.arm, expected, gain, seconds, len(trials), *whose))
+    return found
+
+
+def best_of(results: StudyResults) -> Pick:
+    """The configuration that validation chooses."""
+    return lambda groups: best_group(groups, results.metric, results.direction)
+
+
+def pair_name(cell: Cell, study: StudyConfig) -> str:
+    """`pix → fou`, with the arm where several arms distil."""
+    several = len({arm.written or arm.name for arm in study.arms if arm.base.method.teacher_source != "nothing"}) > 1
+    arm = study.arm(cell.arm)
+    return f"{arm.written or arm.name}: {cell.name}" if several else cell.name
+
+
+def groups_of(cell: Cell, study: StudyConfig, results: StudyResults) -> list[Group]:
+    """The configurations of an arm on one pair of networks."""
+    arm = study.arm(cell.arm)
+    return [group for group in results.arm(cell.arm).groups if network_params(arm, group.params) == cell.params]
+
+
+def baseline_group(cell: Cell, study: StudyConfig, results: StudyResults) -> Group | None:
+    """The best configuration of the cell's baseline on the student's data."""
+    row = results.arm(results.baseline_of(cell.arm))
+    wanted = of_student(cell.trials[0].data)
+    same = [group for group in row.groups if group.trials and of_student(group.trials[0].config.data) == wanted]
+    return best_group(same, results.metric, results.direction)
+
+
+def of_student(data: DataConfig) -> dict[str, object]:
+    """The data without what only says something about the teacher."""
+    return {name: value for name, value in data.model_dump().items() if name not in data.teacher_only}
+
+
+def gain_of(group: Group | None, baseline: Group | None, results: StudyResults) -> PairedDifference | None:
+    """Test metric over the baseline's by seed, so that more is better whatever the metric; None without both."""
+    pair = paired_difference(by_seed(group, results.test_metric), by_seed(baseline, results.test_metric))
+    return pair if pair is None or results.direction == "maximize" else flipped(pair)
+
+
+def flipped(pair: PairedDifference) -> PairedDifference:
+    """The same difference the other way round."""
+    low, high = (None if end is None else -end for end in (pair.high, pair.low))
+    return PairedDifference(-pair.mean, low, high, pair.n)
