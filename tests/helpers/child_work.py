@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,13 @@ def divide(numerator: float, denominator: float) -> float:
 def say(words: str) -> str:
     print(words, flush=True)
     return words
+
+
+def work_for_ever(begun: Path) -> None:
+    """Creates the file `begun` and does not return."""
+    begun.touch()
+    while True:
+        time.sleep(60)
 
 
 def leave(code: int) -> None:

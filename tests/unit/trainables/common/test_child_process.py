@@ -4,14 +4,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.helpers.child_work import divide, leave, raise_what_cannot_be_pickled, say
 from tests.helpers.paths import ROOT
+from tests.helpers.waiting import has_ended, wait_until
 from trainables.common.child_process import Child, ChildDiedError
 
 
@@ -55,18 +55,23 @@ def test_ctrl_c_in_the_terminal_is_not_for_it(child: Child) -> None:
     assert os.getpgid(pid) == pid != os.getpgid(0)
 
 
-def test_it_ends_with_a_parent_that_is_killed_even_in_the_middle_of_work() -> None:
-    code = (
-        "import time; from trainables.common.child_process import Child; child = Child(); child.call(time.sleep, 0); "
-    )
-    code += "print(child.process.pid, flush=True); child.call(time.sleep, 600)"
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+def test_it_ends_with_a_parent_that_is_killed_even_in_the_middle_of_work(tmp_path: Path) -> None:
+    code = """
+import sys, os
+from pathlib import Path
+from tests.helpers.child_work import work_for_ever
+from trainables.common.child_process import Child
+child = Child()
+print(child.call(os.getpid), flush=True)
+child.call(work_for_ever, Path(sys.argv[1]))
+"""
+    begun = tmp_path / "begun"
+    command = [sys.executable, "-c", code, str(begun)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout
         pid = int(parent.stdout.readline())
-        assert psutil.pid_exists(pid)
-        time.sleep(0.5)  # it is asleep
+        wait_until(begun.exists, "the child is in the middle of work")
+        assert not has_ended(pid)
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while psutil.pid_exists(pid) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not psutil.pid_exists(pid)
+    wait_until(lambda: has_ended(pid), "the child has ended after its parent")
