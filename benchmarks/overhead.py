@@ -1,4 +1,4 @@
-"""Where the wall time of the quickstart goes: a table, and a stacked bar (`overhead.png` beside this file).
+"""Where the wall time of the quickstart goes: a table, and a stacked bar (`results/overhead.png`).
 
     python benchmarks/overhead.py [--study sweep.yaml] [--pack auto 1]
 
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--study", type=Path, default=Path("sweep.yaml"))
     parser.add_argument("--pack", nargs="+", default=["auto"], help="packs as chosen, or of so many trials")
-    parser.add_argument("--figure", type=Path, default=Path(__file__).with_name("overhead.png"))
+    parser.add_argument("--figure", type=Path, default=Path(__file__).parent / "results" / "overhead.png")
     arguments = parser.parse_args()
     found = {}
     for pack in arguments.pack:
