@@ -7,7 +7,7 @@
              MLflowLoggerCallback
     plain    what an expert would shorten it to: a function trainable, reused actors, no Ray Train, no MLflow
 
-Every trial is `trainables.fit.fit` of the same TrialConfig, with the shared stages ready, so the training itself is
+Every trial is `trainables.fitting.fit` of the same TrialConfig, with the shared stages ready, so the training itself is
 equal. Each variant runs in a process of its own; memory is the largest sum of resident sets over its process tree.
 """
 
@@ -186,7 +186,7 @@ def train_one(values: dict[str, Any], context: dict[str, str], report: Any) -> N
     import torch
 
     from trainables.config import TrialConfig
-    from trainables.fit import fit
+    from trainables.fitting import fit
     from trainables.stages.artifacts import StageStore
 
     torch.set_num_threads(1)

@@ -32,7 +32,7 @@ from torch.nn import functional
 
 from trainables.common.distributed import Workers
 from trainables.config import TrialConfig
-from trainables.fit import Inputs, build_problem
+from trainables.fitting import InputCache, build_problem
 from trainables.stages.artifacts import StageStore
 from trainables.training.pack import Pack
 from trainables.training.session import Session
@@ -107,7 +107,7 @@ def session_of(student: str, number: int, stages: StageStore, device: torch.devi
             "seed": 0,
         }
     )
-    inputs, workers = Inputs(stages, device), Workers(device=device)
+    inputs, workers = InputCache(stages, device), Workers(device=device)
     problem = build_problem(config, shared(inputs, config), inputs.targets(config), workers)
     return Session(problem, config.training, number, workers)
 
@@ -116,7 +116,7 @@ KNOWN: dict[str, Any] = {}
 """Data that all members of a row share, as in a study."""
 
 
-def shared(inputs: Inputs, config: TrialConfig) -> Any:
+def shared(inputs: InputCache, config: TrialConfig) -> Any:
     """The prepared data, read once."""
     key = repr(config.data)
     if key not in KNOWN:

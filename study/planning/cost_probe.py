@@ -14,7 +14,7 @@ from trainables.common.types import Batch, ModelOutput
 from trainables.config import TrainingConfig, TrialConfig
 from trainables.data import DATASETS
 from trainables.data.common.base import DataConfig, DataShape
-from trainables.fit import build_method
+from trainables.fitting import build_method
 from trainables.methods.base import Method
 from trainables.methods.ciba import CIBAConfig
 from trainables.methods.none import NoDistillation, NoneConfig

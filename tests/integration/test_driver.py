@@ -17,7 +17,7 @@ from study.execution import events
 from study.parsing.loader import load
 from study.search.search import Search
 from study.storage.store import StudyStore
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.stages.artifacts import StageStore
 
 pytestmark = [

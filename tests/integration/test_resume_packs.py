@@ -8,7 +8,7 @@ import pytest
 
 from study.storage.store import StudyStore
 from tests.integration.test_resume import Run, kill_after
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.stages.artifacts import StageStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]

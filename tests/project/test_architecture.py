@@ -118,7 +118,7 @@ def add(root: Path, file: str, text: str) -> None:
 
 FORBIDDEN = [
     ("search_spaces/new.py", "import study.runner", "search_spaces.new -> study.runner (l.1)"),
-    ("search_spaces/new.py", "from trainables import fit", "search_spaces.new -> trainables.fit (l.2)"),
+    ("search_spaces/new.py", "from trainables import fit", "search_spaces.new -> trainables (l.2)"),
     (
         "trainables/mi/new.py",
         "def f() -> None:\n    from study import runner",
@@ -133,7 +133,7 @@ FORBIDDEN = [
         "def f() -> None:\n    import trainables.mi.ksg",
         "No cycles are allowed in trainables.mi.",
     ),
-    ("trainables/fit.py", "def f() -> None:\n    import ray.train", "trainables.fit -> ray (l."),
+    ("trainables/fitting.py", "def f() -> None:\n    import ray.train", "trainables.fitting -> ray (l."),
     ("study/report/new.py", "from optuna.importance import x", "study.report.new -> optuna (l.1)"),
     ("study/execution/new.py", "import mlflow", "study.execution.new -> mlflow (l.1)"),
 ]
@@ -184,7 +184,7 @@ SLOW |= {"timm", "open_clip", "huggingface_hub"}
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
     [
-        pytest.param(("trainables.fit", "study.parsing.loader"), CLUSTER | SLOW, id="what every process imports"),
+        pytest.param(("trainables.fitting", "study.parsing.loader"), CLUSTER | SLOW, id="what every process imports"),
         pytest.param(("study.run", "study.console.status", "study.report.write"), CLUSTER, id="what needs no cluster"),
         # A study starts a dozen of these processes, and torch would cost each three seconds of a core.
         pytest.param(

@@ -12,7 +12,7 @@ from tests.helpers.paths import ROOT
 
 TRAIN = """
 from trainables.config import TrialConfig
-from trainables.fit import fit
+from trainables.fitting import fit
 
 config = TrialConfig.model_validate({
     "data": {"dataset": "mfeat", "train": 100, "val": 50},

@@ -25,7 +25,7 @@ from study.storage.store import StudyStore
 from tests.helpers.paths import ROOT
 from trainables.common.types import EpochReport, TrialResult
 from trainables.config import TrialConfig
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.stages.artifacts import Stage, StageStore
 from trainables.stages.criterion import criterion_stage
 from trainables.stages.estimator_error import estimator_test

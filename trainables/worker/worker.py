@@ -24,7 +24,7 @@ from trainables.common.atomic_files import write_bytes
 from trainables.common.distributed import Workers
 from trainables.common.results import TrialError, TrialResult
 from trainables.config import TrialConfig
-from trainables.fit import Fitted, Inputs, Order, fit_together, prepare
+from trainables.fitting import FitJob, FitResult, InputCache, fit_together, prepare_trial
 from trainables.stages.artifacts import StageStore
 from trainables.training.pack_size import find_pack_size
 from trainables.training.session import NonFiniteLossError
@@ -135,19 +135,19 @@ def find_size(tasks: Sequence[Task], stages: StageStore, workers: Workers) -> in
         return 1
     config = tasks[0].config
     try:
-        prepared = prepare(config, Inputs(stages, workers.device), workers)
+        prepared = prepare_trial(config, InputCache(stages, workers.device), workers)
     except Exception:  # the trial's own training will say so
         return 1
     stages.put_back(prepared.used)
     return find_pack_size(prepared.problem, config.training, workers, len(tasks))
 
 
-def train_tasks(tasks: Sequence[Task], line: Line, stages: StageStore, workers: Workers) -> list[Fitted | Exception]:
+def train_tasks(tasks: Sequence[Task], line: Line, stages: StageStore, workers: Workers) -> list[FitResult | Exception]:
     """What the training of each trial comes to. Raises DriverLostError.
 
     What befalls a pack as a whole (no memory for all of it) is tried again trial by trial.
     """
-    orders = [Order(task.config, line.reporter(task.trial, task.checkpoint), task.checkpoint) for task in tasks]
+    orders = [FitJob(task.config, line.reporter(task.trial, task.checkpoint), task.checkpoint) for task in tasks]
     if not tasks:
         return []
     try:
@@ -170,7 +170,7 @@ def is_superfluous(task: Task, ended: dict[str, TrialResult]) -> bool:
     return first is not None and first.status != "complete"
 
 
-def conclude(fitted: Sequence[tuple[Task, Fitted | Exception]], line: Line, ended: PackResult) -> None:
+def conclude(fitted: Sequence[tuple[Task, FitResult | Exception]], line: Line, ended: PackResult) -> None:
     """Store the end of the trials, after the driver has said which were pruned on the way.
 
     Training runs ahead of the driver's decisions. What is stored is what was decided: the history of a pruned trial
@@ -192,7 +192,7 @@ def conclude(fitted: Sequence[tuple[Task, Fitted | Exception]], line: Line, ende
     answer_of(handed_in, "take the results")
 
 
-def store_end(task: Task, fitted: Fitted | Exception, pruned_at: int | None) -> TrialResult:
+def store_end(task: Task, fitted: FitResult | Exception, pruned_at: int | None) -> TrialResult:
     """Store the end of one trial."""
     trial = task.trial
     if isinstance(fitted, Exception):
@@ -205,7 +205,7 @@ def store_end(task: Task, fitted: Fitted | Exception, pruned_at: int | None) -> 
         result = replace(
             result, status="pruned", metrics=kept[-1].metrics, epochs=len(kept), selected_epoch=len(kept), error=None
         )
-    elif isinstance(fitted, Fitted):
+    elif isinstance(fitted, FitResult):
         trial.write_diagnostics({name: np.asarray(value) for name, value in fitted.diagnostics.items()})
     trial.finish(result)
     return result

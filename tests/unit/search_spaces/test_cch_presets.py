@@ -14,7 +14,7 @@ from study.storage.store import StudyStore
 from tests.helpers.generated import root
 from tests.helpers.paths import ROOT
 from trainables.config import TrialConfig
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.stages.artifacts import StageStore
 from trainables.stages.networks import outputs_stage
 

@@ -23,7 +23,7 @@ from tests.helpers.generated import root
 from tests.helpers.paths import ROOT
 from trainables.config import TrialConfig
 from trainables.data import DATASETS
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.stages.artifacts import StageStore
 from trainables.stages.prepared import prepared_stage
 

@@ -14,7 +14,7 @@ from tests.helpers.generated import root
 from tests.helpers.paths import ROOT
 from trainables.config import TrialConfig
 from trainables.data import DATASETS
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.stages.artifacts import StageStore
 
 PRESET = ROOT / "search_spaces" / "presets" / "ciba_table2.yaml"

@@ -16,7 +16,7 @@ from trainables.common.distributed import Workers
 from trainables.config import CHOICES, TrialConfig
 from trainables.data import DATASETS
 from trainables.evaluation import teacher_check as audit
-from trainables.fit import Fitted, fit
+from trainables.fitting import FitResult, fit
 from trainables.models import MODELS
 from trainables.stages.artifacts import StageStore
 from trainables.stages.targets import required_stages, target_stage
@@ -55,7 +55,7 @@ def trial(method: dict[str, Any], **changes: Any) -> TrialConfig:
     return TrialConfig.model_validate({**values, **changes})
 
 
-def losses(fitted: Fitted) -> list[dict[str, float]]:
+def losses(fitted: FitResult) -> list[dict[str, float]]:
     return [report.metrics for report in fitted.history]
 
 

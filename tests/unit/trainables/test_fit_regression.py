@@ -10,7 +10,7 @@ from numpy import ndarray
 from trainables.common.types import Batch
 from trainables.config import TrialConfig
 from trainables.data.synthetic.joint_gaussian import JointGaussianConfig, load
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.theory.joint_gaussian import excess_risk, fitted_scale, moments
 
 P, TRAIN = 8, 64

@@ -19,7 +19,7 @@ from study.storage.store import StudyStore
 from tests.helpers.paths import ROOT
 from trainables.diagnostics.saturation import saturation
 from trainables.diagnostics.spectra import singular_value_spectrum
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.stages.artifacts import StageStore
 from trainables.stages.bottleneck import bottleneck_stage
 

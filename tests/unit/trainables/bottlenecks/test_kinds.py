@@ -15,7 +15,7 @@ from trainables.bottlenecks.self_attention import SelfAttention
 from trainables.bottlenecks.training import PairedFeatures, TrainedBottleneck, train_bottleneck
 from trainables.bottlenecks.vq import VQ
 from trainables.config import TrialConfig
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.methods.ciba import CIBAConfig
 from trainables.methods.feature_loss import FEATURE_LOSSES
 from trainables.stages.artifacts import StageStore

@@ -14,7 +14,7 @@ from trainables.config import CHOICES, TrialConfig
 from trainables.data import DATASETS
 from trainables.diagnostics.contrastive import similarity_divergence
 from trainables.evaluation.contrastive_diagnostics import clip_diagnostics, first_pairs, in_teacher_space, teacher_gap
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.methods.none import NoDistillation, NoneConfig
 from trainables.models.base import Model
 from trainables.stages.artifacts import StageStore

@@ -10,7 +10,7 @@ from trainables.data.synthetic.separable import SeparableConfig, matrices
 from trainables.diagnostics.dimension_tsne import embed_dimensions
 from trainables.diagnostics.spectra import weight_spectrum
 from trainables.evaluation.trial_diagnostics import SAMPLE_ROWS, LossSplit, linear_map, sample
-from trainables.fit import Fitted, fit
+from trainables.fitting import FitResult, fit
 from trainables.models.mlp import MLPConfig, build_mlp
 from trainables.stages.artifacts import StageStore
 from trainables.stages.networks import outputs_stage, restore_unimodal
@@ -44,7 +44,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> StageStore:
 
 
 @pytest.fixture(scope="module")
-def collapsed(stages: StageStore) -> Fitted:
+def collapsed(stages: StageStore) -> FitResult:
     return fit(trial(), stages=stages)
 
 
@@ -83,7 +83,7 @@ def test_a_loss_that_cannot_see_a_shift_is_split_without_it() -> None:
     assert LossSplit(weight, x, x, 2, False)(student) != pytest.approx(LossSplit(shifted, x, x, 2, False)(student))
 
 
-def test_the_trained_student_collapses_to_the_shared_dimensions(collapsed: Fitted) -> None:
+def test_the_trained_student_collapses_to_the_shared_dimensions(collapsed: FitResult) -> None:
     """Theorem 1 through the whole of `fit`, biases included: 4 singular values, then float32's rounding."""
     for name, floor in (("weights/tap", 1e-5), ("features/train", 1e-10)):
         values = collapsed.diagnostics[name]
@@ -95,14 +95,14 @@ def test_without_centring_the_biases_carry_one_dimension_more(stages: StageStore
     assert values[4] > 0.01 * values[0] and values[5] < 1e-5 * values[0]
 
 
-def test_the_loss_stops_at_the_corollarys_line(collapsed: Fitted) -> None:
+def test_the_loss_stops_at_the_corollarys_line(collapsed: FitResult) -> None:
     first, last = collapsed.history[0].metrics, collapsed.history[-1].metrics
     limit = collapsed.diagnostics["split/limit"].item()
     assert last["train/fd_general"] < 1e-6 * first["train/fd_general"]
     assert last["train/fd_specific"] == pytest.approx(limit, rel=1e-5) and first["train/fd_specific"] > 1.001 * limit
 
 
-def test_the_limit_is_that_of_the_trials_own_teacher(collapsed: Fitted, stages: StageStore) -> None:
+def test_the_limit_is_that_of_the_trials_own_teacher(collapsed: FitResult, stages: StageStore) -> None:
     config = trial()
     data, unimodal = read_paired(stages, prepared_stage(config)), outputs_stage(config, "teacher").unimodal
     weight = restore_unimodal(stages, unimodal, data, torch.device("cpu")).tap.weight.detach().double().numpy()
@@ -127,7 +127,7 @@ def test_elsewhere_there_is_no_split(stages: StageStore, changes: dict) -> None:
     assert not any(name.startswith("train/fd_") for name in fitted.history[0].metrics)
 
 
-def test_kept_arrays_are_what_they_say(collapsed: Fitted, stages: StageStore) -> None:
+def test_kept_arrays_are_what_they_say(collapsed: FitResult, stages: StageStore) -> None:
     kept, student = collapsed.diagnostics, collapsed.student
     torch.testing.assert_close(kept["weights/tap"], weight_spectrum(student.tap.weight))
     torch.testing.assert_close(kept["weights/head"], weight_spectrum(student.head.weight))

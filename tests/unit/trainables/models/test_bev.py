@@ -19,7 +19,7 @@ from trainables.detection.loss import class_maps, detection_loss, is_object, obj
 from trainables.detection.nds import ERRORS
 from trainables.detection.task import example_boxes
 from trainables.diagnostics import spectra
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.losses import distillation as losses
 from trainables.methods.feature_kd import FeatureKD, FeatureKDConfig
 from trainables.models.bev.camera import BEVCameraConfig, build_bev_camera, project, voxels

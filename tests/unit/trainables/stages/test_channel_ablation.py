@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.config import TrialConfig
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.stages.artifacts import StageStore
 from trainables.stages.channel_ablation import channel_saliency, nullified_channels, nullified_stage
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainables.config import TrialConfig
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.methods.none import NoneConfig
 from trainables.stages.artifacts import StageStore
 from trainables.stages.bottleneck import bottleneck_stage

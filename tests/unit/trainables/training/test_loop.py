@@ -14,7 +14,7 @@ import torch.multiprocessing as mp
 from trainables.common.distributed import Workers, derive_seed
 from trainables.common.types import EpochReport
 from trainables.config import TrialConfig
-from trainables.fit import Fitted, fit
+from trainables.fitting import FitResult, fit
 from trainables.models.maxout import MaxoutConfig
 from trainables.stages.artifacts import StageStore
 from trainables.training.session import NonFiniteLossError
@@ -67,7 +67,7 @@ class MemoryCheckpoint:
         return torch.load(io.BytesIO(self.states[-1]), weights_only=True) if self.states else None
 
 
-def assert_same(one: Fitted, other: Fitted) -> None:
+def assert_same(one: FitResult, other: FitResult) -> None:
     assert one.history == other.history
     assert one.result.metrics == other.result.metrics
     for (name, a), b in zip(one.student.state_dict().items(), other.student.state_dict().values(), strict=True):

@@ -9,7 +9,7 @@ import torch
 from tests.unit.trainables.training.test_loop import MemoryCheckpoint, trial
 from trainables.common.distributed import ALONE
 from trainables.config import TrainingConfig, TrialConfig
-from trainables.fit import Fitted, Inputs, Order, build_problem, fit, fit_together
+from trainables.fitting import FitJob, FitResult, InputCache, build_problem, fit, fit_together
 from trainables.models.mlp import MLPConfig
 from trainables.stages.artifacts import StageStore
 from trainables.training.loop import Member, train, train_together
@@ -25,7 +25,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> StageStore:
 
 
 def prepared(config: TrialConfig, stages: StageStore) -> Problem:
-    inputs = Inputs(stages, CPU)
+    inputs = InputCache(stages, CPU)
     return build_problem(config, inputs.data(config), inputs.targets(config), ALONE)
 
 
@@ -171,10 +171,10 @@ def test_only_numbers_may_differ_within_a_pack() -> None:
 def test_fit_of_several_is_fit_of_each(stages: StageStore) -> None:
     configs = varied({"method": "feature_kd"}, [{}, {"lambda_kd": 10.0}, {}])
     configs[2] = changed(configs[2], lr=1e200)
-    one, other, failed = fit_together([Order(config) for config in configs], stages=stages)
+    one, other, failed = fit_together([FitJob(config) for config in configs], stages=stages)
     assert isinstance(failed, NonFiniteLossError)
     for config, found in zip(configs[:2], (one, other), strict=True):
-        assert isinstance(found, Fitted)
+        assert isinstance(found, FitResult)
         expected = fit(config, stages=stages)
         assert found.result.metrics == pytest.approx(expected.result.metrics, rel=1e-9)
         assert (found.result.status, found.result.epochs) == ("complete", 4)
@@ -198,8 +198,8 @@ def test_float32_ends_as_near_as_another_number_of_threads(method: dict[str, Any
             runs.append([fit(config, stages=stages).result.metrics["test/accuracy"] for config in configs])
     finally:
         torch.set_num_threads(before)
-    packed = fit_together([Order(config) for config in configs], stages=stages)
-    found = [one.result.metrics["test/accuracy"] for one in packed if isinstance(one, Fitted)]
+    packed = fit_together([FitJob(config) for config in configs], stages=stages)
+    found = [one.result.metrics["test/accuracy"] for one in packed if isinstance(one, FitResult)]
     rows = len(prepared(configs[0], stages).val.labels)
     allowed = max(1 / rows, *(abs(one - other) for one, other in zip(*runs, strict=True)))
     assert found == pytest.approx(runs[0], abs=allowed) and len(set(runs[0])) > 1
@@ -210,11 +210,11 @@ def test_trials_that_cannot_begin_end_with_their_own_errors(
 ) -> None:
     """Also where none is left to train."""
 
-    def fail(config: TrialConfig, inputs: Inputs, workers: object) -> None:
+    def fail(config: TrialConfig, inputs: InputCache, workers: object) -> None:
         raise ValueError(f"seed {config.seed} has no data")
 
-    monkeypatch.setattr("trainables.fit.prepare", fail)
-    found = fit_together([Order(trial(seed=seed)) for seed in (3, 5)], stages=stages)
+    monkeypatch.setattr("trainables.fitting.prepare_trial", fail)
+    found = fit_together([FitJob(trial(seed=seed)) for seed in (3, 5)], stages=stages)
     assert [str(one) for one in found] == ["seed 3 has no data", "seed 5 has no data"]
     with pytest.raises(ValueError, match="seed 7 has no data"):
         fit(trial(seed=7), stages=stages)

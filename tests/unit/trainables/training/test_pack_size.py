@@ -5,7 +5,7 @@ import torch
 
 from trainables.common.distributed import ALONE
 from trainables.config import TrialConfig
-from trainables.fit import Inputs, prepare
+from trainables.fitting import InputCache, prepare_trial
 from trainables.stages.artifacts import StageStore
 from trainables.training import pack_size
 from trainables.training.pack_size import find_pack_size, sizes_up_to
@@ -28,7 +28,7 @@ def config() -> TrialConfig:
 
 @pytest.fixture(scope="module")
 def problem(config: TrialConfig, tmp_path_factory: pytest.TempPathFactory) -> Problem:
-    return prepare(config, Inputs(StageStore(tmp_path_factory.mktemp("stages")), ALONE.device), ALONE).problem
+    return prepare_trial(config, InputCache(StageStore(tmp_path_factory.mktemp("stages")), ALONE.device), ALONE).problem
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from trainables.common.types import PairedData
 from trainables.config import TrialConfig
 from trainables.data.multimedia import mosei, mosei_csd, mosei_mmsa
 from trainables.data.multimedia.mosei_mmsa import mean_over_time
-from trainables.fit import fit
+from trainables.fitting import fit
 from trainables.metrics.sentiment import SENTIMENT_METRICS
 
 

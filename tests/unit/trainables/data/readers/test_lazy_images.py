@@ -18,7 +18,7 @@ from trainables.data.image_text import base as photographs
 from trainables.data.readers import prefetch
 from trainables.data.readers.lazy_images import Decoded
 from trainables.data.readers.prefetch import AHEAD, decoders
-from trainables.fit import Fitted, fit
+from trainables.fitting import FitResult, fit
 from trainables.stages.artifacts import StageStore
 from trainables.stages.prepared import SPLITS, prepared_data, read_paired
 from trainables.training.inputs import take
@@ -224,7 +224,7 @@ def test_the_stage_keeps_names_and_finds_moved_files(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def trained(folder: Path, live: bool, **reading: Any) -> Fitted:
+def trained(folder: Path, live: bool, **reading: Any) -> FitResult:
     """A student of a teacher that the study trains, both in float64."""
     towers = {"model": "clip", "channels": (4, 8), "text_width": 8, "feature_dim": 6}
     training = {"epochs": 2, "batch_size": 3, "precision": "float64", "monitor": "val/i2t_r1"}

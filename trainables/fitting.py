@@ -1,7 +1,6 @@
 """fit: one distillation, from a TrialConfig to its result. Plain torch; needs neither Ray nor Optuna nor MLflow.
 
-from trainables.config import TrialConfig
-from trainables.fit import fit
+from trainables import TrialConfig, fit
 
 config = TrialConfig.model_validate({
     "data": {"dataset": "mfeat"}, "teacher": {"model": "mlp"}, "student": {"model": "mlp"},
@@ -42,7 +41,7 @@ from trainables.training.session import DTYPES, Problem, Progress, evaluate_spli
 T = TypeVar("T")
 
 
-class Fitted(NamedTuple):
+class FitResult(NamedTuple):
     """What `fit` gives."""
 
     result: TrialResult
@@ -60,7 +59,7 @@ def fit(
     *,
     stages: StageStore | None = None,
     workers: Workers | None = None,
-) -> Fitted:
+) -> FitResult:
     """Train the trial's student and measure it.
 
     Args:
@@ -79,13 +78,13 @@ def fit(
         ValueError: if the models do not take the data's shapes.
 
     """
-    [fitted] = fit_together([Order(config, report, checkpoint)], stages=stages, workers=workers)
+    [fitted] = fit_together([FitJob(config, report, checkpoint)], stages=stages, workers=workers)
     if isinstance(fitted, Exception):
         raise fitted
     return fitted
 
 
-class Order(NamedTuple):
+class FitJob(NamedTuple):
     """One of the trials that are trained together."""
 
     config: TrialConfig
@@ -94,12 +93,12 @@ class Order(NamedTuple):
 
 
 def fit_together(
-    orders: Sequence[Order], *, stages: StageStore | None = None, workers: Workers | None = None
-) -> list[Fitted | Exception]:
+    jobs: Sequence[FitJob], *, stages: StageStore | None = None, workers: Workers | None = None
+) -> list[FitResult | Exception]:
     """`fit` of several trials as one pack: each ends as it would alone, with its result or its own exception.
 
     Args:
-        orders: one trial, or several with the same `trainables.training.pack_key.pack_key`.
+        jobs: one trial, or several with the same `trainables.training.pack_key.pack_key`.
         stages: as for `fit`.
         workers: as for `fit`; several trials have one worker.
 
@@ -107,31 +106,33 @@ def fit_together(
     workers = workers or Workers(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     if stages is None:
         with tempfile.TemporaryDirectory() as directory:
-            return fit_together(orders, stages=StageStore(Path(directory)), workers=workers)
-    inputs = Inputs(stages, workers.device)
-    prepared = [attempt(prepare, order.config, inputs, workers) for order in orders]
-    ready = [(order, one) for order, one in zip(orders, prepared, strict=True) if isinstance(one, Prepared)]
-    members = [Member(one.problem, o.config.training, o.config.seed, o.report, o.checkpoint) for o, one in ready]
+            return fit_together(jobs, stages=StageStore(Path(directory)), workers=workers)
+    inputs = InputCache(stages, workers.device)
+    prepared = [result_or_error(prepare_trial, job.config, inputs, workers) for job in jobs]
+    ready = [(job, trial) for job, trial in zip(jobs, prepared, strict=True) if isinstance(trial, PreparedTrial)]
+    members = [
+        Member(trial.problem, job.config.training, job.config.seed, job.report, job.checkpoint) for job, trial in ready
+    ]
     done = iter(zip(ready, train_together(members, workers), strict=True))
-    fitted: list[Fitted | Exception] = []
-    for one in prepared:
-        if isinstance(one, Exception):
-            fitted.append(one)
+    fitted: list[FitResult | Exception] = []
+    for trial in prepared:
+        if isinstance(trial, Exception):
+            fitted.append(trial)
             continue
-        (order, _), progress = next(done)
-        fitted.append(progress.error or attempt(conclude, order.config, one, progress, stages, workers))
+        (job, _), progress = next(done)
+        fitted.append(progress.error or result_or_error(finish_trial, job.config, trial, progress, stages, workers))
     return fitted
 
 
-def attempt(task: Callable[..., T], *arguments: Any) -> T | Exception:
-    """What a task gives, or its exception: one trial's is no matter of the others."""
+def result_or_error(task: Callable[..., T], *arguments: Any) -> T | Exception:
+    """Call `task` and return its result or its exception, so that one failing trial does not stop the others."""
     try:
         return task(*arguments)
     except Exception as error:
         return error
 
 
-class Inputs:
+class InputCache:
     """What trials are trained on, read once for all that share it."""
 
     def __init__(self, stages: StageStore, device: torch.device) -> None:
@@ -163,7 +164,7 @@ class Inputs:
         return self._targets[key]
 
 
-class Prepared(NamedTuple):
+class PreparedTrial(NamedTuple):
     """A trial before its training."""
 
     data: PairedData
@@ -171,7 +172,7 @@ class Prepared(NamedTuple):
     used: Usage
 
 
-def prepare(config: TrialConfig, inputs: Inputs, workers: Workers) -> Prepared:
+def prepare_trial(config: TrialConfig, inputs: InputCache, workers: Workers) -> PreparedTrial:
     """Make sure that every stage is ready, and set up what is trained."""
     stages = inputs.stages
     if workers.rank == 0:
@@ -184,12 +185,12 @@ def prepare(config: TrialConfig, inputs: Inputs, workers: Workers) -> Prepared:
     problem = build_problem(config, data, inputs.targets(config), workers)
     probe = loss_split(config, stages, workers.device) or teacher_gap(config, problem, stages, workers.device)
     stages.take_usage()
-    return Prepared(data, problem._replace(probe=probe), used)
+    return PreparedTrial(data, problem._replace(probe=probe), used)
 
 
-def conclude(
-    config: TrialConfig, prepared: Prepared, progress: Progress, stages: StageStore, workers: Workers
-) -> Fitted:
+def finish_trial(
+    config: TrialConfig, prepared: PreparedTrial, progress: Progress, stages: StageStore, workers: Workers
+) -> FitResult:
     """Measure the trained student."""
     data, problem, used = prepared
     result = TrialResult(
@@ -205,7 +206,7 @@ def conclude(
     )
     diagnostics = {} if progress.stopped else trial_diagnostics(config, problem, data.test, stages, workers.device)
     stages.take_usage()
-    return Fitted(result, problem.student, progress.history, diagnostics)
+    return FitResult(result, problem.student, progress.history, diagnostics)
 
 
 def build_problem(
