@@ -8,7 +8,6 @@ student's features collapse to what both modalities know, and (Corollary 1.1) th
 
 from typing import NamedTuple
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -20,19 +19,6 @@ class SplitLoss(NamedTuple):
     """½ ||(W'_g - W_g) G||²_F, from the shared dimensions; distillation brings it to 0."""
     specific: Float[Tensor, ""]
     """½ ||W'_s S' - W_s S||²_F, from the others; distillation brings it to `specific_loss_limit`."""
-
-
-def optimal_student_weight(
-    teacher_weight: Float[Tensor, "features teacher_dim"],
-    teacher_x: Float[Tensor, "teacher_dim samples"],
-    student_x: Float[Tensor, "student_dim samples"],
-) -> Float[Tensor, "features student_dim"]:
-    """The student weight to which feature distillation converges: W* = W' X' Xᵀ (X Xᵀ)⁻¹ (Lemma 1, Eq. 2).
-
-    Xᵀ (X Xᵀ)⁻¹ is taken as the pseudo-inverse of X: the same where X has full row rank, as the lemma asks, and
-    otherwise the limit of gradient descent from zero.
-    """
-    return teacher_weight @ teacher_x @ torch.linalg.pinv(student_x)
 
 
 def feature_distillation_loss(

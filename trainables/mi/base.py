@@ -77,16 +77,12 @@ class Value(NamedTuple):
     """Reasons to doubt this value."""
 
 
-Compute = Callable[[Pairs, MIConfig, int], Value]
-"""`compute(pairs, config, seed)`; deterministic for a seed."""
-
-
 class EstimatorEntry(NamedTuple):
     """One line of `ESTIMATORS`."""
 
     config: type[MIConfig]
     compute: Callable[..., Value]
-    """A `Compute` for this config class."""
+    """`compute(pairs, config, seed)`, where `config` is of the class above; the same value for the same seed."""
     targets: tuple[Target, ...]
     """Kinds of y that it takes."""
     minimum_rows: Callable[..., int]

@@ -58,11 +58,6 @@ class SelfTest:
                 return low.bias + share * (high.bias - low.bias), low.spread + share * (high.spread - low.spread)
         return rows[-1].bias, rows[-1].spread
 
-    @property
-    def largest_error(self) -> float:
-        """Largest |bias|."""
-        return max(abs(row.bias) for row in self.rows)
-
 
 def self_test(
     n: int,

@@ -71,8 +71,3 @@ class ModelEntry(NamedTuple):
 
     Raises ValueError if the input shape does not fit (say what the model takes).
     """
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Number of trainable parameters."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

@@ -13,7 +13,7 @@ from trainables.common.types import Batch, PairedData
 from trainables.config import EvaluationConfig, TrialConfig, canonical_json
 from trainables.data import DATASETS
 from trainables.data.common.base import DataConfig, load_data
-from trainables.data.readers.lazy_images import Decoded
+from trainables.data.readers.lazy_images import LazyImages
 from trainables.stages.artifacts import Artifact, Stage, StageStore
 
 SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
@@ -37,7 +37,7 @@ class PreparedData(Stage):
         arrays: dict[str, Tensor] = {}
         for name in SPLITS:
             for field, tensor in paired.split(name)._asdict().items():
-                left = isinstance(tensor, Decoded)  # in its files, whose names are kept in its stead
+                left = isinstance(tensor, LazyImages)  # in its files, whose names are kept in its stead
                 arrays[f"{name}/{FILES if left else field}"] = tensor.photos.files if left else tensor
         if paired.prompts is not None:
             arrays["prompts"] = paired.prompts

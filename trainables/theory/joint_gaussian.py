@@ -96,24 +96,6 @@ def excess_risk(moments: Moments, lambda_kd: Float[Tensor, "..."], n: int, p: in
     return (lambda_kd * shrink) ** 2 * moments.bias + p / (n - p - 1) * noise * shrink**2
 
 
-def first_slope(moments: Moments, n: int, p: int) -> Float[Tensor, "..."]:
-    """D excess_risk / d lambda at lambda = 0: 2 p / (n - p - 1) (c - Var(y | x2)). A little distillation helps iff < 0.
-
-    The criterion (with Var t <= Var y) implies c < Var(y | x2), but not the other way round: it is sufficient for a
-    gain at small lambda, and not necessary.
-    """
-    return 2 * p / (n - p - 1) * (moments.cov - moments.var_y)
-
-
-def largest_useful_lambda(tau: Float[Tensor, "..."], sigma: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Distillation from the teacher beta'x1 helps iff lambda is below this: 2 sigma^2 / (tau^2 - sigma^2).
-
-    Infinite for tau <= sigma, the region of the criterion. Whatever gamma, n and p.
-    """
-    lambda_kd = 2 * sigma**2 / (tau**2 - sigma**2)
-    return torch.where(tau <= sigma, torch.inf, lambda_kd)
-
-
 def criterion(gamma: Float[Tensor, "..."], tau: Float[Tensor, "..."], sigma: Float[Tensor, "..."]) -> Criterion:
     """Both mutual informations of the scalar predictions, whatever the lengths of the weights.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from trainables.common.distributed import Workers
 from trainables.common.types import Batch, ModelOutput
 from trainables.common.view_sampling import Draw
-from trainables.data.readers.lazy_images import Decoded
+from trainables.data.readers.lazy_images import LazyImages
 from trainables.losses.masking import draw_hidden, mask_patches
 from trainables.methods.base import MethodConfig
 from trainables.models.base import Model
@@ -46,7 +46,7 @@ def read_ahead(
 
     """
     for number, part in enumerate(inputs_of(train)):
-        if isinstance(part, Decoded):
+        if isinstance(part, LazyImages):
             same = torch.Generator().set_state(drawn.get_state())
             places = [None if draw is None else workers.shard(draw(train, rows, same)[number]) for rows in batches]
             part.read_ahead(zip(map(workers.shard, batches), places, strict=True))

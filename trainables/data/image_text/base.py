@@ -26,8 +26,8 @@ from trainables.data.image_text.image_arrays import (
     read_images,
 )
 from trainables.data.readers.crops import Photo, read_photo_views
-from trainables.data.readers.lazy_images import Decoded
-from trainables.data.readers.prefetch import Photos
+from trainables.data.readers.lazy_images import LazyImages
+from trainables.data.readers.prefetch import ImageFiles
 from trainables.data.readers.preparation import Split
 
 SHARE = 0.8
@@ -73,7 +73,7 @@ def views_of(config: PhotosConfig, split: Split) -> int:
 
 
 def read_photos(dataset: str, config: PhotosConfig, rows: Sequence[ImageRow], folder: Path) -> Images:
-    """The pixels: read into `folder`, or, if they are to stay in the files, `Decoded` once all files were read.
+    """The pixels: read into `folder`, or, if they are to stay in the files, `LazyImages` once all files were read.
 
     Raises:
         ValueError: if more than `skip_bad` images cannot be read, or there is no room on the disk.
@@ -106,11 +106,10 @@ def fits(dataset: str, size: int, folder: Path) -> bool:
 
 def decoded(
     config: PhotosConfig, split: Split, files: UInt8[Tensor, "rows length"], numbers: Int[Tensor, " rows"]
-) -> Decoded:
+) -> LazyImages:
     """The pictures of a split that stay in their files (`trainables.data.common.base.Dataset.decoded`)."""
-    name = config.kind
-    photos = Photos(name, config.root, files, numbers, config.size, config.view_seed, config.decoders)
-    return Decoded(photos, torch.arange(views_of(config, split)))
+    photos = ImageFiles(config.kind, config.root, files, numbers, config.size, config.view_seed, config.decoders)
+    return LazyImages(photos, torch.arange(views_of(config, split)))
 
 
 def to_bytes(names: Sequence[str]) -> UInt8[Tensor, "rows length"]:

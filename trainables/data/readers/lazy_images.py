@@ -1,6 +1,6 @@
 """Pictures that stay in their files: for a Batch a tensor like the stored one, decoded where rows are taken from it.
 
-    pictures = Decoded(photos, torch.arange(1))   uint8 (rows, 1, 3, size, size), without memory
+    pictures = LazyImages(photos, torch.arange(1))   uint8 (rows, 1, 3, size, size), without memory
     pictures[:100]                                the same of fewer rows; nothing is decoded
     pictures[torch.tensor([7, 3])]                uint8 (2, 1, 3, size, size), decoded
 
@@ -15,19 +15,19 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from trainables.data.readers.prefetch import Ahead, Pending, Photos, Wanted
+from trainables.data.readers.prefetch import BatchRequest, ImageFiles, PendingBatch, Prefetcher
 
 
-class Decoded(Tensor):
+class LazyImages(Tensor):
     """The views at `places` of some photographs."""
 
-    photos: Photos
+    photos: ImageFiles
     places: Int[Tensor, " views"]
-    ahead: list[Ahead]
+    ahead: list[Prefetcher]
     """Rows that will be asked for next, by each of those that train on them together."""
 
     @staticmethod
-    def __new__(cls: "type[Decoded]", photos: Photos, places: Int[Tensor, " views"]) -> "Decoded":
+    def __new__(cls: "type[LazyImages]", photos: ImageFiles, places: Int[Tensor, " views"]) -> "LazyImages":
         shape = (len(photos.files), len(places), 3, photos.size, photos.size)
         made = Tensor._make_wrapper_subclass(cls, shape, dtype=torch.uint8)  # pyright: ignore[reportAttributeAccessIssue]
         made.photos, made.places, made.ahead = photos, places, []
@@ -44,19 +44,21 @@ class Decoded(Tensor):
         return OPERATIONS[operation](*arguments, **(keywords or {}))
 
     def __repr__(self, **_: Any) -> str:
-        return f"Decoded({tuple(self.shape)} of {self.photos.dataset})"
+        return f"LazyImages({tuple(self.shape)} of {self.photos.dataset})"
 
-    def wanted(self, rows: Int[Tensor, " some"] | None = None, places: Int[Tensor, " some"] | None = None) -> Wanted:
+    def wanted(
+        self, rows: Int[Tensor, " some"] | None = None, places: Int[Tensor, " some"] | None = None
+    ) -> BatchRequest:
         """These rows (None: all), of each the view at its place (None: all of them)."""
         return wanted(self.photos, self.places, rows, places)
 
-    def decode(self, wanted: Wanted) -> UInt8[Tensor, "rows views 3 size size"]:
+    def decode(self, wanted: BatchRequest) -> UInt8[Tensor, "rows views 3 size size"]:
         """The pixels, decoded ahead if they were announced. Raises ValueError if a photograph is unreadable."""
         for one in self.ahead:
             batch = one.next_if(wanted)
             if batch is not None:
                 return batch.finish()
-        return Pending(wanted).finish()
+        return PendingBatch(wanted).finish()
 
     def read_ahead(self, coming: Iterable[tuple[Int[Tensor, " some"], Int[Tensor, " some"] | None]]) -> None:
         """Rows and places will be asked for in this order, between others: have them decoded in time."""
@@ -65,21 +67,21 @@ class Decoded(Tensor):
         announced = (
             wanted(photos, views, rows.cpu(), None if places is None else places.cpu()) for rows, places in coming
         )
-        self.ahead = [one for one in (*self.ahead, Ahead(announced)) if one.begin()]
+        self.ahead = [one for one in (*self.ahead, Prefetcher(announced)) if one.begin()]
 
 
 def wanted(
-    photos: Photos,
+    photos: ImageFiles,
     views: Int[Tensor, " views"],
     rows: Int[Tensor, " some"] | None = None,
     places: Int[Tensor, " some"] | None = None,
-) -> Wanted:
+) -> BatchRequest:
     """These rows of photographs (None: all), of each that of its views which is at its place (None: all of them)."""
     some = photos if rows is None else photos.of(rows)
-    return Wanted(some, views.expand(len(some.files), -1) if places is None else views[places][:, None])
+    return BatchRequest(some, views.expand(len(some.files), -1) if places is None else views[places][:, None])
 
 
-def index(pictures: Decoded, indices: Sequence[Tensor | None]) -> UInt8[Tensor, "..."]:
+def index(pictures: LazyImages, indices: Sequence[Tensor | None]) -> UInt8[Tensor, "..."]:
     """`pictures[rows]` or `pictures[rows, places]`, decoded."""
     rows, places = (*indices, None)[:2]
     assert rows is not None and len(indices) <= 2, "rows come first, and pixels are indexed once they are decoded"
@@ -89,30 +91,32 @@ def index(pictures: Decoded, indices: Sequence[Tensor | None]) -> UInt8[Tensor, 
     return pixels if places is None else pixels[:, 0]
 
 
-def whole(pictures: Decoded) -> Decoded:
+def whole(pictures: LazyImages) -> LazyImages:
     """`pictures[:]`."""
-    return Decoded(pictures.photos, pictures.places)
+    return LazyImages(pictures.photos, pictures.places)
 
 
-def part(pictures: Decoded, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1) -> Decoded:
+def part(
+    pictures: LazyImages, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> LazyImages:
     """`pictures[start:end]` or `pictures[:, start:end]`; nothing is decoded."""
     assert dim <= 1, "pixels are indexed once they are decoded"
     chosen = slice(start, end, step)
     if dim == 1:
-        return Decoded(pictures.photos, pictures.places[chosen])
-    return Decoded(pictures.photos.of(torch.arange(len(pictures))[chosen]), pictures.places)
+        return LazyImages(pictures.photos, pictures.places[chosen])
+    return LazyImages(pictures.photos.of(torch.arange(len(pictures))[chosen]), pictures.places)
 
 
-def split(pictures: Decoded, size: int, dim: int = 0) -> list[Decoded]:
+def split(pictures: LazyImages, size: int, dim: int = 0) -> list[LazyImages]:
     """Parts of `size` rows, which are decoded ahead if they are asked for in turn."""
     parts = [part(pictures, dim, start, start + size) for start in range(0, pictures.shape[dim], size)]
-    ahead = Ahead([one.wanted() for one in parts])
+    ahead = Prefetcher([one.wanted() for one in parts])
     for one in parts:
         one.ahead = [ahead]
     return parts
 
 
-def converted(pictures: Decoded, **changes: Any) -> Tensor:
+def converted(pictures: LazyImages, **changes: Any) -> Tensor:
     """Every picture, decoded, in another number format or on another device."""
     return pictures.decode(pictures.wanted()).to(
         **{name: changes[name] for name in ("dtype", "device") if name in changes}

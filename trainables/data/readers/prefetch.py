@@ -32,7 +32,7 @@ TOGETHER = 8
 """Photographs of one order: few, so that processes end a batch together."""
 
 
-class Photos(NamedTuple):
+class ImageFiles(NamedTuple):
     """Photographs that stayed in their files."""
 
     dataset: str
@@ -47,7 +47,7 @@ class Photos(NamedTuple):
     decoders: int | None
     """Processes; 0: none, this one decodes; None: as many as torch has threads here, which is the trial's share."""
 
-    def of(self, rows: Int[Tensor, " some"]) -> "Photos":
+    def of(self, rows: Int[Tensor, " some"]) -> "ImageFiles":
         """Some of them."""
         return self._replace(files=self.files[rows], numbers=self.numbers[rows])
 
@@ -57,19 +57,19 @@ class Photos(NamedTuple):
         return Photo(path, self.size, max(places) + 1, (self.view_seed, int(self.numbers[row])))
 
 
-class Wanted(NamedTuple):
+class BatchRequest(NamedTuple):
     """A batch."""
 
-    photos: Photos
+    photos: ImageFiles
     places: Int[Tensor, "rows views"]
     """Which views of each."""
 
-    def same(self, other: "Wanted") -> bool:
+    def same(self, other: "BatchRequest") -> bool:
         """Whether both are the same rows of one split, and the same views."""
         return torch.equal(self.photos.numbers, other.photos.numbers) and torch.equal(self.places, other.places)
 
 
-class Order(NamedTuple):
+class DecodeTask(NamedTuple):
     """What a process needs to decode some rows of a batch."""
 
     batch: Path
@@ -78,12 +78,12 @@ class Order(NamedTuple):
     rows: tuple[tuple[Photo, tuple[int, ...]], ...]
     """The photographs, and which of their views."""
 
-    def singly(self) -> "list[Order]":
+    def singly(self) -> "list[DecodeTask]":
         """An order for each of the rows."""
-        return [Order(self.batch, self.first + place, (row,)) for place, row in enumerate(self.rows)]
+        return [DecodeTask(self.batch, self.first + place, (row,)) for place, row in enumerate(self.rows)]
 
 
-def fill(order: Order) -> None:
+def fill(order: DecodeTask) -> None:
     """Decode rows into their batch. Raises UnreadableError."""
     batch = np.load(order.batch, mmap_mode="r+")
     for number, (photo, places) in enumerate(order.rows, start=order.first):
@@ -112,10 +112,10 @@ def decoders(processes: int) -> Decoders:
     return Decoders(processes)
 
 
-class Pending:
+class PendingBatch:
     """A batch that is being decoded; without worker processes, as soon as it is needed."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: BatchRequest) -> None:
         self.wanted = wanted
         processes = wanted.photos.decoders
         own = decoders(torch.get_num_threads() if processes is None else processes)
@@ -124,7 +124,8 @@ class Pending:
         self.pixels: ndarray = open_memmap(self.path, "w+", np.uint8, (*wanted.places.shape, 3, size, size))
         rows = [(wanted.photos.photo(row, (*places,)), (*places,)) for row, places in enumerate(wanted.places.tolist())]
         self.orders = [
-            Order(self.path, first, tuple(rows[first : first + TOGETHER])) for first in range(0, len(rows), TOGETHER)
+            DecodeTask(self.path, first, tuple(rows[first : first + TOGETHER]))
+            for first in range(0, len(rows), TOGETHER)
         ]
         self.answers = [self.pool.submit(fill, order) for order in self.orders] if self.pool else []
 
@@ -139,7 +140,7 @@ class Pending:
         pixels = torch.from_numpy(self.pixels)
         return pixels.pin_memory() if torch.cuda.is_available() else pixels
 
-    def find_broken(self, order: Order) -> None:
+    def find_broken(self, order: DecodeTask) -> None:
         """Decode the rows of an order again, one by one. Raises ValueError, which names one that is unreadable."""
         for single in order.singly():
             problem = self.pool.submit(fill, single).result() if self.pool else attempt(fill, single)
@@ -156,20 +157,20 @@ class Pending:
         self.path.unlink(missing_ok=True)
 
 
-class Ahead:
+class Prefetcher:
     """Batches in the order in which they will be asked for: while one is in use, the next are decoded."""
 
-    def __init__(self, coming: Iterable[Wanted]) -> None:
+    def __init__(self, coming: Iterable[BatchRequest]) -> None:
         self.coming = iter(coming)
-        self.begun: deque[Pending] = deque()
+        self.begun: deque[PendingBatch] = deque()
 
     def begin(self) -> bool:
         """Have the next batches decoded; whether there are any."""
         while len(self.begun) < AHEAD and (wanted := next(self.coming, None)) is not None:
-            self.begun.append(Pending(wanted))
+            self.begun.append(PendingBatch(wanted))
         return bool(self.begun)
 
-    def next_if(self, wanted: Wanted) -> Pending | None:
+    def next_if(self, wanted: BatchRequest) -> PendingBatch | None:
         """The next batch, if it is the wanted one; those after it are begun."""
         if not (self.begin() and self.begun[0].wanted.same(wanted)):
             return None

@@ -71,7 +71,7 @@ Read = Callable[[Any], Mapping[View, ndarray]]
 """Module-level: a clip's source -> its rows for each view (places, *shape). Raises UnreadableError."""
 
 
-class Order(NamedTuple):
+class ReadTask(NamedTuple):
     """What a process needs to read one clip."""
 
     read: Read
@@ -99,7 +99,7 @@ def prepare(
     for split, view in every_array(layout):
         create(array_path(folder, split, view), (sizes[split], *layout[view].of(split)), layout[view].dtype)
     done = create(folder / "done.npy", (len(clips),), np.uint8)
-    order = Order(read, None, (), tuple(layout), folder)
+    order = ReadTask(read, None, (), tuple(layout), folder)
     bad = read_missing(dataset, order, clips, done, skip_bad)
     kept = {split: np.ones(size, dtype=bool) for split, size in sizes.items()}
     for number in bad:
@@ -112,7 +112,9 @@ def prepare(
     return arrays, bad, {"clips": len(clips), "clips_skipped": len(bad), "skipped": names[:NAMED]}
 
 
-def read_missing(dataset: str, order: Order, clips: Sequence[Clip], done: ndarray, skip_bad: int | None) -> list[int]:
+def read_missing(
+    dataset: str, order: ReadTask, clips: Sequence[Clip], done: ndarray, skip_bad: int | None
+) -> list[int]:
     """Read the clips whose byte in `done` is not set; the numbers of those that cannot be read, in order."""
     missing = [number for number in range(len(clips)) if not done[number]]
     orders = [order._replace(source=clips[number].source, places=clips[number].places) for number in missing]
@@ -134,7 +136,7 @@ def read_missing(dataset: str, order: Order, clips: Sequence[Clip], done: ndarra
     return sorted(bad)
 
 
-def write_rows(order: Order) -> None:
+def write_rows(order: ReadTask) -> None:
     """Read one clip and put its rows in their places."""
     rows = order.read(order.source)
     for split, view in every_array(order.views):

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers.oracles import optimal_student_weight
 from trainables.data.synthetic.separable import SeparableConfig, load, matrices
 from trainables.diagnostics.collapse import (
     feature_distillation_loss,
-    optimal_student_weight,
     specific_loss_limit,
     split_loss,
 )

@@ -458,7 +458,6 @@ def test_the_error_at_a_value_is_interpolated_between_mean_estimates():
     found = SelfTest(rows, ())
     assert found.at(0.5) == pytest.approx((0.0, 0.02))
     assert (found.at(-1.0), found.at(5.0)) == ((0.1, 0.01), (-0.1, 0.03))
-    assert found.largest_error == 0.1
 
 
 def test_the_self_test_repeats_warnings_once():

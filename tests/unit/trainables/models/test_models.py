@@ -8,10 +8,11 @@ from pydantic import ValidationError
 from torch import nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from tests.helpers.oracles import count_parameters
 from tests.helpers.tiny_clip import TINY
 from trainables.detection.boxes import channels
 from trainables.models import MODELS
-from trainables.models.base import Model, count_parameters
+from trainables.models.base import Model
 from trainables.models.cnn import CNNConfig, build_cnn
 from trainables.models.contrastive.clip import VOCABULARY
 from trainables.models.mlp import MLPConfig, build_mlp

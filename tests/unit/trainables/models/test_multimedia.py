@@ -8,9 +8,10 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torchvision.models import resnet18, resnet50
 
+from tests.helpers.oracles import count_parameters
 from trainables.config import TrialConfig
 from trainables.models import MODELS
-from trainables.models.base import Model, count_parameters
+from trainables.models.base import Model
 from trainables.models.fusion import FusionConfig
 
 ENCODERS = {

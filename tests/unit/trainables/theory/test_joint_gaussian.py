@@ -7,14 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.helpers.oracles import first_slope, largest_useful_lambda
 from trainables.theory.joint_gaussian import (
     Design,
     criterion,
     excess_risk,
-    first_slope,
     fitted_scale,
     information,
-    largest_useful_lambda,
     moments,
     simulate,
     wishart_factor,

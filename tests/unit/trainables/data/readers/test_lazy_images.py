@@ -16,7 +16,7 @@ from trainables.config import TrialConfig
 from trainables.data import DATASETS
 from trainables.data.image_text import base as photographs
 from trainables.data.readers import prefetch
-from trainables.data.readers.lazy_images import Decoded
+from trainables.data.readers.lazy_images import LazyImages
 from trainables.data.readers.prefetch import AHEAD, decoders
 from trainables.fitting import FitResult, fit
 from trainables.stages.artifacts import StageStore
@@ -27,10 +27,10 @@ CPU = torch.device("cpu")
 VIEWS = 3
 
 
-def both(processes: int | None = 0, layout: str = "coco") -> tuple[Decoded, Tensor]:
+def both(processes: int | None = 0, layout: str = "coco") -> tuple[LazyImages, Tensor]:
     """The training pictures in their files, and stored."""
     left = load(layout, views=VIEWS, input="decoded", decoders=processes).train.teacher
-    assert isinstance(left, Decoded)
+    assert isinstance(left, LazyImages)
     return left, load(layout, views=VIEWS, input="stored").train.teacher
 
 
@@ -40,7 +40,7 @@ def test_all_that_is_decoded_is_what_is_stored(layout: str) -> None:
     assert left.notes == stored.notes | {"input": "decoded while training"}
     for split in SPLITS:
         pictures, pixels = left.split(split).teacher, stored.split(split).teacher
-        assert isinstance(pictures, Decoded) and (pictures.shape, pictures.dtype) == (pixels.shape, pixels.dtype)
+        assert isinstance(pictures, LazyImages) and (pictures.shape, pictures.dtype) == (pixels.shape, pixels.dtype)
         assert torch.equal(pictures[torch.arange(len(pixels))], pixels)
         assert all(map(torch.equal, left.split(split)[1:], stored.split(split)[1:]))
 
@@ -56,7 +56,7 @@ def test_rows_views_slices_and_parts_are_those_of_a_tensor() -> None:
     assert torch.equal(left[:, 1:][rows, places - 1], stored[:, 1:][rows, places - 1])
     assert torch.equal(left[1:4].to(torch.float64), stored[1:4].to(torch.float64))
     for part, expected in zip(left[:, :1].split(3), stored[:, :1].split(3), strict=True):
-        assert isinstance(part, Decoded) and part.shape == expected.shape
+        assert isinstance(part, LazyImages) and part.shape == expected.shape
         assert torch.equal(part.to(torch.float32), expected.to(torch.float32))
     assert len(left[:0].split(3)) == 0 or torch.equal(left[:0].to(torch.float32), stored[:0].float())
 
@@ -65,7 +65,7 @@ def test_what_would_decode_everything_is_refused() -> None:
     left, _ = both()
     with pytest.raises(NotImplementedError, match=r"aten.* would decode every picture; take rows first"):
         left + 1
-    assert repr(left) == "Decoded((8, 3, 3, 16, 16) of coco)"
+    assert repr(left) == "LazyImages((8, 3, 3, 16, 16) of coco)"
 
 
 @pytest.mark.parametrize("processes", [0, 2])
@@ -179,7 +179,7 @@ def test_a_broken_photograph_is_found_before_the_training(tmp_path: Path) -> Non
     assert left.notes["images_skipped"] == 1
 
 
-@pytest.mark.parametrize(("free", "kind"), [(46_079, Decoded), (46_081, Tensor)])
+@pytest.mark.parametrize(("free", "kind"), [(46_079, LazyImages), (46_081, Tensor)])
 def test_pixels_are_stored_if_they_fill_at_most_a_share_of_the_disk(
     free: int, kind: type, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -191,7 +191,7 @@ def test_pixels_are_stored_if_they_fill_at_most_a_share_of_the_disk(
     assert type(data.train.teacher) is kind
     lines = [record.getMessage() for record in caplog.records]
     said = "coco: the prepared images would take 2 x 0.0 GB, but "
-    assert len(lines) == (kind is Decoded) and all(line.startswith(said) for line in lines)
+    assert len(lines) == (kind is LazyImages) and all(line.startswith(said) for line in lines)
 
 
 def test_a_preparation_that_began_to_store_goes_on_to_and_a_check_is_no_beginning(
@@ -199,7 +199,7 @@ def test_a_preparation_that_began_to_store_goes_on_to_and_a_check_is_no_beginnin
 ) -> None:
     load_in, expected = DATASETS["coco"].load_in, load("coco").train.teacher
     assert load_in is not None
-    assert isinstance(load_in(config_of("coco", input="decoded"), tmp_path).train.teacher, Decoded)
+    assert isinstance(load_in(config_of("coco", input="decoded"), tmp_path).train.teacher, LazyImages)
     assert torch.equal(load_in(config_of("coco", input="stored"), tmp_path).train.teacher, expected)
     monkeypatch.setattr(photographs.shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
     assert torch.equal(load_in(config_of("coco"), tmp_path).train.teacher, expected)
@@ -259,17 +259,17 @@ def test_what_was_decoded_ahead_is_what_a_training_asks_for(tmp_path: Path, monk
     alone: list[int] = []
     ahead: list[bool] = []
 
-    def pending(wanted: prefetch.Wanted) -> prefetch.Pending:
+    def pending(wanted: prefetch.BatchRequest) -> prefetch.PendingBatch:
         alone.append(len(wanted.places))
-        return prefetch.Pending(wanted)
+        return prefetch.PendingBatch(wanted)
 
-    def noted(one: prefetch.Ahead, wanted: prefetch.Wanted) -> prefetch.Pending | None:
+    def noted(one: prefetch.Prefetcher, wanted: prefetch.BatchRequest) -> prefetch.PendingBatch | None:
         ahead.append(True)
         return plain(one, wanted)
 
-    plain = prefetch.Ahead.next_if
-    monkeypatch.setattr(prefetch.Ahead, "next_if", noted)
-    monkeypatch.setattr("trainables.data.readers.lazy_images.Pending", pending)
+    plain = prefetch.Prefetcher.next_if
+    monkeypatch.setattr(prefetch.Prefetcher, "next_if", noted)
+    monkeypatch.setattr("trainables.data.readers.lazy_images.PendingBatch", pending)
     monkeypatch.setattr("trainables.evaluation.teacher_check.AUDITED", {})
     trained(tmp_path, False, input="decoded", decoders=0)
     assert alone == [8] and len(ahead) > 10, "all but the audit's sample"
