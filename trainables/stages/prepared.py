@@ -38,7 +38,7 @@ class PreparedData(Stage):
         for name in SPLITS:
             for field, tensor in paired.split(name)._asdict().items():
                 left = isinstance(tensor, LazyImages)  # in its files, whose names are kept in its stead
-                arrays[f"{name}/{FILES if left else field}"] = tensor.photos.files if left else tensor
+                arrays[f"{name}/{FILES if left else field}"] = tensor.files.paths if left else tensor
         if paired.prompts is not None:
             arrays["prompts"] = paired.prompts
         return Artifact(arrays, {"num_classes": paired.num_classes, "notes": paired.notes})

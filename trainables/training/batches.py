@@ -49,7 +49,7 @@ def read_ahead(
         if isinstance(part, LazyImages):
             same = torch.Generator().set_state(drawn.get_state())
             places = [None if draw is None else workers.shard(draw(train, rows, same)[number]) for rows in batches]
-            part.read_ahead(zip(map(workers.shard, batches), places, strict=True))
+            part.prefetch(zip(map(workers.shard, batches), places, strict=True))
 
 
 def make_step(

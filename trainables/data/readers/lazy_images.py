@@ -1,11 +1,11 @@
-"""Pictures that stay in their files: for a Batch a tensor like the stored one, decoded where rows are taken from it.
+"""A tensor of images that stay in their files and are decoded when rows are indexed.
 
-    pictures = LazyImages(photos, torch.arange(1))   uint8 (rows, 1, 3, size, size), without memory
-    pictures[:100]                                the same of fewer rows; nothing is decoded
-    pictures[torch.tensor([7, 3])]                uint8 (2, 1, 3, size, size), decoded
+    images = LazyImages(files, torch.arange(1))   uint8 (rows, 1, 3, size, size), without memory
+    images[:100]                                  the same with fewer rows; nothing is decoded
+    images[torch.tensor([7, 3])]                  uint8 (2, 1, 3, size, size), decoded
 
-The pixels are those that would be stored, bit for bit. An operation that is not listed here is refused, for it would
-decode every picture at once.
+It takes the place of a stored tensor in a `Batch`, and its pixels equal the stored ones bit for bit. Operations that
+are not in `OPERATIONS` raise NotImplementedError, because they would decode every image at once.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,20 +17,22 @@ from torch import Tensor
 
 from trainables.data.readers.prefetch import BatchRequest, ImageFiles, PendingBatch, Prefetcher
 
+Rows = Int[Tensor, " some"]
+
 
 class LazyImages(Tensor):
-    """The views at `places` of some photographs."""
+    """The images in `files`, of each the views with the numbers `views`."""
 
-    photos: ImageFiles
-    places: Int[Tensor, " views"]
-    ahead: list[Prefetcher]
-    """Rows that will be asked for next, by each of those that train on them together."""
+    files: ImageFiles
+    views: Int[Tensor, " views"]
+    prefetchers: list[Prefetcher]
+    """The announced batches: one prefetcher for each training that shares this tensor."""
 
     @staticmethod
-    def __new__(cls: "type[LazyImages]", photos: ImageFiles, places: Int[Tensor, " views"]) -> "LazyImages":
-        shape = (len(photos.files), len(places), 3, photos.size, photos.size)
+    def __new__(cls: "type[LazyImages]", files: ImageFiles, views: Int[Tensor, " views"]) -> "LazyImages":
+        shape = (len(files.paths), len(views), 3, files.size, files.size)
         made = Tensor._make_wrapper_subclass(cls, shape, dtype=torch.uint8)  # pyright: ignore[reportAttributeAccessIssue]
-        made.photos, made.places, made.ahead = photos, places, []
+        made.files, made.views, made.prefetchers = files, views, []
         return made
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
@@ -40,94 +42,99 @@ class LazyImages(Tensor):
         cls, operation: Any, types: Any, arguments: Sequence[Any] = (), keywords: Mapping[str, Any] | None = None
     ) -> Any:
         if operation not in OPERATIONS:
-            raise NotImplementedError(f"{operation} would decode every picture; take rows first, as in pictures[rows]")
+            raise NotImplementedError(f"{operation} would decode every image; index rows first, as in images[rows]")
         return OPERATIONS[operation](*arguments, **(keywords or {}))
 
     def __repr__(self, **_: Any) -> str:
-        return f"LazyImages({tuple(self.shape)} of {self.photos.dataset})"
+        return f"LazyImages({tuple(self.shape)} of {self.files.dataset})"
 
-    def wanted(
-        self, rows: Int[Tensor, " some"] | None = None, places: Int[Tensor, " some"] | None = None
-    ) -> BatchRequest:
-        """These rows (None: all), of each the view at its place (None: all of them)."""
-        return wanted(self.photos, self.places, rows, places)
-
-    def decode(self, wanted: BatchRequest) -> UInt8[Tensor, "rows views 3 size size"]:
-        """The pixels, decoded ahead if they were announced. Raises ValueError if a photograph is unreadable."""
-        for one in self.ahead:
-            batch = one.next_if(wanted)
+    def decode(self, request: BatchRequest) -> UInt8[Tensor, "rows views 3 size size"]:
+        """The pixels of a batch, prefetched if it was announced. Raises ValueError if an image is unreadable."""
+        for prefetcher in self.prefetchers:
+            batch = prefetcher.next_if(request)
             if batch is not None:
                 return batch.finish()
-        return PendingBatch(wanted).finish()
+        return PendingBatch(request).finish()
 
-    def read_ahead(self, coming: Iterable[tuple[Int[Tensor, " some"], Int[Tensor, " some"] | None]]) -> None:
-        """Rows and places will be asked for in this order, between others: have them decoded in time."""
-        # These and not `self`, which would refer to itself through what is to come, and keep its batches on the disk.
-        photos, views = self.photos, self.places
-        announced = (
-            wanted(photos, views, rows.cpu(), None if places is None else places.cpu()) for rows, places in coming
+    def prefetch(self, batches: Iterable[tuple[Rows, Rows | None]]) -> None:
+        """Announce batches in the order in which they will be indexed, so that they are decoded in time.
+
+        Args:
+            batches: for each batch the arguments `rows` and `places` of `request_for`. Other batches may be indexed
+                in between.
+
+        """
+        # The generator must not refer to `self`: a reference cycle would keep the batches on the disk.
+        files, views = self.files, self.views
+        requests = (
+            request_for(files, views, rows.cpu(), None if places is None else places.cpu()) for rows, places in batches
         )
-        self.ahead = [one for one in (*self.ahead, Prefetcher(announced)) if one.begin()]
+        self.prefetchers = [one for one in (*self.prefetchers, Prefetcher(requests)) if one.begin()]
 
 
-def wanted(
-    photos: ImageFiles,
-    views: Int[Tensor, " views"],
-    rows: Int[Tensor, " some"] | None = None,
-    places: Int[Tensor, " some"] | None = None,
+def request_for(
+    files: ImageFiles, views: Int[Tensor, " views"], rows: Rows | None = None, places: Rows | None = None
 ) -> BatchRequest:
-    """These rows of photographs (None: all), of each that of its views which is at its place (None: all of them)."""
-    some = photos if rows is None else photos.of(rows)
-    return BatchRequest(some, views.expand(len(some.files), -1) if places is None else views[places][:, None])
+    """The request for some rows.
+
+    Args:
+        files: the images.
+        views: numbers of the views that the tensor contains.
+        rows: rows of the batch; None: all.
+        places: for each row the position in `views` of its only view; None: all views of each row.
+
+    """
+    chosen = files if rows is None else files.take(rows)
+    return BatchRequest(chosen, views.expand(len(chosen.paths), -1) if places is None else views[places][:, None])
 
 
-def index(pictures: LazyImages, indices: Sequence[Tensor | None]) -> UInt8[Tensor, "..."]:
-    """`pictures[rows]` or `pictures[rows, places]`, decoded."""
+def index_rows(images: LazyImages, indices: Sequence[Tensor | None]) -> UInt8[Tensor, "..."]:
+    """`images[rows]` (rows, views, 3, size, size) or `images[rows, places]` (rows, 3, size, size), decoded."""
     rows, places = (*indices, None)[:2]
-    assert rows is not None and len(indices) <= 2, "rows come first, and pixels are indexed once they are decoded"
+    assert rows is not None and len(indices) <= 2, "only rows and views are indexed before decoding"
     if rows.dtype == torch.bool:
         rows = rows.nonzero()[:, 0]
-    pixels = pictures.decode(pictures.wanted(rows, places))
+    pixels = images.decode(request_for(images.files, images.views, rows, places))
     return pixels if places is None else pixels[:, 0]
 
 
-def whole(pictures: LazyImages) -> LazyImages:
-    """`pictures[:]`."""
-    return LazyImages(pictures.photos, pictures.places)
+def copy(images: LazyImages) -> LazyImages:
+    """`images[:]`."""
+    return LazyImages(images.files, images.views)
 
 
-def part(
-    pictures: LazyImages, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+def slice_images(
+    images: LazyImages, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> LazyImages:
-    """`pictures[start:end]` or `pictures[:, start:end]`; nothing is decoded."""
-    assert dim <= 1, "pixels are indexed once they are decoded"
+    """`images[start:end]` or `images[:, start:end]`; nothing is decoded."""
+    assert dim <= 1, "only rows and views are indexed before decoding"
     chosen = slice(start, end, step)
     if dim == 1:
-        return LazyImages(pictures.photos, pictures.places[chosen])
-    return LazyImages(pictures.photos.of(torch.arange(len(pictures))[chosen]), pictures.places)
+        return LazyImages(images.files, images.views[chosen])
+    return LazyImages(images.files.take(torch.arange(len(images))[chosen]), images.views)
 
 
-def split(pictures: LazyImages, size: int, dim: int = 0) -> list[LazyImages]:
-    """Parts of `size` rows, which are decoded ahead if they are asked for in turn."""
-    parts = [part(pictures, dim, start, start + size) for start in range(0, pictures.shape[dim], size)]
-    ahead = Prefetcher([one.wanted() for one in parts])
-    for one in parts:
-        one.ahead = [ahead]
+def split(images: LazyImages, size: int, dim: int = 0) -> list[LazyImages]:
+    """Parts of `size` rows; while one is in use, the next ones are decoded."""
+    parts = [slice_images(images, dim, start, start + size) for start in range(0, images.shape[dim], size)]
+    prefetcher = Prefetcher([request_for(part.files, part.views) for part in parts])
+    for part in parts:
+        part.prefetchers = [prefetcher]
     return parts
 
 
-def converted(pictures: LazyImages, **changes: Any) -> Tensor:
-    """Every picture, decoded, in another number format or on another device."""
-    return pictures.decode(pictures.wanted()).to(
-        **{name: changes[name] for name in ("dtype", "device") if name in changes}
-    )
+def convert(images: LazyImages, **changes: Any) -> Tensor:
+    """All images, decoded, with another dtype or on another device."""
+    pixels = images.decode(request_for(images.files, images.views))
+    return pixels.to(**{name: changes[name] for name in ("dtype", "device") if name in changes})
 
 
 aten = torch.ops.aten
 OPERATIONS: dict[Any, Callable[..., Any]] = {
-    aten.index.Tensor: index,
-    aten.alias.default: whole,
-    aten.slice.Tensor: part,
+    aten.index.Tensor: index_rows,
+    aten.alias.default: copy,
+    aten.slice.Tensor: slice_images,
     aten.split.Tensor: split,
-    aten._to_copy.default: converted,
+    aten._to_copy.default: convert,
 }
+"""The operations that a `LazyImages` supports."""

@@ -1,8 +1,8 @@
-"""Photographs decoded in worker processes, a batch or two before they are needed.
+"""Decodes batches of images in worker processes, one or two batches before they are needed.
 
-A batch is a memory-mapped file that the workers fill and the asker reads; it is removed once it is read. Not torch's
-DataLoader: its workers are forked, which does not go with the threads of torch and Ray, or import the caller's main
-module again; and they hand batches over through /dev/shm, which is small in containers.
+A batch is a memory-mapped file that the workers fill and the training reads; it is deleted once it is read. torch's
+DataLoader is not used: forked workers do not go with the threads of torch and Ray, spawned ones import the caller's
+main module again, and both pass batches through /dev/shm, which is small in containers.
 """
 
 import atexit
@@ -26,72 +26,74 @@ from trainables.data.readers.crops import Photo, some_views
 from trainables.data.readers.process_pool import Pool, attempt
 
 AHEAD = 2
-"""Batches that are being decoded while one is in use."""
+"""Batches that are decoded while one is in use."""
 
-TOGETHER = 8
-"""Photographs of one order: few, so that processes end a batch together."""
+IMAGES_PER_TASK = 8
+"""Images that one task decodes; a small number, so that the processes finish a batch at the same time."""
 
 
 class ImageFiles(NamedTuple):
-    """Photographs that stayed in their files."""
+    """Images that stay in their files."""
 
     dataset: str
-    """For messages."""
+    """Name of the data set, for messages."""
     root: str
-    files: UInt8[Tensor, "rows length"]
-    """Their paths within the root, as bytes, filled with zeros."""
+    paths: UInt8[Tensor, "rows length"]
+    """Paths within the root, as bytes padded with zeros."""
     numbers: Int[Tensor, " rows"]
-    """Rows in the data set, which seed the random views."""
+    """Row numbers in the data set, which seed the random views."""
     size: int
+    """Side of an image in pixels."""
     view_seed: int
     decoders: int | None
-    """Processes; 0: none, this one decodes; None: as many as torch has threads here, which is the trial's share."""
+    """Worker processes; 0: the training process decodes; None: as many as torch has threads, the trial's share."""
 
-    def of(self, rows: Int[Tensor, " some"]) -> "ImageFiles":
-        """Some of them."""
-        return self._replace(files=self.files[rows], numbers=self.numbers[rows])
+    def take(self, rows: Int[Tensor, " some"]) -> "ImageFiles":
+        """The images in these rows."""
+        return self._replace(paths=self.paths[rows], numbers=self.numbers[rows])
 
-    def photo(self, row: int, places: tuple[int, ...]) -> Photo:
-        """What to make of one file to get the views at `places`."""
-        path = os.path.join(self.root, os.fsdecode(bytes(self.files[row].numpy()).rstrip(b"\0")))
-        return Photo(path, self.size, max(places) + 1, (self.view_seed, int(self.numbers[row])))
+    def photo(self, row: int, views: tuple[int, ...]) -> Photo:
+        """What is read from the file of `row` to get these views."""
+        path = os.path.join(self.root, os.fsdecode(bytes(self.paths[row].numpy()).rstrip(b"\0")))
+        return Photo(path, self.size, max(views) + 1, (self.view_seed, int(self.numbers[row])))
 
 
 class BatchRequest(NamedTuple):
-    """A batch."""
+    """The images and views of one batch."""
 
-    photos: ImageFiles
-    places: Int[Tensor, "rows views"]
-    """Which views of each."""
+    files: ImageFiles
+    views: Int[Tensor, "rows views"]
+    """Numbers of the views of each row."""
 
     def same(self, other: "BatchRequest") -> bool:
-        """Whether both are the same rows of one split, and the same views."""
-        return torch.equal(self.photos.numbers, other.photos.numbers) and torch.equal(self.places, other.places)
+        """Whether both ask for the same rows of one split and for the same views."""
+        return torch.equal(self.files.numbers, other.files.numbers) and torch.equal(self.views, other.views)
 
 
 class DecodeTask(NamedTuple):
     """What a process needs to decode some rows of a batch."""
 
     batch: Path
+    """The memory-mapped file of the batch."""
     first: int
-    """Row of the batch."""
+    """Row of the batch where the task begins."""
     rows: tuple[tuple[Photo, tuple[int, ...]], ...]
-    """The photographs, and which of their views."""
+    """Each image with the numbers of its views."""
 
     def singly(self) -> "list[DecodeTask]":
-        """An order for each of the rows."""
+        """One task for each row."""
         return [DecodeTask(self.batch, self.first + place, (row,)) for place, row in enumerate(self.rows)]
 
 
-def fill(order: DecodeTask) -> None:
-    """Decode rows into their batch. Raises UnreadableError."""
-    batch = np.load(order.batch, mmap_mode="r+")
-    for number, (photo, places) in enumerate(order.rows, start=order.first):
-        batch[number] = some_views(photo, places)[0]
+def fill(task: DecodeTask) -> None:
+    """Decode the rows of a task into the file of their batch. Raises UnreadableError."""
+    batch = np.load(task.batch, mmap_mode="r+")
+    for number, (photo, views) in enumerate(task.rows, start=task.first):
+        batch[number] = some_views(photo, views)[0]
 
 
 class Decoders:
-    """The worker processes of this one, and the folder of its batches."""
+    """The worker processes of this process, and the folder of their batches."""
 
     def __init__(self, processes: int) -> None:
         self.pool = Pool(processes) if processes else None
@@ -100,7 +102,7 @@ class Decoders:
         atexit.register(self.close)
 
     def close(self) -> None:
-        """At the end of this process."""
+        """Stop the workers and delete the folder; called when this process exits."""
         if self.pool is not None:
             self.pool.close()
         self.folder.cleanup()
@@ -108,71 +110,70 @@ class Decoders:
 
 @cache
 def decoders(processes: int) -> Decoders:
-    """One for all trainings of this process."""
+    """The workers that all trainings of this process share."""
     return Decoders(processes)
 
 
 class PendingBatch:
-    """A batch that is being decoded; without worker processes, as soon as it is needed."""
+    """A batch that is being decoded. Without worker processes, `finish` decodes it."""
 
-    def __init__(self, wanted: BatchRequest) -> None:
-        self.wanted = wanted
-        processes = wanted.photos.decoders
-        own = decoders(torch.get_num_threads() if processes is None else processes)
-        self.pool, self.path = own.pool, Path(own.folder.name, f"{next(own.batches)}.npy")
-        size = wanted.photos.size
-        self.pixels: ndarray = open_memmap(self.path, "w+", np.uint8, (*wanted.places.shape, 3, size, size))
-        rows = [(wanted.photos.photo(row, (*places,)), (*places,)) for row, places in enumerate(wanted.places.tolist())]
-        self.orders = [
-            DecodeTask(self.path, first, tuple(rows[first : first + TOGETHER]))
-            for first in range(0, len(rows), TOGETHER)
+    def __init__(self, request: BatchRequest) -> None:
+        self.request = request
+        files = request.files
+        workers = decoders(torch.get_num_threads() if files.decoders is None else files.decoders)
+        self.pool, self.path = workers.pool, Path(workers.folder.name, f"{next(workers.batches)}.npy")
+        self.pixels: ndarray = open_memmap(self.path, "w+", np.uint8, (*request.views.shape, 3, files.size, files.size))
+        rows = [(files.photo(row, (*views,)), (*views,)) for row, views in enumerate(request.views.tolist())]
+        self.tasks = [
+            DecodeTask(self.path, first, tuple(rows[first : first + IMAGES_PER_TASK]))
+            for first in range(0, len(rows), IMAGES_PER_TASK)
         ]
-        self.answers = [self.pool.submit(fill, order) for order in self.orders] if self.pool else []
+        self.answers = [self.pool.submit(fill, task) for task in self.tasks] if self.pool else []
 
     def finish(self) -> UInt8[Tensor, "rows views 3 size size"]:
-        """The pixels, in page-locked memory where there is a GPU. Raises ValueError if a photograph is unreadable."""
+        """The pixels, in page-locked memory if there is a GPU. Raises ValueError if an image is unreadable."""
         try:
-            for place, order in enumerate(self.orders):
-                if (self.answers[place].result() if self.pool else attempt(fill, order)) is not None:
-                    self.find_broken(order)
+            for place, task in enumerate(self.tasks):
+                if (self.answers[place].result() if self.pool else attempt(fill, task)) is not None:
+                    self.find_broken(task)
         finally:
             self.path.unlink()
         pixels = torch.from_numpy(self.pixels)
         return pixels.pin_memory() if torch.cuda.is_available() else pixels
 
-    def find_broken(self, order: DecodeTask) -> None:
-        """Decode the rows of an order again, one by one. Raises ValueError, which names one that is unreadable."""
-        for single in order.singly():
+    def find_broken(self, task: DecodeTask) -> None:
+        """Decode the rows of a failed task one by one. Raises ValueError with the path of an unreadable image."""
+        for single in task.singly():
             problem = self.pool.submit(fill, single).result() if self.pool else attempt(fill, single)
             if problem is not None:
                 path = single.rows[0][0].path
                 raise ValueError(
-                    f"{self.wanted.photos.dataset}: {path} cannot be decoded ({problem}); repair or restore the file"
+                    f"{self.request.files.dataset}: {path} cannot be decoded ({problem}); repair or restore the file"
                 )
 
     def drop(self) -> None:
-        """Forget it, unfinished; a process that is still at it finds nothing to fill, or fills it in vain."""
+        """Cancel the batch. A worker that is decoding it finds no file, or fills one that nobody reads."""
         for answer in self.answers:
             answer.cancel()
         self.path.unlink(missing_ok=True)
 
 
 class Prefetcher:
-    """Batches in the order in which they will be asked for: while one is in use, the next are decoded."""
+    """Decodes announced batches in their order: while one is in use, the next `AHEAD` are decoded."""
 
-    def __init__(self, coming: Iterable[BatchRequest]) -> None:
-        self.coming = iter(coming)
+    def __init__(self, requests: Iterable[BatchRequest]) -> None:
+        self.requests = iter(requests)
         self.begun: deque[PendingBatch] = deque()
 
     def begin(self) -> bool:
-        """Have the next batches decoded; whether there are any."""
-        while len(self.begun) < AHEAD and (wanted := next(self.coming, None)) is not None:
-            self.begun.append(PendingBatch(wanted))
+        """Start decoding the next batches; returns whether any are left."""
+        while len(self.begun) < AHEAD and (request := next(self.requests, None)) is not None:
+            self.begun.append(PendingBatch(request))
         return bool(self.begun)
 
-    def next_if(self, wanted: BatchRequest) -> PendingBatch | None:
-        """The next batch, if it is the wanted one; those after it are begun."""
-        if not (self.begin() and self.begun[0].wanted.same(wanted)):
+    def next_if(self, request: BatchRequest) -> PendingBatch | None:
+        """The next batch if it is the requested one, else None. Starts decoding the batches after it."""
+        if not (self.begin() and self.begun[0].request.same(request)):
             return None
         batch = self.begun.popleft()
         self.begin()

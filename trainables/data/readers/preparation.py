@@ -1,10 +1,10 @@
-"""Prepared arrays of many clips: read in parallel, kept on disk, resumed after a kill.
+"""Prepares memory-mapped arrays from many media files, in parallel; a killed preparation is resumed.
 
-    <folder>/train.teacher.npy ...   the arrays at their full size; every row has its place before anything is read
-             done.npy                one byte a clip: whether its rows are in place
+    <folder>/train.teacher.npy ...   the arrays in full size; the place of each row is fixed before any file is read
+             done.npy                one byte for each clip: 1 when its rows are written
 
-A clip that cannot be read fails the preparation, unless the config allows that many (`skip_bad`); then its rows are
-left out. A clip is read again only if its byte is not set.
+A clip is one file (or pair of files) and its rows. A clip that cannot be read raises ValueError, unless `skip_bad`
+allows it; its rows are then left out. On resume, only the clips without a set byte are read.
 """
 
 import logging
@@ -26,41 +26,41 @@ Split = str
 View = str
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 VIEWS: tuple[View, ...] = ("teacher", "student")
-NAMED = 20
-"""Skipped clips whose names the notes keep."""
+MAX_NAMES = 20
+"""Most names of skipped clips that the notes contain."""
 
 LOG_SECONDS = 30.0
-"""Seconds between two lines about a preparation that nobody watches."""
+"""Seconds between two log lines when the error output is no terminal."""
 
 logger = logging.getLogger(__name__)
 
 
 class Place(NamedTuple):
-    """Where a row goes."""
+    """Position of a row in the arrays."""
 
     split: Split
     row: int
 
 
 class Clip(NamedTuple):
-    """One thing to read, and the rows that it gives."""
+    """One file (or pair of files) to read, and the rows that it fills."""
 
     name: str
-    """For messages."""
+    """Name for messages."""
     source: Any
-    """What `read` takes; picklable."""
+    """The argument of `read`; picklable."""
     label: Any
-    """Label of all its rows."""
+    """The label of all its rows."""
     places: tuple[Place, ...]
 
 
 class Layout(NamedTuple):
-    """Shape and number format of one view's rows."""
+    """Shape and dtype of the rows of one view."""
 
     shape: tuple[int, ...]
     dtype: type[np.generic]
     held_out: tuple[int, ...] | None = None
-    """Shape of the rows of val and test where it is another, as without stored augmentations."""
+    """Shape of the rows of val and test if it differs, for example without stored augmentations."""
 
     def of(self, split: Split) -> tuple[int, ...]:
         """Shape of a row of `split`."""
@@ -68,7 +68,7 @@ class Layout(NamedTuple):
 
 
 Read = Callable[[Any], Mapping[View, ndarray]]
-"""Module-level: a clip's source -> its rows for each view (places, *shape). Raises UnreadableError."""
+"""A module-level function: the source of a clip -> for each view its rows (places, *shape). Raises UnreadableError."""
 
 
 class ReadTask(NamedTuple):
@@ -86,12 +86,20 @@ def prepare(
 ) -> tuple[dict[Split, dict[View, ndarray]], list[int], dict[str, Json]]:
     """Read all clips into `folder`.
 
+    Args:
+        dataset: name of the data set, for messages.
+        read: reads the source of one clip.
+        clips: the clips; their order numbers them.
+        layout: shape and dtype of each view.
+        folder: the folder of the arrays; an unfinished preparation in it is resumed.
+        skip_bad: how many clips may be unreadable; None: none, and the config has no field `skip_bad`.
+
     Returns:
-        The memory-mapped rows of each split and view, without those of skipped clips; the numbers of the skipped
+        The memory-mapped rows of each split and view without those of skipped clips; the numbers of the skipped
         clips; notes about them.
 
     Raises:
-        ValueError: if more than `skip_bad` clips cannot be read; None: none may be, and there is no such field.
+        ValueError: if more than `skip_bad` clips cannot be read.
 
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,8 +107,8 @@ def prepare(
     for split, view in every_array(layout):
         create(array_path(folder, split, view), (sizes[split], *layout[view].of(split)), layout[view].dtype)
     done = create(folder / "done.npy", (len(clips),), np.uint8)
-    order = ReadTask(read, None, (), tuple(layout), folder)
-    bad = read_missing(dataset, order, clips, done, skip_bad)
+    task = ReadTask(read, None, (), tuple(layout), folder)
+    bad = read_missing(dataset, task, clips, done, skip_bad)
     kept = {split: np.ones(size, dtype=bool) for split, size in sizes.items()}
     for number in bad:
         for split, row in clips[number].places:
@@ -109,17 +117,29 @@ def prepare(
         split: {view: rows_kept(array_path(folder, split, view), kept[split]) for view in layout} for split in kept
     }
     names: list[Json] = [clips[number].name for number in bad]
-    return arrays, bad, {"clips": len(clips), "clips_skipped": len(bad), "skipped": names[:NAMED]}
+    return arrays, bad, {"clips": len(clips), "clips_skipped": len(bad), "skipped": names[:MAX_NAMES]}
 
 
 def read_missing(
-    dataset: str, order: ReadTask, clips: Sequence[Clip], done: ndarray, skip_bad: int | None
+    dataset: str, template: ReadTask, clips: Sequence[Clip], done: ndarray, skip_bad: int | None
 ) -> list[int]:
-    """Read the clips whose byte in `done` is not set; the numbers of those that cannot be read, in order."""
+    """Read the clips whose byte in `done` is not set. Returns the numbers of unreadable clips in ascending order.
+
+    Args:
+        dataset: name of the data set, for messages.
+        template: the task of each clip, except for its source and places.
+        clips: all clips.
+        done: one byte for each clip, set here when its rows are written.
+        skip_bad: how many clips may be unreadable; None: none.
+
+    Raises:
+        ValueError: if more than `skip_bad` clips cannot be read.
+
+    """
     missing = [number for number in range(len(clips)) if not done[number]]
-    orders = [order._replace(source=clips[number].source, places=clips[number].places) for number in missing]
+    tasks = [template._replace(source=clips[number].source, places=clips[number].places) for number in missing]
     bad: list[int] = []
-    for which, problem in progress(dataset, run_all(write_rows, orders), len(orders)):
+    for which, problem in progress(dataset, run_all(write_rows, tasks), len(tasks)):
         number = missing[which]
         if problem is None:
             done[number] = 1
@@ -136,19 +156,19 @@ def read_missing(
     return sorted(bad)
 
 
-def write_rows(order: ReadTask) -> None:
-    """Read one clip and put its rows in their places."""
-    rows = order.read(order.source)
-    for split, view in every_array(order.views):
-        own = [(number, place.row) for number, place in enumerate(order.places) if place.split == split]
-        if own:
-            target = np.load(array_path(order.folder, split, view), mmap_mode="r+")
-            for number, row in own:
-                target[row] = rows[view][number]
+def write_rows(task: ReadTask) -> None:
+    """Read one clip and write its rows to their places."""
+    rows = task.read(task.source)
+    for split, view in every_array(task.views):
+        targets = [(number, place.row) for number, place in enumerate(task.places) if place.split == split]
+        if targets:
+            array = np.load(array_path(task.folder, split, view), mmap_mode="r+")
+            for number, row in targets:
+                array[row] = rows[view][number]
 
 
 def create(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> ndarray:
-    """The writable memory-mapped array in `path`; zeros if there is none yet."""
+    """The writable memory-mapped array in `path`; a new file contains zeros."""
     if not path.exists():
         temporary = path.with_name(f".{path.name}")
         open_memmap(temporary, mode="w+", dtype=dtype, shape=shape).flush()
@@ -157,7 +177,7 @@ def create(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> ndarr
 
 
 def rows_kept(path: Path, kept: ndarray) -> ndarray:
-    """The memory-mapped rows that are to be kept; a second file if some are not."""
+    """The memory-mapped rows where `kept` is true; a second file is written if some rows are dropped."""
     array = np.load(path, mmap_mode="r+")
     if kept.all():
         return array
@@ -176,7 +196,19 @@ def paired(
     num_classes: int,
     notes: dict[str, Json],
 ) -> PairedData:
-    """The splits as tensors over the memory-mapped arrays; row ids count the rows of all clips in their order."""
+    """The splits as tensors over the memory-mapped arrays.
+
+    Args:
+        clips: all clips.
+        bad: numbers of the skipped clips.
+        arrays: the rows of each split and view, as `prepare` returns them.
+        num_classes: number of classes.
+        notes: notes about the preparation.
+
+    Returns:
+        The splits. The index of a row counts the rows of all clips in their order, skipped ones included.
+
+    """
     skipped, batches = set(bad), {}
     ids = np.cumsum([0, *(len(clip.places) for clip in clips)])
     for split in SPLITS:
@@ -196,17 +228,17 @@ def paired(
 
 
 def every_array(views: Iterable[View]) -> Iterator[tuple[Split, View]]:
-    """The arrays of each split."""
+    """Every pair of a split and a view: one array each."""
     return ((split, view) for split in SPLITS for view in views)
 
 
 def array_path(folder: Path, split: Split, view: View) -> Path:
-    """Where the rows of one split and view are."""
+    """The file with the rows of one split and view."""
     return folder / f"{split}.{view}.npy"
 
 
 def progress(dataset: str, steps: Iterable[tuple[int, str | None]], total: int) -> Iterator[tuple[int, str | None]]:
-    """The steps, with a bar while the error output is a terminal, and elsewhere a line in the log now and then."""
+    """Passes the steps on and shows their number: as a bar if the error output is a terminal, else in the log."""
     if not total or not sys.stderr.isatty():
         yield from logged(dataset, steps, total)
         return
@@ -219,7 +251,7 @@ def progress(dataset: str, steps: Iterable[tuple[int, str | None]], total: int) 
 
 
 def logged(dataset: str, steps: Iterable[tuple[int, str | None]], total: int) -> Iterator[tuple[int, str | None]]:
-    """The steps; at most every `LOG_SECONDS` the log says how far they are."""
+    """Passes the steps on and logs their number at most every `LOG_SECONDS`."""
     last = time.monotonic()
     for done, step in enumerate(steps, start=1):
         yield step

@@ -1,4 +1,4 @@
-"""Reading many clips in several processes. One that a broken clip kills is replaced, and the clip is unreadable."""
+"""Runs tasks in several processes. A process that a broken file kills is replaced; the file counts as unreadable."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ Task = Callable[[Any], None]
 """A module-level function of one picklable argument; raises UnreadableError."""
 
 PARALLEL_FROM = 64
-"""Tasks from which further processes pay for their start (about two seconds each)."""
+"""Number of tasks from which several processes are faster: starting one takes about two seconds."""
 
 
 def default_processes() -> int:
@@ -22,12 +22,12 @@ def default_processes() -> int:
 
 
 def run_all(task: Task, arguments: Sequence[Any], processes: int | None = None) -> Iterator[tuple[int, str | None]]:
-    """Run `task` on each argument; for each, as it ends, its number and what was wrong with it (None: nothing).
+    """Run `task` on each argument. Yields, as each call ends, its number and its error message (None if it succeeded).
 
     Args:
-        task: writes its result itself.
-        arguments: one for each call.
-        processes: how many at a time; None: one a core, or this process alone for a few tasks.
+        task: the function; it writes its own result.
+        arguments: one argument for each call.
+        processes: number of processes; None: one for each core, or this process alone if there are few tasks.
 
     """
     if processes is None:
@@ -45,7 +45,7 @@ def run_all(task: Task, arguments: Sequence[Any], processes: int | None = None) 
 
 
 def attempt(task: Task, argument: Any) -> str | None:
-    """What was wrong with one argument, or None."""
+    """The message of an UnreadableError, or None if the task succeeded."""
     try:
         task(argument)
     except UnreadableError as error:
@@ -54,16 +54,16 @@ def attempt(task: Task, argument: Any) -> str | None:
 
 
 class Worker:
-    """One child process, started when it is first asked and again after its death."""
+    """One child process, started at the first call and again after it died."""
 
     def __init__(self) -> None:
         self.child = Child()
 
     def ask(self, task: Task, argument: Any) -> str | None:
-        """What was wrong with the argument; also if it killed the process.
+        """The error message of one call, also if it killed the process; None if it succeeded.
 
         Raises:
-            RuntimeError: for any other error than UnreadableError.
+            RuntimeError: for every error other than UnreadableError.
 
         """
         try:
@@ -71,15 +71,15 @@ class Worker:
         except ChildDiedError as died:
             return f"the process that read it died (exit code {died.code})"
         except Exception as error:
-            raise RuntimeError(f"a process that reads clips failed: {type(error).__name__}: {error}") from error
+            raise RuntimeError(f"a process that reads files failed: {type(error).__name__}: {error}") from error
 
     def close(self) -> None:
-        """End the process."""
+        """Stop the process."""
         self.child.close()
 
 
 class Pool:
-    """Child processes that wait for tasks."""
+    """A fixed number of child processes that run tasks."""
 
     def __init__(self, processes: int) -> None:
         self.workers = [Worker() for _ in range(processes)]
@@ -89,11 +89,11 @@ class Pool:
         self.threads = ThreadPoolExecutor(processes)
 
     def submit(self, task: Task, argument: Any) -> "Future[str | None]":
-        """What `Worker.ask` will answer; tasks are begun in the order in which they are submitted."""
+        """The future result of `Worker.ask`. Tasks begin in the order in which they are submitted."""
         return self.threads.submit(self.ask, task, argument)
 
     def ask(self, task: Task, argument: Any) -> str | None:
-        """Have an idle worker do it."""
+        """Run the task in an idle worker."""
         worker = self.idle.get()
         try:
             return worker.ask(task, argument)
@@ -101,7 +101,7 @@ class Pool:
             self.idle.put(worker)
 
     def close(self) -> None:
-        """End the processes, after the tasks that they are at."""
+        """Cancel waiting tasks, wait for running ones and stop the processes."""
         self.threads.shutdown(wait=True, cancel_futures=True)
         for worker in self.workers:
             worker.close()

@@ -14,7 +14,7 @@ from tests.helpers.layouts import config_of, copy_of, load
 from trainables.common.distributed import Workers
 from trainables.config import TrialConfig
 from trainables.data import DATASETS
-from trainables.data.image_text import base as photographs
+from trainables.data.image_text import base
 from trainables.data.readers import prefetch
 from trainables.data.readers.lazy_images import LazyImages
 from trainables.data.readers.prefetch import AHEAD, decoders
@@ -63,7 +63,7 @@ def test_rows_views_slices_and_parts_are_those_of_a_tensor() -> None:
 
 def test_what_would_decode_everything_is_refused() -> None:
     left, _ = both()
-    with pytest.raises(NotImplementedError, match=r"aten.* would decode every picture; take rows first"):
+    with pytest.raises(NotImplementedError, match=r"aten.* would decode every image; index rows first"):
         left + 1
     assert repr(left) == "LazyImages((8, 3, 3, 16, 16) of coco)"
 
@@ -72,7 +72,7 @@ def test_what_would_decode_everything_is_refused() -> None:
 def test_rows_asked_for_in_another_order_than_said_are_right_too(processes: int) -> None:
     left, stored = both(processes)
     said = [(torch.tensor(rows), torch.tensor(places)) for rows, places in (([1, 2], [0, 1]), ([3, 0], [2, 2]))]
-    left.read_ahead([*said, (torch.tensor([7, 6]), None), (torch.tensor([5, 4]), None)])
+    left.prefetch([*said, (torch.tensor([7, 6]), None), (torch.tensor([5, 4]), None)])
     for rows, places in (said[0], (torch.tensor([6]), torch.tensor([1])), said[1]):
         expected = take(stored, rows, CPU, torch.float64, places)
         assert torch.equal(take(left, rows, CPU, torch.float64, places), expected)
@@ -91,16 +91,16 @@ def test_several_trainings_on_the_same_rows_have_an_order_each() -> None:
     left, stored = both(0)
     orders = [torch.tensor([0, 3, 1, 2]).split(1), torch.tensor([2, 0, 3, 1]).split(1)]
     for order in orders:
-        left.read_ahead([(rows, None) for rows in order])
+        left.prefetch([(rows, None) for rows in order])
     assert len(batches_of(0)) == 2 * AHEAD
     for several in zip(*orders, strict=True):
         for rows in several:
-            begun = sum(len(one.begun) for one in left.ahead)
+            begun = sum(len(one.begun) for one in left.prefetchers)
             assert torch.equal(left[rows], stored[rows])
-            assert sum(len(one.begun) for one in left.ahead) in (begun, begun - 1), "announced"
+            assert sum(len(one.begun) for one in left.prefetchers) in (begun, begun - 1), "announced"
     assert not batches_of(0)
-    left.read_ahead([(rows, None) for rows in orders[0]])
-    assert len(left.ahead) == 1, "those that ended are forgotten"
+    left.prefetch([(rows, None) for rows in orders[0]])
+    assert len(left.prefetchers) == 1, "those that ended are forgotten"
 
 
 def test_a_training_that_stops_early_leaves_no_batch_behind() -> None:
@@ -108,7 +108,7 @@ def test_a_training_that_stops_early_leaves_no_batch_behind() -> None:
     try:
         left, _ = both(0)
         order = torch.arange(8).split(1)
-        left.read_ahead([(rows, None) for rows in order])
+        left.prefetch([(rows, None) for rows in order])
         parts = left.split(2)
         for begun in (left[order[0]], parts[0].to(torch.float32)):
             assert len(begun)
@@ -122,24 +122,24 @@ def test_a_training_that_stops_early_leaves_no_batch_behind() -> None:
 def test_the_next_batches_are_decoded_while_one_is_in_use() -> None:
     left, stored = both(1)
     order = torch.arange(8).split(1)
-    left.read_ahead([(rows, None) for rows in order])
+    left.prefetch([(rows, None) for rows in order])
     for step, rows in enumerate(order):
         assert torch.equal(left[rows], stored[rows])
-        begun = left.ahead[0].begun
+        begun = left.prefetchers[0].begun
         assert len(begun) == min(AHEAD, len(order) - step - 1)
-        assert [int(batch.wanted.photos.numbers) for batch in begun] == [*range(step + 1, step + 1 + len(begun))]
+        assert [int(batch.request.files.numbers) for batch in begun] == [*range(step + 1, step + 1 + len(begun))]
         assert all(answer.result() is None for batch in begun for answer in batch.answers), "done without being asked"
 
 
 def test_the_same_rows_in_other_views_are_another_batch() -> None:
     left, stored = both(0)
     rows, said, asked = torch.tensor([4, 1]), torch.tensor([0, 2]), torch.tensor([1, 2])
-    left.read_ahead([(rows, said)])
+    left.prefetch([(rows, said)])
     assert torch.equal(left[rows, asked], stored[rows, asked]) and torch.equal(left[rows, said], stored[rows, said])
 
 
 def test_a_batch_of_several_orders_stands_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prefetch, "TOGETHER", 3)
+    monkeypatch.setattr(prefetch, "IMAGES_PER_TASK", 3)
     left, stored = both(0)
     assert torch.equal(left[torch.arange(8).flip(0)], stored.flip(0))
 
@@ -184,8 +184,8 @@ def test_pixels_are_stored_if_they_fill_at_most_a_share_of_the_disk(
     free: int, kind: type, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """12 images of 2 views or 1: 20 x 768 bytes, twice; of 46,080 bytes, two thirds of which they are."""
-    monkeypatch.setattr(photographs, "SHARE", 2 / 3)
-    monkeypatch.setattr(photographs.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
+    monkeypatch.setattr(base, "SHARE", 2 / 3)
+    monkeypatch.setattr(base.shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
     with caplog.at_level(logging.WARNING):
         data = load("coco", views=2, decoders=0)
     assert type(data.train.teacher) is kind
@@ -201,7 +201,7 @@ def test_a_preparation_that_began_to_store_goes_on_to_and_a_check_is_no_beginnin
     assert load_in is not None
     assert isinstance(load_in(config_of("coco", input="decoded"), tmp_path).train.teacher, LazyImages)
     assert torch.equal(load_in(config_of("coco", input="stored"), tmp_path).train.teacher, expected)
-    monkeypatch.setattr(photographs.shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
+    monkeypatch.setattr(base.shutil, "disk_usage", lambda folder: SimpleNamespace(free=0))
     assert torch.equal(load_in(config_of("coco"), tmp_path).train.teacher, expected)
 
 
@@ -259,13 +259,13 @@ def test_what_was_decoded_ahead_is_what_a_training_asks_for(tmp_path: Path, monk
     alone: list[int] = []
     ahead: list[bool] = []
 
-    def pending(wanted: prefetch.BatchRequest) -> prefetch.PendingBatch:
-        alone.append(len(wanted.places))
-        return prefetch.PendingBatch(wanted)
+    def pending(request: prefetch.BatchRequest) -> prefetch.PendingBatch:
+        alone.append(len(request.views))
+        return prefetch.PendingBatch(request)
 
-    def noted(one: prefetch.Prefetcher, wanted: prefetch.BatchRequest) -> prefetch.PendingBatch | None:
+    def noted(one: prefetch.Prefetcher, request: prefetch.BatchRequest) -> prefetch.PendingBatch | None:
         ahead.append(True)
-        return plain(one, wanted)
+        return plain(one, request)
 
     plain = prefetch.Prefetcher.next_if
     monkeypatch.setattr(prefetch.Prefetcher, "next_if", noted)
