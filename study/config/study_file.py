@@ -79,6 +79,9 @@ class StudyFile(Frozen):
     """Folder that holds the study's directory, the stages that studies share, and the MLflow database."""
 
 
+REQUIRED_KEYS = ("study", "data", "teacher", "student", "arms")
+"""Keys that every file has."""
+
 OBJECTIVE_KEYS = ("metric", "direction")
 """Keys of `search` that stand for a single entry of `objectives`."""
 

@@ -1,6 +1,6 @@
-"""Checks of one arm: it is tried as it stands, and at every edge of its space, before anything runs."""
+"""Checks one arm before anything runs: its fixed values, every edge of its space, and edges in pairs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from search_spaces.domains import Choice, IntRange, Value
 from search_spaces.explain import words_for
-from study.parsing.arms import Draft, resolve, target
+from study.parsing.drafts import ArmDraft
 from study.parsing.problems import Place, Problems
 from trainables.config import Incompatibility, TrainingConfig, TrialConfig, incompatibilities
 from trainables.data import DATASETS
@@ -20,11 +20,12 @@ from trainables.models.base import InputShape, ModelConfig
 from trainables.tasks import TASKS
 
 MAX_PAIRS = 2000
-"""Pairs of endpoints that are tried together in one arm, so that a huge space is still checked quickly."""
+"""Pairs of edges that are tried together in one arm, so that a huge space is still checked quickly."""
 
 NETWORKS = ("teacher", "student")
 
 Point = dict[str, Value]
+"""Values of swept hyperparameters by canonical name."""
 
 
 class Edge(NamedTuple):
@@ -36,82 +37,62 @@ class Edge(NamedTuple):
     path: str
 
 
-def check_arm(draft: Draft, problems: Problems) -> None:
-    """Try the arm as it stands, then each edge of its space, then every two edges together."""
+def check_arm(draft: ArmDraft, problems: Problems) -> None:
+    """Check the arm at its fixed values, then at each edge of its space, then at every two edges together."""
     start = {name: anchor(draft, name) for name in draft.space}
     base = faults_at(draft, start)
     for fault in base:
-        place, path = where(draft, fault.path)
+        place, path = draft.place_of(fault.path)
         problems.add(place, path, fault.message)
     known = {fault.path for fault in base}
-    edges = [Edge(name, *edge, swept.path) for name, swept in draft.space.items() for edge in swept.endpoints()]
+    edges = [Edge(name, *edge, entry.path) for name, entry in draft.space.items() for edge in entry.endpoints()]
     good: list[Edge] = []
     for edge in edges:
         faults = [fault for fault in faults_at(draft, start | {edge.name: edge.value}) if fault.path not in known]
-        note(draft, faults, [edge], problems)
+        report_faults(draft, faults, [edge], problems)
         if not faults:
             good.append(edge)
     pairs = [pair for pair in combinations(good, 2) if pair[0].name != pair[1].name]
     for pair in pairs[:MAX_PAIRS]:
         faults = faults_at(draft, start | {edge.name: edge.value for edge in pair})
-        note(draft, [fault for fault in faults if fault.path not in known], list(pair), problems)
+        report_faults(draft, [fault for fault in faults if fault.path not in known], list(pair), problems)
 
 
-def anchor(draft: Draft, name: str) -> Value:
-    """The value at which a swept hyperparameter stands while others are tried: its fixed one, if that is in reach."""
-    found = resolve(draft.sections, name)
-    assert found is not None
-    _, field, path = found
-    part, key = path.split(".")
-    given = draft.sections[part].given.get(key)
-    value = given.value if given else field.default
+def anchor(draft: ArmDraft, name: str) -> Value:
+    """The value of a swept hyperparameter while others are tried: its fixed value, if that is in its domain."""
+    value = draft.fixed_value(draft.trial_path(name))
     domain = draft.space[name].domain
     if isinstance(value, bool | int | float | str) and domain.contains(value):
         return value
     return domain.options[0] if isinstance(domain, Choice) else domain.low
 
 
-def note(draft: Draft, faults: Iterable[Incompatibility], edges: list[Edge], problems: Problems) -> None:
-    """Report what is wrong at some edges, at the edge that the fault is about, else at the first."""
+def report_faults(draft: ArmDraft, faults: Iterable[Incompatibility], edges: list[Edge], problems: Problems) -> None:
+    """Report what is wrong with a trial at some edges: at the edge that the fault is about, or else at the first."""
     for fault in faults:
-        own = [edge for edge in edges if target(draft, edge.name) == fault.path]
+        own = [edge for edge in edges if draft.trial_path(edge.name) == fault.path]
         edge = (own or edges)[0]
-        message = (
-            fault.message if own else f"with {edge.value!r} here, {fault.path.removeprefix('method.')}: {fault.message}"
-        )
-        problems.add(edge.place, edge.path, message)
+        context = "" if own else f"with {edge.value!r} here, {fault.path.removeprefix('method.')}: "
+        problems.add(edge.place, edge.path, context + fault.message)
 
 
-def where(draft: Draft, path: str) -> tuple[Place, str]:
-    """Where a user can change the value at `path` of a trial."""
-    part, _, key = path.partition(".")
-    for swept_name, swept in draft.space.items():
-        if target(draft, swept_name) == path:
-            return swept.node.place, swept.path
-    section = draft.sections[part]
-    given = section.given.get(key)
-    if given:
-        return given.place, given.path
-    return section.place, f"{section.path}.{key}" if key else section.path
-
-
-def faults_at(draft: Draft, point: Point) -> list[Incompatibility]:
+def faults_at(draft: ArmDraft, point: Point) -> list[Incompatibility]:
     """Everything wrong with the trial at one point of the arm's space."""
     values = {part: dict(section.values) for part, section in draft.sections.items()}
     for name, value in point.items():
-        part, key = target(draft, name).split(".")
+        part, key = draft.trial_path(name).split(".")
         values[part][key] = value
     parts = {}
     for part, section in draft.sections.items():
         try:
             parts[part] = section.config.model_validate(values[part])
         except ValidationError as error:
-            return [faulty(part, detail["loc"], words_for(detail)) for detail in error.errors(include_url=False)]
+            return [fault_in(part, detail["loc"], words_for(detail)) for detail in error.errors(include_url=False)]
     config = TrialConfig.model_construct(seed=0, **parts)
     return incompatibilities(config) + data_faults(config) + monitor_faults(config)
 
 
-def faulty(part: str, location: tuple[str | int, ...], message: str) -> Incompatibility:
+def fault_in(part: str, location: tuple[str | int, ...], message: str) -> Incompatibility:
     """A fault inside one part of a trial."""
     return Incompatibility(path=f"{part}.{location[0]}" if location else part, message=message)
 
@@ -120,7 +101,7 @@ def monitor_faults(config: TrialConfig) -> list[Incompatibility]:
     """`monitor` must be a validation metric."""
     keys = [f"val/{name}" for name in TASKS[config.data.task].metrics]
     return [
-        faulty(
+        fault_in(
             part,
             ("monitor",),
             f"must be one of {', '.join(keys)}, but got {training.monitor!r}",
@@ -131,12 +112,12 @@ def monitor_faults(config: TrialConfig) -> list[Incompatibility]:
 
 
 def data_faults(config: TrialConfig) -> list[Incompatibility]:
-    """What does not fit the data: missing files, empty splits, batches beyond the data, networks of another shape."""
+    """Missing files, empty splits, batches larger than the data, and networks that do not fit its shape."""
     shape = data_shape(config.data)  # pyright: ignore[reportArgumentType] - frozen, so hashable
     if isinstance(shape, str):
-        return [faulty("data", (), shape)]
+        return [fault_in("data", (), shape)]
     found = [
-        faulty("data", (split,), f"the {split} split would hold {size} pairs; it needs at least 1")
+        fault_in("data", (split,), f"the {split} split would hold {size} pairs; it needs at least 1")
         for split, size in (("train", shape.train), ("val", shape.val), ("test", shape.test))
         if size < 1
     ]
@@ -144,18 +125,18 @@ def data_faults(config: TrialConfig) -> list[Incompatibility]:
         training: TrainingConfig = getattr(config, part)
         if training.batch_size > shape.train:
             message = f"{training.batch_size} is larger than the {shape.train} training pairs; choose a smaller batch"
-            found.append(faulty(part, ("batch_size",), message))
+            found.append(fault_in(part, ("batch_size",), message))
     for part, model, inputs in (("teacher", config.teacher, shape.teacher), ("student", config.student, shape.student)):
         seen = (shape.teacher, shape.student) if model.sees == "both" else inputs
         message = model_fault(model, seen, shape.num_classes)  # pyright: ignore[reportArgumentType]
         if message:
-            found.append(faulty(part, (), message))
+            found.append(fault_in(part, (), message))
     return found
 
 
 @lru_cache(maxsize=256)
 def data_shape(data: DataConfig) -> DataShape | str:
-    """What the data set will deliver, or why it will not."""
+    """Sizes and shapes of the data set, or why it cannot be read."""
     try:
         return DATASETS[data.kind].shape(data)
     except (ValueError, OSError) as error:
@@ -173,59 +154,59 @@ def model_fault(model: ModelConfig, inputs: InputShape, num_classes: int) -> str
     return None
 
 
-def check_equal_architectures(drafts: list[Draft], problems: Problems) -> None:
-    """Teacher and student must be the same network; a student that sees both modalities has no counterpart."""
+def check_equal_architectures(drafts: list[ArmDraft], problems: Problems) -> None:
+    """Teacher and student must be the same network. A student that sees both modalities is not checked."""
     for draft in drafts:
         teacher, student = (draft.sections[part] for part in NETWORKS)
         if issubclass(student.config, ModelConfig) and student.config.sees == "both":
             continue
-        alone = [swept for name, swept in draft.space.items() if target(draft, name).split(".")[0] in NETWORKS]
-        for swept in alone:
+        swept = [entry for name, entry in draft.space.items() if draft.trial_path(name).split(".")[0] in NETWORKS]
+        for entry in swept:
             message = "equal_architectures: cannot be swept for one of the networks alone; make an arm for each value"
-            problems.add(swept.node.place, swept.path, message)
+            problems.add(entry.node.place, entry.path, message)
         teacher, student = (part.config.model_validate(part.values) for part in (teacher, student))
-        if not alone and (fault := difference(teacher, student)):
-            problems.add(*where(draft, fault.path), fault.message)
+        if not swept and (fault := difference(teacher, student)):
+            problems.add(*draft.place_of(fault.path), fault.message)
 
 
 def difference(teacher: BaseModel, student: BaseModel) -> Incompatibility | None:
     """The first field in which two networks differ."""
-    theirs, own = teacher.model_dump(mode="json"), student.model_dump(mode="json")
-    for name in sorted(own, key=lambda name: name != "model"):
-        if theirs.get(name) != own[name]:
-            given = f"must be the teacher's, {theirs.get(name)!r}, but got {own[name]!r}"
-            return faulty("student", (name,), f"equal_architectures: {given}; change one of the two networks")
+    expected, values = teacher.model_dump(mode="json"), student.model_dump(mode="json")
+    for name in sorted(values, key=lambda name: name != "model"):
+        if expected.get(name) != values[name]:
+            rule = f"must be the teacher's, {expected.get(name)!r}, but got {values[name]!r}"
+            return fault_in("student", (name,), f"equal_architectures: {rule}; change one of the two networks")
     return None
 
 
-def check_divisible(workers: int, drafts: list[Draft], problems: Problems) -> None:
+def check_divisible(workers: int, drafts: list[ArmDraft], problems: Problems) -> None:
     """Workers share each batch evenly."""
     if workers <= 1:
         return
     for draft in drafts:
         for part in ("training", "pretraining"):
-            name = next((name for name in draft.space if target(draft, name) == f"{part}.batch_size"), None)
-            if name is None:
-                given = draft.sections[part].given.get("batch_size")
-                size = given.value if given else TrainingConfig.model_fields["batch_size"].default
-                wrong = [(size, *where(draft, f"{part}.batch_size"))]
-            else:
-                swept = draft.space[name]
-                wrong = [(value, place, swept.path) for value, place in swept.endpoints()]
-                if (
-                    isinstance(swept.domain, IntRange)
-                    and swept.domain.step % workers
-                    and swept.domain.low < swept.domain.high
-                ):
-                    path = swept.path
-                    problems.add(
-                        swept.node.place,
-                        path,
-                        f"must hold only multiples of the {workers} workers; list them, or set step: {workers}",
-                    )
-            for value, place, path in wrong:
-                if value % workers:
-                    message = (
-                        f"must be a multiple of the {workers} workers, but got {value}; workers share each batch evenly"
-                    )
-                    problems.add(place, path, message)
+            for size, place, path in batch_sizes(draft, f"{part}.batch_size", workers, problems):
+                if size % workers:
+                    rule = f"must be a multiple of the {workers} workers, but got {size}"
+                    problems.add(place, path, f"{rule}; workers share each batch evenly")
+
+
+def batch_sizes(draft: ArmDraft, path: str, workers: int, problems: Problems) -> Iterator[tuple[int, Place, str]]:
+    """The batch size at `path` of a trial, or those at the edges of its domain, each with its place and path.
+
+    Args:
+        draft: The arm.
+        path: `training.batch_size` or `pretraining.batch_size`.
+        workers: Number of workers. A range with sizes between its ends that they cannot share is reported.
+        problems: Receives what is wrong.
+    """
+    entry = next((entry for name, entry in draft.space.items() if draft.trial_path(name) == path), None)
+    if entry is None:
+        yield int(str(draft.fixed_value(path))), *draft.place_of(path)
+        return
+    domain = entry.domain
+    if isinstance(domain, IntRange) and domain.step % workers and domain.low < domain.high:
+        message = f"must hold only multiples of the {workers} workers; list them, or set step: {workers}"
+        problems.add(entry.node.place, entry.path, message)
+    for size, place in entry.endpoints():
+        yield int(size), place, entry.path

@@ -2,16 +2,16 @@
 
 import os
 import re
-from collections.abc import Callable
 
 import torch
 
 from search_spaces.domains import Choice
 from search_spaces.explain import nearest
 from study.config.criterion import CriterionConfig
-from study.config.study_config import ResourcesConfig, SearchConfig
-from study.parsing.arms import Draft
-from study.parsing.problems import Place, Problems
+from study.config.study_config import Objective, ResourcesConfig, SearchConfig
+from study.parsing.drafts import ArmDraft
+from study.parsing.problems import Problems
+from study.parsing.yaml_tree import Node, join
 from trainables.data.common.base import DataConfig
 from trainables.methods import METHODS
 from trainables.mi import ESTIMATORS
@@ -21,68 +21,79 @@ from trainables.tasks import TASKS, Task, epoch_keys, metric_direction
 LARGEST_GRID = 100_000
 """Configurations that a grid may have in one arm."""
 
-Places = Callable[[str], Place]
-"""Where the value at a dotted path of the file stands, or the nearest that the file has."""
 
-
-def check_objectives(search: SearchConfig, places: Places, drafts: list[Draft], problems: Problems) -> None:
+def check_objectives(search: SearchConfig, root: Node, drafts: list[ArmDraft], problems: Problems) -> None:
     """Each objective must be reported by every arm, be no test metric, and be better in the direction given."""
+    single = root.section("search").entry("metric") is not None
     for index, objective in enumerate(search.objectives):
-        path = "search.metric" if places("search.metric") != places("search") else f"search.objectives.{index}.metric"
-        metric, place = objective.metric, places(path)
-        if metric.startswith("test/"):
-            instead = f"val/{metric.removeprefix('test/')}"
-            problems.add(
-                place,
-                path,
-                f"must be no test metric, but got {metric!r}, which is measured after the choice; use {instead}",
-            )
-            continue
-        try:
-            direction = metric_direction(metric)
-        except ValueError:
-            known = all_metrics(drafts)
-            found = "" if metric in known else nearest(metric, known)
-            remedy = f"did you mean {found}?" if found else f"use for example {usual_metric(drafts)}"
-            said = "measures no quality" if metric in known else "is reported by no arm"
-            problems.add(place, path, f"{metric!r} {said}; {remedy}")
-            continue
-        silent = [draft.name for draft in drafts if metric not in reported(draft)]
-        if silent:
-            who = "no arm" if len(silent) == len(drafts) else f"not every arm (not {', '.join(silent)})"
-            problems.add(place, path, f"{who} reports {metric!r}; use for example {usual_metric(drafts)}")
-        if objective.direction != direction:
-            path = path.replace("metric", "direction")
-            problems.add(
-                places(path), path, f"{metric} is better when {direction}d, but got {objective.direction}; leave it out"
-            )
+        check_objective(objective, "search" if single else f"search.objectives.{index}", root, drafts, problems)
 
 
-def reported(draft: Draft) -> set[str]:
+def check_objective(objective: Objective, path: str, root: Node, drafts: list[ArmDraft], problems: Problems) -> None:
+    """Check one objective.
+
+    Args:
+        objective: The objective as it was read.
+        path: Dotted path of the mapping that contains its `metric` and `direction`.
+        root: The whole file.
+        drafts: The arms, each of which must report the metric.
+        problems: Receives what is wrong.
+    """
+    metric, metric_path = objective.metric, join(path, "metric")
+    place = root.place_of(metric_path)
+    if metric.startswith("test/"):
+        rule = f"must be no test metric, but got {metric!r}, which is measured after the choice"
+        problems.add(place, metric_path, f"{rule}; use val/{metric.removeprefix('test/')}")
+        return
+    try:
+        direction = metric_direction(metric)
+    except ValueError:
+        problems.add(place, metric_path, no_objective(metric, drafts))
+        return
+    silent = [draft.name for draft in drafts if metric not in reported(draft)]
+    if silent:
+        who = "no arm" if len(silent) == len(drafts) else f"not every arm (not {', '.join(silent)})"
+        problems.add(place, metric_path, f"{who} reports {metric!r}; use for example {usual_metric(drafts)}")
+    if objective.direction != direction:
+        message = f"{metric} is better when {direction}d, but got {objective.direction}; leave it out"
+        problems.add(root.place_of(join(path, "direction")), join(path, "direction"), message)
+
+
+def no_objective(metric: str, drafts: list[ArmDraft]) -> str:
+    """The message about a metric that has no better direction: it measures no quality, or no arm reports it."""
+    known = all_metrics(drafts)
+    if metric in known:
+        return f"{metric!r} measures no quality; use for example {usual_metric(drafts)}"
+    guess = nearest(metric, known)
+    remedy = f"did you mean {guess}?" if guess else f"use for example {usual_metric(drafts)}"
+    return f"{metric!r} is reported by no arm; {remedy}"
+
+
+def reported(draft: ArmDraft) -> set[str]:
     """Metrics that an arm reports after every epoch."""
     values = draft.sections["method"].values
     return epoch_keys(task_of(draft), METHODS[str(values["method"])].config.terms_of(values))
 
 
-def task_of(draft: Draft) -> Task:
+def task_of(draft: ArmDraft) -> Task:
     """The task of an arm's data; classification where the file makes nothing of them."""
     return TASKS[task_name(draft) or "classification"]
 
 
-def task_name(draft: Draft) -> str | None:
+def task_name(draft: ArmDraft) -> str | None:
     """The name of the task of an arm's data; None where the file makes nothing of them."""
     data = draft.sections.get("data")
     if data is None or not issubclass(data.config, DataConfig):
         return None
-    return data.config.task_of({name: given.value for name, given in data.given.items()})
+    return data.config.task_of({name: given.value for name, given in data.fields.items()})
 
 
-def usual_metric(drafts: list[Draft]) -> str:
+def usual_metric(drafts: list[ArmDraft]) -> str:
     """The first validation metric that the arms report."""
     return f"val/{next(iter(task_of(drafts[0]).metrics))}" if drafts else "val/accuracy"
 
 
-def all_metrics(drafts: list[Draft]) -> list[str]:
+def all_metrics(drafts: list[ArmDraft]) -> list[str]:
     """Every metric that some arm reports."""
     return sorted(
         {key for draft in drafts for key in reported(draft)}
@@ -90,21 +101,21 @@ def all_metrics(drafts: list[Draft]) -> list[str]:
     )
 
 
-def check_search(search: SearchConfig, places: Places, drafts: list[Draft], problems: Problems) -> None:
+def check_search(search: SearchConfig, root: Node, drafts: list[ArmDraft], problems: Problems) -> None:
     """Sampler and pruner must be able to do what they are asked for."""
     several = len(search.objectives) > 1
     metrics = [objective.metric for objective in search.objectives]
     if len(set(metrics)) < len(metrics):
         problems.add(
-            places("search.objectives"), "search.objectives", f"every metric may stand once, but got {metrics!r}"
+            root.place_of("search.objectives"), "search.objectives", f"every metric may stand once, but got {metrics!r}"
         )
     if several and search.pruner != "none":
         message = f"{search.pruner} compares one objective, but there are {', '.join(metrics)}; set pruner: none"
-        problems.add(places("search.pruner"), "search.pruner", message)
+        problems.add(root.place_of("search.pruner"), "search.pruner", message)
     if search.sampler == "grid":
         check_grids(drafts, problems)
     if search.sampler == "cmaes":
-        place = places("search.sampler")
+        place = root.place_of("search.sampler")
         if several:
             problems.add(place, "search.sampler", f"cmaes takes one objective, but there are {len(metrics)}; use tpe")
         elif drafts and not any(ranges(draft) >= 2 for draft in drafts):
@@ -114,7 +125,7 @@ def check_search(search: SearchConfig, places: Places, drafts: list[Draft], prob
             problems.add(place, "search.sampler", message)
 
 
-def check_grids(drafts: list[Draft], problems: Problems) -> None:
+def check_grids(drafts: list[ArmDraft], problems: Problems) -> None:
     """A grid needs values that can be listed, and not too many."""
     for draft in drafts:
         count = 1
@@ -129,60 +140,60 @@ def check_grids(drafts: list[Draft], problems: Problems) -> None:
             problems.add(draft.place, f"{draft.path}.space", message)
 
 
-def ranges(draft: Draft) -> int:
+def ranges(draft: ArmDraft) -> int:
     """How many of the arm's hyperparameters are swept over a range."""
     return sum(not isinstance(swept.domain, Choice) for swept in draft.space.values())
 
 
-def check_criterion(criterion: CriterionConfig, places: Places, drafts: list[Draft], problems: Problems) -> None:
+def check_criterion(criterion: CriterionConfig, root: Node, drafts: list[ArmDraft], problems: Problems) -> None:
     """The gate may not look at the test pairs, and every estimator must be able to do both terms."""
     path = "criterion.split"
     if criterion.action == "gate" and criterion.split == "test":
         message = "a gate chooses what is run, so it may not look at the test pairs, but got 'test'; write val"
-        problems.add(places(path), path, message)
+        problems.add(root.place_of(path), path, message)
     for task in sorted({task for draft in drafts if (task := task_name(draft))}):
         path = "criterion.estimator"
         try:
             target = "discrete" if has_classes(task) else "continuous"
         except ValueError as error:
-            problems.add(places("criterion"), "criterion", f"{error}; leave `criterion` out")
+            problems.add(root.place_of("criterion"), "criterion", f"{error}; leave `criterion` out")
             continue
         for config in (criterion.estimator, *criterion.compare):
             if target not in ESTIMATORS[config.kind].targets:
                 able = [name for name, entry in ESTIMATORS.items() if {"continuous", target} <= set(entry.targets)]
                 message = f"{config.kind!r} cannot estimate I(H2;Y) of {task}; use {' or '.join(able)}"
-                problems.add(places(path), path, message)
+                problems.add(root.place_of(path), path, message)
                 path = "criterion.compare"
 
 
-def check_resources(resources: ResourcesConfig, places: Places, problems: Problems) -> None:
+def check_resources(resources: ResourcesConfig, root: Node, problems: Problems) -> None:
     """What a local Ray is asked for must be in this machine; a cluster's size is not known here."""
     for name, amount in (("cpus", resources.cpus), ("gpus", resources.gpus)):
         if amount > 1 and amount != int(amount):
             path = f"resources.{name}"
             problems.add(
-                places(path), path, f"must be a whole number above 1, but got {amount:g}; Ray divides only one"
+                root.place_of(path), path, f"must be a whole number above 1, but got {amount:g}; Ray divides only one"
             )
     if resources.workers > 1 and resources.pack not in ("auto", 1):
         message = f"one worker trains a pack, but workers is {resources.workers}; leave pack out, or set workers: 1"
-        problems.add(places("resources.pack"), "resources.pack", message)
+        problems.add(root.place_of("resources.pack"), "resources.pack", message)
     if resources.ray != "auto":
         if not re.fullmatch(r"(ray://)?[A-Za-z0-9_.\-\[\]:]+:\d{1,5}", resources.ray):
             message = f"must be auto or an address such as 10.0.0.1:6379 or ray://head:10001, but got {resources.ray!r}"
-            problems.add(places("resources.ray"), "resources.ray", message)
+            problems.add(root.place_of("resources.ray"), "resources.ray", message)
         return
     ranks = resources.concurrency * max(resources.workers, 1)
     have = os.cpu_count() or 1
     if ranks * resources.cpus > have:
         path = "resources.concurrency" if resources.concurrency > 1 else "resources.workers"
         message = f"{product(resources, 'cpus')} CPUs, but this machine has {have}; lower one of them"
-        problems.add(places(path), path, message)
+        problems.add(root.place_of(path), path, message)
     if resources.gpus > 0:
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if ranks * resources.gpus > gpus:
             remedy = "lower one of them" if gpus else "set gpus: 0"
             message = f"{product(resources, 'gpus')} GPUs, but {gpus or 'none'} can be seen; {remedy}"
-            problems.add(places("resources.gpus"), "resources.gpus", message)
+            problems.add(root.place_of("resources.gpus"), "resources.gpus", message)
 
 
 def product(resources: ResourcesConfig, name: str) -> str:

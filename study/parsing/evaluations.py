@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from study.parsing.arms import Draft
 from study.parsing.check_arm import data_shape, model_fault
+from study.parsing.drafts import ArmDraft
 from study.parsing.problems import Problems
 from study.parsing.sections import build, entries_of, read_tagged, read_value, unknown_key
 from study.parsing.yaml_tree import Node, join
@@ -54,7 +54,7 @@ def read_evaluation(node: Node, path: str, folder: Path, problems: Problems) -> 
     return EvaluationConfig(name=name.value, data=data.model_copy(update=places))
 
 
-def check_evaluations(found: list[tuple[EvaluationConfig, Node]], drafts: list[Draft], problems: Problems) -> None:
+def check_evaluations(found: list[tuple[EvaluationConfig, Node]], drafts: list[ArmDraft], problems: Problems) -> None:
     """The data must be there, and fit the students that are measured on them."""
     for index, (evaluation, node) in enumerate(found):
         faults = dict.fromkeys(
@@ -66,7 +66,7 @@ def check_evaluations(found: list[tuple[EvaluationConfig, Node]], drafts: list[D
             problems.add(node.place, f"evaluate.{index}", fault)
 
 
-def parts_of(draft: Draft) -> tuple[DataConfig, ModelConfig]:
+def parts_of(draft: ArmDraft) -> tuple[DataConfig, ModelConfig]:
     """Data and student of an arm that is right by itself."""
     data, student = (draft.sections[part] for part in ("data", "student"))
     return data.config.model_validate(data.values), student.config.model_validate(student.values)  # pyright: ignore[reportReturnType]

@@ -26,7 +26,7 @@ MOST_ARMS = 200
 LONGEST_NAME = 64
 
 
-class Member(NamedTuple):
+class ArmNode(NamedTuple):
     """One arm that a file asks for."""
 
     written: str
@@ -60,13 +60,13 @@ def read_pairs(node: Node, config: type[BaseModel] | None, problems: Problems) -
     return {name: values for name, values in found.items() if values}
 
 
-def expand(
+def expand_pairs(
     arms: dict[str, Node], pairs: dict[str, list[Node]], data: type[DataConfig], model: object, problems: Problems
-) -> dict[str, Member]:
+) -> dict[str, ArmNode]:
     """Every arm for each combination that concerns it. `model` is the name of the study's student network."""
-    found: dict[str, Member] = {}
+    found: dict[str, ArmNode] = {}
     for written, node in arms.items():
-        for name, member in members(written, node, pairs, data, model):
+        for name, member in combinations(written, node, pairs, data, model):
             if len(name) > LONGEST_NAME or name in found:
                 said = f"makes an arm {name!r}, " + (
                     "which is too long" if name not in found else "which is there already"
@@ -80,9 +80,9 @@ def expand(
     return found
 
 
-def members(
+def combinations(
     written: str, node: Node, pairs: dict[str, list[Node]], data: type[DataConfig], model: object
-) -> Iterator[tuple[str, Member]]:
+) -> Iterator[tuple[str, ArmNode]]:
     """One arm's name and node for each combination of the fields that it does not set itself and that concern it."""
     entries = node.mapping or {}
     own = entries["data"].mapping or {} if "data" in entries else {}
@@ -100,12 +100,12 @@ def members(
             continue
         name = "-".join([written, *(word(value.plain) for value in values)])
         if not chosen or node.mapping is None:
-            yield name, Member(written, node)
+            yield name, ArmNode(written, node)
             continue
         place = entries["data"].place if "data" in entries else node.place
         keys = {**{key: value.place for key, value in chosen.items()}, **(entries["data"].keys if own else {})}
         changed = Node({**chosen, **own}, place, keys)
-        yield name, Member(written, Node({**entries, "data": changed}, node.place, {"data": place, **node.keys}))
+        yield name, ArmNode(written, Node({**entries, "data": changed}, node.place, {"data": place, **node.keys}))
 
 
 def sees_no_teacher(written: str, entries: dict[str, Node], model: object) -> bool:

@@ -43,9 +43,21 @@ class Problems:
     """Collects problems, so that a user sees all of them at once."""
 
     def __init__(self) -> None:
-        self.found: list[Problem] = []
+        self._problems: list[Problem] = []
 
     def add(self, place: Place | None, path: str, message: str) -> None:
         """Note one problem. A path that has one already keeps the first: later ones follow from it."""
-        if all((problem.place, problem.path) != (place, path) for problem in self.found):
-            self.found.append(Problem(place, path, message))
+        if all((problem.place, problem.path) != (place, path) for problem in self._problems):
+            self._problems.append(Problem(place, path, message))
+
+    def __len__(self) -> int:
+        return len(self._problems)
+
+    def all(self) -> list[Problem]:
+        """The problems in the order in which they were added."""
+        return list(self._problems)
+
+    def raise_if_any(self, path: Path) -> None:
+        """Raise StudyFileError for the file `path` if there are problems."""
+        if self._problems:
+            raise StudyFileError(path, self._problems)

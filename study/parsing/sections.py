@@ -1,6 +1,6 @@
 """Reads the sections of a study file: each key resolved to its field, each value checked by it."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -11,6 +11,8 @@ from study.config.study_file import methods_with, sections_of
 from study.parsing.problems import Place, Problems
 from study.parsing.yaml_tree import Node, join
 from trainables.config import CHOICES
+
+Config = TypeVar("Config", bound=BaseModel)
 
 KEYS_TO_LIST = 18
 """An unknown key is answered with all known ones if they are no more than this."""
@@ -28,7 +30,8 @@ class Section(NamedTuple):
     """What the file says about one part of a trial; not complete until it is built."""
 
     config: type[BaseModel]
-    given: dict[str, GivenValue]
+    fields: dict[str, GivenValue]
+    """Values by canonical name."""
     place: Place
     path: str
 
@@ -36,16 +39,12 @@ class Section(NamedTuple):
         """The section with the other's values; wholly the other if it is about another kind of thing."""
         if other is None or other.config is not self.config:
             return other or self
-        return other._replace(given={**self.given, **other.given})
-
-    def without_fields(self, *names: str) -> "Section":
-        """The section, silent about `names`."""
-        return self._replace(given={name: given for name, given in self.given.items() if name not in names})
+        return other._replace(fields={**self.fields, **other.fields})
 
     @property
     def values(self) -> dict[str, Any]:
         """The values by canonical name."""
-        return {name: given.value for name, given in self.given.items()}
+        return {name: given.value for name, given in self.fields.items()}
 
 
 def read_value(node: Node, field: FieldInfo, path: str, problems: Problems) -> GivenValue | None:
@@ -73,13 +72,29 @@ def read_fields(
         if field is None:
             problems.add(node.keys[name], join(path, name), unknown_key(name, [*names, *others], path))
         elif field in seen:
-            problems.add(node.keys[name], join(path, field), twice(name, seen[field]))
+            problems.add(node.keys[name], join(path, field), two_names(name, seen[field]))
         else:
             seen[field] = name
             given = read_value(value, config.model_fields[field], join(path, field), problems)
             if given is not None:
-                section.given[field] = given
+                section.fields[field] = given
     return section
+
+
+def read_config(
+    root: Node, name: str, config: type[Config], problems: Problems, defaults: dict[str, Any] | None = None
+) -> Config:
+    """A section of fixed keys at the top of the file. Wrong values are replaced by defaults, so that checks can go on.
+
+    Args:
+        root: The whole file.
+        name: Name of the section.
+        config: Class of the section.
+        problems: Receives what is wrong.
+        defaults: Values of fields without a default of their own.
+    """
+    section = read_fields(root.section(name), config, name, problems)
+    return config.model_validate({**(defaults or {}), **section.values})
 
 
 def read_tagged(
@@ -125,7 +140,7 @@ def unknown_key(name: str, known: list[str], path: str) -> str:
     )
 
 
-def twice(name: str, other: str) -> str:
+def two_names(name: str, other: str) -> str:
     """Why two names of one field cannot both be given."""
     return f"{name!r} and {other!r} are two names of the same field; keep one of them"
 
@@ -139,7 +154,7 @@ def build(section: Section, problems: Problems) -> Any:
             name = str(detail["loc"][0]) if detail["loc"] else ""
             missing = detail["type"] == "missing"
             message = "is missing; every study has to give it" if missing else words_for(detail)
-            given = section.given.get(name)
+            given = section.fields.get(name)
             path = join(section.path, name) if name else section.path
             problems.add(given.place if given else section.place, given.path if given else path, message)
         return None

@@ -56,6 +56,18 @@ class Node:
         """The entries, if it is a mapping; null counts as an empty one (`none:` with nothing after it)."""
         return self.value if isinstance(self.value, dict) else {} if self.value is None else None
 
+    def entry(self, name: str) -> "Node | None":
+        """The value of a key, or None if this is no mapping or has no such key."""
+        return (self.mapping or {}).get(name)
+
+    def section(self, name: str) -> "Node":
+        """The value of a key; an empty mapping at this node's place if there is none."""
+        return self.entry(name) or Node({}, self.place)
+
+    def place_of(self, path: str) -> Place:
+        """As `at`, for a dotted path such as `search.objectives.0`."""
+        return self.at(tuple(int(step) if step.isdigit() else step for step in path.split(".")))
+
     def at(self, place: tuple[str | int, ...]) -> Place:
         """Where the value at `place` inside this one stands, or the nearest that does."""
         node = self
@@ -89,20 +101,19 @@ def read_text(path: Path) -> str:
         problems.add(place, "", f"must be UTF-8 text, but byte {error.start} is not; save the file as UTF-8")
     except OSError as error:
         problems.add(None, "", f"cannot be read: {error.strerror}")
-    raise StudyFileError(path, problems.found)
+    raise StudyFileError(path, problems.all())
 
 
 def parse(text: str, path: Path) -> Node:
     """The tree of the one mapping in `text`. Raises StudyFileError."""
     composer = Composer(text)
     root = composer.compose()
-    if root is not None and not isinstance(root.value, dict) and not composer.problems.found:
+    if root is not None and not isinstance(root.value, dict) and not composer.problems:
         what = "a list" if isinstance(root.value, list) else f"the single value {root.value!r}"
         composer.problems.add(
             root.place, "", f"must be a mapping of keys to values, but is {what}; begin with `study: NAME`"
         )
-    if composer.problems.found:
-        raise StudyFileError(path, composer.problems.found)
+    composer.problems.raise_if_any(path)
     assert root is not None
     return root
 

@@ -1,7 +1,7 @@
 """Every wrong study file gets all its problems, one line each, and nothing else.
 
-Beside each `tests/sweeps/bad/NAME.yaml` stands `NAME.txt` with the expected lines, without the file's name in front.
-After a change of wording, write them anew with `python tests/study/test_bad_sweeps.py` and read the difference.
+`tests/sweeps/bad/NAME.txt` contains the lines that are expected for `NAME.yaml`, without the file name in front.
+After a change of wording, run `python -m tests.unit.study.parsing.test_bad_sweeps` and read the difference.
 """
 
 import os
