@@ -60,18 +60,34 @@ def log_level(spectrum: Spectrum) -> float | None:
 
 
 def spectrum_shift(arm: str, ours: Mapping[int, Spectrum], theirs: Mapping[int, Spectrum]) -> Shift | None:
-    """The shift between spectra by seed; None without a common seed, or where the widths differ."""
+    """How far the spectra of one arm are from those of another, paired by seed.
+
+    Args:
+        arm: Name of the arm.
+        ours: By seed, the arm's singular values.
+        theirs: By seed, those of the arm that it is compared with.
+
+    Returns:
+        The shift; None without a common seed, where the widths differ, or where a spectrum is 0.
+
+    """
     common = [seed for seed in ours if seed in theirs]
     if not common or len({len(side[seed]) for seed in common for side in (ours, theirs)}) > 1:
         return None
-    levels = [{seed: log_level(side[seed]) for seed in common} for side in (ours, theirs)]
-    if any(level is None for side in levels for level in side.values()):
+    our_levels, their_levels = log_levels(ours, common), log_levels(theirs, common)
+    if our_levels is None or their_levels is None:
         return None
-    ranks = [{seed: rank_of(side[seed]) for seed in common} for side in (ours, theirs)]
-    level = paired_difference(*({s: v for s, v in side.items() if v is not None} for side in levels))
-    rank = paired_difference(*ranks)
-    assert level is not None and rank is not None
+    our_ranks, their_ranks = ({seed: rank_of(side[seed]) for seed in common} for side in (ours, theirs))
+    level, rank = paired_difference(our_levels, their_levels), paired_difference(our_ranks, their_ranks)
+    assert level and rank
     return Shift(arm, level, rank)
+
+
+def log_levels(spectra: Mapping[int, Spectrum], seeds: list[int]) -> dict[int, float] | None:
+    """The level of each seed's spectrum; None if one of them has none."""
+    levels = {seed: log_level(spectra[seed]) for seed in seeds}
+    known = {seed: level for seed, level in levels.items() if level is not None}
+    return known if len(known) == len(levels) else None
 
 
 def rank_of(spectrum: Spectrum) -> float:

@@ -150,21 +150,43 @@ def apart(config: TrialConfig, field: str) -> tuple[float | None, str]:
 
 
 def effects(groups: list[Group], field: str, read: Read) -> Iterator[Effect]:
-    """The effect of `field` on a number in each arm (or set of arms that differ in the field alone)."""
+    """The effect of `field` on a number in each arm, or set of arms that differ in the field alone.
+
+    Args:
+        groups: Configurations of all arms; only complete ones count.
+        field: One of FIELDS.
+        read: Returns the number of a finished trial.
+
+    Yields:
+        One effect for each set of arms in which two values of the field or more have the number.
+
+    """
     for arms, several in families(groups, field).items():
-        tables = [{value: seed_values(group, read) for value, group in family.items()} for family in several]
-        tables = [{value: found for value, found in table.items() if found} for table in tables]
-        tables = [table for table in tables if len(table) > 1]
-        if not tables:
-            continue
-        ends = min(map(min, tables)), max(map(max, tables))
-        spanning = [table for table in tables if (min(table), max(table)) == ends]
-        if not spanning:
-            continue
-        values = tuple(sorted({value for table in spanning for value in table}))
-        by_value = [seed_means([table[value] for table in spanning if value in table]) for value in values]
-        means = tuple(fmean(each.values()) for each in by_value)
-        yield Effect(arms, values, means, paired_difference(by_value[0], by_value[-1]), len(spanning))
+        effect = effect_of(arms, several, read)
+        if effect:
+            yield effect
+
+
+def effect_of(arms: tuple[str, ...], several: list[dict[float, Group]], read: Read) -> Effect | None:
+    """The effect in one set of arms, over the families that have its smallest and its largest value."""
+    tables = [tabulate(family, read) for family in several]
+    tables = [table for table in tables if len(table) > 1]
+    if not tables:
+        return None
+    ends = min(map(min, tables)), max(map(max, tables))
+    spanning = [table for table in tables if (min(table), max(table)) == ends]
+    if not spanning:
+        return None
+    values = tuple(sorted({value for table in spanning for value in table}))
+    by_value = [seed_means([table[value] for table in spanning if value in table]) for value in values]
+    means = tuple(fmean(each.values()) for each in by_value)
+    return Effect(arms, values, means, paired_difference(by_value[0], by_value[-1]), len(spanning))
+
+
+def tabulate(family: dict[float, Group], read: Read) -> dict[float, dict[int, float]]:
+    """By value of the field and by seed, the number; values at which no trial has it are left out."""
+    table = {value: seed_values(group, read) for value, group in family.items()}
+    return {value: numbers for value, numbers in table.items() if numbers}
 
 
 def seed_means(tables: list[dict[int, float]]) -> dict[int, float]:

@@ -30,6 +30,24 @@ class Curve(NamedTuple):
     """(x, mean) of every group."""
 
 
+class Panel(NamedTuple):
+    """One panel of the figure."""
+
+    label: str
+    curves: dict[str, Curve]
+    bands: dict[str, Point]
+    """By arm without H, its best group."""
+
+    def ends(self) -> list[float]:
+        """Both ends of every error bar."""
+        points = [point for curve in self.curves.values() for point in curve.best]
+        return [y for point in [*points, *self.bands.values()] for y in ends(point)]
+
+    def group_means(self) -> list[float]:
+        """The mean of every group."""
+        return [y for curve in self.curves.values() for _, y in curve.groups]
+
+
 @mpl.rc_context(STYLE)
 def bottleneck_curve(
     panels: dict[str, dict[str, Curve]],
@@ -39,38 +57,53 @@ def bottleneck_curve(
 ) -> Figure | None:
     """A metric against the bottleneck dimension H (CIBA paper, Fig. 5c), one panel for each metric.
 
-    `panels` holds, by y label, each arm's curve over H; `bands` the best group of the arms that have no H. More than
-    MOST_CURVES arms get a panel each, of the last metric, with those bands that are their `counterparts`.
+    Args:
+        panels: By y label and arm, the arm's curve over H. More than MOST_CURVES arms get a panel each, of the last
+            metric.
+        bands: By y label and arm, the best group of the arms that have no H.
+        styles: By arm, its colour and marker.
+        counterparts: By arm, the arms without H that its panel shows, where each arm has a panel.
+
+    Returns:
+        The figure, or None if no arm has a point.
+
     """
     panels = {label: curves for label, curves in panels.items() if any(curve.best for curve in curves.values())}
     if not panels:
         return None
-    label, curves = list(panels.items())[-1]
-    if len(curves) > MOST_CURVES:
-        shown = [(label, [arm], counterparts.get(arm, ())) for arm, curve in curves.items() if curve.best]
-    else:
-        shown = [(label, list(curves), tuple(bands[label])) for label, curves in panels.items()]
+    shown = chosen_panels(panels, bands, counterparts)
     figure, axes = canvas(len(shown), 2.9 if len(shown) <= len(panels) else 2.2, columns=2, sharey=True)
-    core = [
-        y
-        for label, arms, beside in shown
-        for point in [
-            *(point for arm in arms for point in panels[label][arm].best),
-            *(bands[label][arm] for arm in beside),
-        ]
-        for y in ends(point)
-    ]
-    every = [[y for arm in arms for _, y in panels[label][arm].groups] for label, arms, _ in shown]
-    for ax, own, (label, arms, beside) in zip(axes, every, shown, strict=True):
-        for shift, arm in enumerate(beside):
-            draw_band(ax, bands[label][arm], styles[arm], f"{arm} (no H)", 1.02 + 0.02 * shift)
-        for shift, arm in enumerate(arms):
-            draw_curve(ax, panels[label][arm], styles[arm], f"{arm}, best at each H", 1 + 0.04 * shift)
-        focus(ax, core, [y for values in every for y in values], own)
-        log_axis(ax, 2, sorted({point.x for arm in arms for point in panels[label][arm].best}))
-        ax.set(xlabel="bottleneck dimension H", ylabel=label)
+    core = [y for panel in shown for y in panel.ends()]
+    every = [y for panel in shown for y in panel.group_means()]
+    for ax, panel in zip(axes, shown, strict=True):
+        draw_arms(ax, panel.curves, panel.bands, styles)
+        focus(ax, core, every, panel.group_means())
+        log_axis(ax, 2, sorted({point.x for curve in panel.curves.values() for point in curve.best}))
+        ax.set(xlabel="bottleneck dimension H", ylabel=panel.label)
     share_legend(figure, *axes)
     return figure
+
+
+def chosen_panels(
+    panels: dict[str, dict[str, Curve]], bands: dict[str, dict[str, Point]], counterparts: dict[str, tuple[str, ...]]
+) -> list[Panel]:
+    """One panel for each metric or, with more than MOST_CURVES arms, one for each arm."""
+    label, curves = list(panels.items())[-1]
+    if len(curves) <= MOST_CURVES:
+        return [Panel(name, {arm: panels[name][arm] for arm in curves}, bands[name]) for name in panels]
+    return [
+        Panel(label, {arm: curve}, {name: bands[label][name] for name in counterparts.get(arm, ())})
+        for arm, curve in curves.items()
+        if curve.best
+    ]
+
+
+def draw_arms(ax: Axes, curves: dict[str, Curve], bands: dict[str, Point], styles: dict[str, ArmStyle]) -> None:
+    """The arms without H as dashed lines, the others as curves, moved apart so that no error bars overlap."""
+    for place, (arm, band) in enumerate(bands.items()):
+        draw_band(ax, band, styles[arm], f"{arm} (no H)", 1.02 + 0.02 * place)
+    for place, (arm, curve) in enumerate(curves.items()):
+        draw_curve(ax, curve, styles[arm], f"{arm}, best at each H", 1 + 0.04 * place)
 
 
 def draw_band(ax: Axes, band: Point, style: ArmStyle, label: str, margin: float) -> None:

@@ -5,7 +5,7 @@ bands and bars are the standard
 deviation over seeds.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import matplotlib as mpl
 import numpy as np
@@ -16,6 +16,8 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
 from study.figures.diagnostics import TEACHER_COLOUR, Band, band
 from study.figures.style import STYLE, ArmStyle, canvas, share_legend
+
+Key = TypeVar("Key", str, float)
 
 Curves = list[dict[int, float]]
 """One {epoch: value} for each seed."""
@@ -48,11 +50,7 @@ def over_seeds(curves: Curves) -> Band | None:
 @mpl.rc_context(STYLE)
 def trajectories(panels: dict[str, dict[str, Curves]], styles: dict[str, ArmStyle]) -> Figure | None:
     """One panel for each distance (by y label), one line for each arm."""
-    shown = {
-        label: {arm: found for arm, curves in arms.items() if (found := over_seeds(curves))}
-        for label, arms in panels.items()
-    }
-    shown = {label: arms for label, arms in shown.items() if arms}
+    shown = {label: bands for label, arms in panels.items() if (bands := bands_of(arms))}
     if not shown:
         return None
     figure, axes = canvas(len(shown), 2.6, columns=2)
@@ -64,38 +62,61 @@ def trajectories(panels: dict[str, dict[str, Curves]], styles: dict[str, ArmStyl
     return figure
 
 
+def bands_of(curves: dict[Key, Curves]) -> dict[Key, Band]:
+    """The band of each entry that has an epoch which every seed reached."""
+    return {key: band for key, seeds in curves.items() if (band := over_seeds(seeds))}
+
+
 @mpl.rc_context(STYLE)
 def trajectories_by_value(table: dict[str, dict[str, dict[float, Curves]]], symbol: str) -> Figure | None:
-    """A row for each distance, a column for each set of arms, a line for each value of a swept field."""
-    shown = {
-        label: {
-            arms: {value: found for value, curves in values.items() if (found := over_seeds(curves))}
-            for arms, values in columns.items()
-        }
-        for label, columns in table.items()
-    }
-    names = [arms for arms in next(iter(shown.values()), {}) if any(row.get(arms) for row in shown.values())]
+    """A row for each distance, a column for each set of arms, a line for each value of a swept field.
+
+    Args:
+        table: By y label, names of the arms, and value of the field: one curve for each seed.
+        symbol: The field's symbol in the legend.
+
+    Returns:
+        The figure, or None if nothing was measured.
+
+    """
+    shown = {label: {arms: bands_of(values) for arms, values in columns.items()} for label, columns in table.items()}
+    names = measured_columns(shown)
     if not names:
         return None
-    values = sorted({value for row in shown.values() for arms in names for value in row.get(arms, {})})
-    colours = dict(zip(values, mpl.colormaps["viridis"](np.linspace(0, 0.85, len(values))), strict=True))
-    columns = -(-len(names) // -(-len(names) // MOST_BESIDE))  # as many in each row as can be
+    colours = value_colours({value for row in shown.values() for arms in names for value in row.get(arms, {})})
+    columns = -(-len(names) // -(-len(names) // MOST_BESIDE))  # all rows are nearly equally long
     rows = [names[start : start + columns] for start in range(0, len(names), columns)]
     figure, axes = canvas(len(shown) * len(rows) * columns, 1.7, columns=columns, sharey="row")
     for number, (label, arms) in enumerate((label, arms) for arms in rows for label in shown):
-        for ax in axes[number * columns + len(arms) : (number + 1) * columns]:
+        row_axes = axes[number * columns : (number + 1) * columns]
+        for ax in row_axes[len(arms) :]:
             ax.remove()
-        for ax, name in zip(axes[number * columns :], arms, strict=False):
-            lines = shown[label].get(name, {})
-            for value, line in lines.items():
-                draw_line(ax, line, colours[value], f"{symbol} = {value:g}")
+        for ax, name in zip(row_axes, arms, strict=False):
+            draw_values(ax, shown[label].get(name, {}), colours, symbol)
             finish(ax, label if name == arms[0] else "")
-            if not lines:
-                ax.set_xticks([])
-                ax.text(0.5, 0.5, "not\nmeasured", transform=ax.transAxes, ha="center", va="center", fontsize=7)
             ax.set_title(name if label == next(iter(shown)) else "")
     share_legend(figure, *(ax for ax in axes if ax.figure))
     return figure
+
+
+def measured_columns(rows: dict[str, dict[str, dict[float, Band]]]) -> list[str]:
+    """The columns in which a row has a line."""
+    return [name for name in next(iter(rows.values()), {}) if any(row.get(name) for row in rows.values())]
+
+
+def value_colours(values: set[float]) -> dict[float, tuple[float, ...]]:
+    """A colour for each value, from dark to bright."""
+    colours = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(values)))
+    return {value: tuple(colour) for value, colour in zip(sorted(values), colours.tolist(), strict=True)}
+
+
+def draw_values(ax: Axes, lines: dict[float, Band], colours: dict[float, tuple[float, ...]], symbol: str) -> None:
+    """One line for each value; a note where nothing was measured."""
+    for value, line in lines.items():
+        draw_line(ax, line, colours[value], f"{symbol} = {value:g}")
+    if not lines:
+        ax.set_xticks([])
+        ax.text(0.5, 0.5, "not\nmeasured", transform=ax.transAxes, ha="center", va="center", fontsize=7)
 
 
 def draw_line(ax: Axes, line: Band, colour: object, label: str, marker: str = "") -> None:
@@ -132,7 +153,15 @@ def neighbour_bars(
 ) -> Figure | None:
     """Agreement of neighbours by k and arm: mean, deviation, and every seed as a point; one panel for each modality.
 
-    `rows` is the number of examples among which neighbours were looked for, which tells what chance would give.
+    Args:
+        panels: By modality and arm, the shares for each k, one array for each seed.
+        counts: The numbers k of neighbours.
+        rows: Number of examples among which neighbours were searched, from which the chance level follows.
+        styles: By arm, its colour and marker.
+
+    Returns:
+        The figure, or None if no arm has a share.
+
     """
     panels = {name: {arm: seeds for arm, seeds in arms.items() if seeds} for name, arms in panels.items()}
     panels = {name: arms for name, arms in panels.items() if arms}
@@ -140,19 +169,10 @@ def neighbour_bars(
         return None
     figure, axes = canvas(len(panels), 2.6, columns=2, sharey=True)
     for ax, (name, arms) in zip(axes, panels.items(), strict=True):
-        width = 0.84 / len(arms)
-        for number, (arm, seeds) in enumerate(arms.items()):
-            table, xs = np.stack(seeds), np.arange(len(counts)) + (number - (len(arms) - 1) / 2) * width
-            std = table.std(axis=0, ddof=1) if len(table) > 1 else None
-            error = {"elinewidth": 0.8, "capsize": 1.2, "ecolor": "#333333"}
-            colour = styles[arm].colour
-            ax.bar(xs, table.mean(axis=0), width * 0.92, yerr=std, color=colour, alpha=0.55, label=arm, error_kw=error)
-            for values in table:
-                ax.scatter(xs, values, s=4, color=colour, edgecolors="white", linewidths=0.25, zorder=3)
-        if rows:
-            for place, count in enumerate(counts):
-                chance = min(1.0, count / (rows - 1))
-                ax.plot([place - 0.45, place + 0.45], [chance, chance], color="#222222", linestyle=":", linewidth=1)
+        draw_bars(ax, arms, len(counts), styles)
+        for place, count in enumerate(counts if rows else ()):
+            chance = min(1.0, count / ((rows or 0) - 1))
+            ax.plot([place - 0.45, place + 0.45], [chance, chance], color="#222222", linestyle=":", linewidth=1)
         ax.set(title=name, xlabel="k nearest neighbours")
         ax.set_xticks(range(len(counts)), [str(count) for count in counts])
         ax.grid(visible=False, axis="x")
@@ -161,6 +181,21 @@ def neighbour_bars(
         axes[-1].plot([], [], color="#222222", linestyle=":", linewidth=1, label="chance")
     share_legend(figure, *axes)
     return figure
+
+
+def draw_bars(
+    ax: Axes, arms: dict[str, list[Float[np.ndarray, " k"]]], groups: int, styles: dict[str, ArmStyle]
+) -> None:
+    """One group of bars for each k, one bar for each arm in it."""
+    width = 0.84 / len(arms)
+    for number, (arm, seeds) in enumerate(arms.items()):
+        table, xs = np.stack(seeds), np.arange(groups) + (number - (len(arms) - 1) / 2) * width
+        std = table.std(axis=0, ddof=1) if len(table) > 1 else None
+        error = {"elinewidth": 0.8, "capsize": 1.2, "ecolor": "#333333"}
+        colour = styles[arm].colour
+        ax.bar(xs, table.mean(axis=0), width * 0.92, yerr=std, color=colour, alpha=0.55, label=arm, error_kw=error)
+        for values in table:
+            ax.scatter(xs, values, s=4, color=colour, edgecolors="white", linewidths=0.25, zorder=3)
 
 
 @mpl.rc_context(STYLE)

@@ -20,6 +20,7 @@ from study.figures.style import (
 from trainables.metrics.classification import Direction
 
 SWEEP_COLUMNS, HISTORY_COLUMNS = 3, 4
+FAILED = "#B00020"
 
 
 class Sweep(NamedTuple):
@@ -67,27 +68,30 @@ def sweep_panels(sweeps: list[Sweep], ylabel: str, direction: Direction, styles:
 def optimisation_history(
     arms: dict[str, list[Outcome]], ylabel: str, direction: Direction, styles: dict[str, ArmStyle]
 ) -> Figure | None:
-    """The objective by proposal number and its running best, one panel for each arm."""
+    """The objective by proposal number and its running best, one panel for each arm.
+
+    Args:
+        arms: By arm, its proposals in order.
+        ylabel: Axis label of the objective.
+        direction: Whether the objective is maximised or minimised.
+        styles: By arm, its colour and marker.
+
+    Returns:
+        The figure, or None if no arm has a proposal.
+
+    """
     arms = {arm: outcomes for arm, outcomes in arms.items() if outcomes}
     if not arms:
         return None
     figure, axes = canvas(len(arms), 2.2, columns=HISTORY_COLUMNS, sharey=True)
-    every = [outcome.value for outcomes in arms.values() for outcome in outcomes if outcome.value is not None]
-    complete = [
-        outcome.value
-        for outcomes in arms.values()
-        for outcome in outcomes
-        if outcome.status == "complete" and outcome.value is not None
-    ]
-    for ax, (arm, outcomes) in zip(axes, arms.items(), strict=True):
-        draw_history(ax, outcomes, direction, styles[arm])
+    outcomes = [outcome for own in arms.values() for outcome in own]
+    every = values_of(outcomes)
+    complete = values_of([outcome for outcome in outcomes if outcome.status == "complete"])
+    for ax, (arm, own) in zip(axes, arms.items(), strict=True):
+        draw_history(ax, own, direction, styles[arm])
         if every:
-            own = [outcome.value for outcome in outcomes if outcome.value is not None]
-            focus(ax, best_part(complete or every, direction), every, own)
-        for outcome in outcomes:
-            if outcome.status == "failed" and outcome.value is None:
-                ax.plot(outcome.number, 0.03, "x", color="#B00020", transform=ax.get_xaxis_transform(), clip_on=False)
-        ax.set(title=arm, xlabel="proposal", xlim=(-0.5, max(outcome.number for outcome in outcomes) + 0.5))
+            focus(ax, best_part(complete or every, direction), every, values_of(own))
+        ax.set(title=arm, xlabel="proposal", xlim=(-0.5, max(outcome.number for outcome in own) + 0.5))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for ax in axes[::HISTORY_COLUMNS]:
         ax.set_ylabel(ylabel)
@@ -95,26 +99,37 @@ def optimisation_history(
     return figure
 
 
+def values_of(outcomes: list[Outcome]) -> list[float]:
+    """The objective of every outcome that has one."""
+    return [outcome.value for outcome in outcomes if outcome.value is not None]
+
+
 def draw_history(ax: Axes, outcomes: list[Outcome], direction: Direction, style: ArmStyle) -> None:
     """One arm's proposals by status, and the best complete one so far."""
-    looks = {
-        "complete": {"marker": "o", "color": style.colour},
-        "pruned": {"marker": "v", "color": "#999999"},
-        "failed": {"marker": "x", "color": "#B00020"},
-        "unfinished": {"marker": "o", "color": style.colour, "facecolors": "none"},
+    looks: dict[str, tuple[str, dict[str, str]]] = {
+        "complete": ("complete (mean over seeds)", {"marker": "o", "color": style.colour}),
+        "pruned": ("pruned (last value of its first seed)", {"marker": "v", "color": "#999999"}),
+        "failed": ("failed", {"marker": "x", "color": FAILED}),
+        "unfinished": ("unfinished", {"marker": "o", "color": style.colour, "facecolors": "none"}),
     }
-    for status, look in looks.items():
-        found = [(outcome.number, outcome.value) for outcome in outcomes if outcome.status == status]
-        shown = [(number, value) for number, value in found if value is not None]
-        if found:
-            label = {"complete": "complete (mean over seeds)", "pruned": "pruned (last value of its first seed)"}
-            ax.scatter(*np.array(shown or [(np.nan, np.nan)]).T, s=18, label=label.get(status, status), **look)
-    done = [(o.number, o.value) for o in outcomes if o.status == "complete" and o.value is not None]
-    if done:
-        best = (np.maximum if direction == "maximize" else np.minimum).accumulate([value for _, value in done])
-        ax.step(
-            [number for number, _ in done], best, where="post", color=style.colour, linewidth=1, label="best so far"
-        )
+    for status, (label, look) in looks.items():
+        own = [outcome for outcome in outcomes if outcome.status == status]
+        points = [(outcome.number, outcome.value) for outcome in own if outcome.value is not None]
+        if own:
+            ax.scatter(*np.array(points or [(np.nan, np.nan)]).T, s=18, label=label, **look)
+    for outcome in outcomes:
+        if outcome.status == "failed" and outcome.value is None:
+            ax.plot(outcome.number, 0.03, "x", color=FAILED, transform=ax.get_xaxis_transform(), clip_on=False)
+    draw_running_best(ax, [outcome for outcome in outcomes if outcome.status == "complete"], direction, style)
+
+
+def draw_running_best(ax: Axes, complete: list[Outcome], direction: Direction, style: ArmStyle) -> None:
+    """The best objective after each complete proposal, as a step line."""
+    points = [(outcome.number, outcome.value) for outcome in complete if outcome.value is not None]
+    if points:
+        numbers, values = zip(*points, strict=True)
+        best = (np.maximum if direction == "maximize" else np.minimum).accumulate(values)
+        ax.step(numbers, best, where="post", color=style.colour, linewidth=1, label="best so far")
 
 
 @mpl.rc_context(STYLE)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from study.figures.bottleneck_curve import Curve, draw_band, draw_curve
+from study.figures.bottleneck_curve import Curve, draw_arms
 from study.figures.style import STYLE, ArmStyle, Point, canvas, ends, focus, log_axis, share_legend
 
 COLUMNS = 3
@@ -63,10 +63,7 @@ def draw_spectra(ax: Axes, panel: SpectrumPanels) -> None:
 
 def draw_performance(ax: Axes, panel: SpectrumPanels, ylabel: str, styles: dict[str, ArmStyle]) -> None:
     """Each arm's best at each H, the arms without H as lines, the suggested H as a vertical line."""
-    for shift, (arm, band) in enumerate(panel.bands.items()):
-        draw_band(ax, band, styles[arm], f"{arm} (no H)", 1.02 + 0.02 * shift)
-    for shift, (arm, curve) in enumerate(panel.curves.items()):
-        draw_curve(ax, curve, styles[arm], f"{arm}, best at each H", 1 + 0.04 * shift)
+    draw_arms(ax, panel.curves, panel.bands, styles)
     ax.axvline(panel.suggested, color="#888888", linestyle=":", linewidth=1.2, label="suggested H")
     points = [point for curve in panel.curves.values() for point in curve.best]
     every = [y for curve in panel.curves.values() for _, y in curve.groups]

@@ -57,34 +57,50 @@ def prefixes(results: StudyResults, split: str) -> list[str]:
 
 
 def recall_table(results: StudyResults, split: str, prefix: str) -> Table:
-    """Each arm's best configuration on one data set."""
+    """Each arm's best configuration on one data set.
+
+    Args:
+        results: The study's results.
+        split: The split or additional data set whose metrics are shown.
+        prefix: `1k_` for the means over folds of 1,000 images, else empty.
+
+    Returns:
+        The table, with the Holm-corrected p-values of the metrics in TESTED as its last columns.
+
+    """
     names = [name for name in names_of(results, split) if name.startswith("1k_") == bool(prefix)]
     tested = [name for name in names if name.removeprefix(prefix) in TESTED]
-    others = [row for row in results.arms if row.arm != results.baseline_of(row.arm)]
-    places = [(row.arm, name) for row in others for name in tested]
-    compared = correct(
-        [
-            compare(results.arm(arm).best, results.arm(results.baseline_of(arm)).best, f"{split}/{name}")
-            for arm, name in places
-        ]
-    )
-    holm = {place: show_p(comparison.holm) for place, comparison in zip(places, compared, strict=True)}
+    holm = holm_values(results, [f"{split}/{name}" for name in tested])
     rows = []
     for row in results.arms:
-        found = {name: summarise(seed_values(row.best, final(f"{split}/{name}"))) for name in names}
-        n = max((summary.n for summary in found.values() if summary), default=0)
-        cells = [show_summary(found[name], f"{split}/{name}") for name in names]
-        rows.append((f"`{row.arm}`", *cells, str(n), *(holm.get((row.arm, name), "") for name in tested)))
+        values = {name: summarise(seed_values(row.best, final(f"{split}/{name}"))) for name in names}
+        n = max((summary.n for summary in values.values() if summary), default=0)
+        cells = [show_summary(values[name], f"{split}/{name}") for name in names]
+        rows.append((f"`{row.arm}`", *cells, str(n), *(holm.get((row.arm, f"{split}/{name}"), "") for name in tested)))
     labels = [heading(name, prefix) for name in names]
     header = ("arm", *labels, "n", *(f"Holm p, {heading(name, prefix)}" for name in tested))
+    return Table(recall_caption(results, split, prefix), header, tuple(rows))
+
+
+def holm_values(results: StudyResults, metrics: list[str]) -> dict[tuple[str, str], str]:
+    """By arm and metric, the p-value against the arm's baseline, Holm-corrected over all of them."""
+    arms = [row.arm for row in results.arms if row.arm != results.baseline_of(row.arm)]
+    places = [(arm, metric) for arm in arms for metric in metrics]
+    compared = correct(
+        [compare(results.arm(arm).best, results.arm(results.baseline_of(arm)).best, metric) for arm, metric in places]
+    )
+    return {place: show_p(comparison.holm) for place, comparison in zip(places, compared, strict=True)}
+
+
+def recall_caption(results: StudyResults, split: str, prefix: str) -> str:
+    """What the table shows, and how its p-values were computed."""
     where = "the test split" if split == DOMAIN else f"`{split}`, without fine-tuning"
     folds = " Means of consecutive folds of 1,000 images, each with its own captions as candidates." if prefix else ""
-    caption = (
+    return (
         f"Measured on {where}: mean ± std over n seeds of each arm's best configuration by the objective. Fractions in "
         f"percent; ranks count ties against the student.{folds} p: Welch's test against {results.versus}, "
         "Holm-corrected over this table."
     )
-    return Table(caption, header, tuple(rows))
 
 
 def heading(name: str, prefix: str) -> str:
