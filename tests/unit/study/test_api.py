@@ -11,7 +11,7 @@ import study.run_process
 from study.config.study_config import StudyConfig
 from study.parsing.loader import load
 from study.run_process import run_process
-from study.storage.lock import claimed
+from study.storage.lock import study_lock
 from study.storage.store import Proposal, StudyStore
 from tests.helpers.example_store import write_result
 from tests.helpers.paths import ROOT
@@ -247,15 +247,15 @@ def test_a_wrong_file_is_refused_with_all_its_problems(file: Path) -> None:
 
 def test_a_refused_run_raises_with_the_message_of_the_command(file: Path) -> None:
     loaded = study.load(file)
-    with claimed(loaded.directory), pytest.raises(study.StudyError, match="only one process may run a study"):
+    with study_lock(loaded.directory), pytest.raises(study.StudyError, match="only one process may run a study"):
         loaded.run()
 
 
 SLEEPER = """
 import signal, sys, time
 signal.signal(signal.SIGINT, lambda *_: (print("stopped"), sys.exit(130)))
-print("started")
 print("a warning", file=sys.stderr)
+print("started")
 time.sleep(600)
 """
 
