@@ -155,7 +155,7 @@ def describe(event: Event, progress: Progress) -> str:
         case ConfigurationSkipped():
             return f"{event.arm} #{event.number}  skipped, {event.reason}"
         case WorkersDied(trials=()):
-            return f"the workers of slot {event.slot} died ({plural(event.deaths, 'time')}) and are started again"
+            return f"the workers of slot {event.slot} died and are started again"
         case WorkersDied():
             first, *others = event.trials
             running = progress.running.get(first)

@@ -1,4 +1,4 @@
-"""What happens while a study runs. The driver emits these; the display and the MLflow view consume them."""
+"""Events of a run. The driver emits them; the progress display, the timing and the MLflow view observe them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from trainables.common.types import EpochReport, TrialResult
 
 @dataclass(frozen=True)
 class SlotsStarting:
-    """Ray is about to start `slots` groups of `workers` ranks each."""
+    """Ray starts `slots` worker groups of `workers` ranks each."""
 
     slots: int
     workers: int
@@ -18,14 +18,14 @@ class SlotsStarting:
 
 @dataclass(frozen=True)
 class SlotReady:
-    """A slot's workers are up and take trials."""
+    """A slot's workers have started and take trials."""
 
     slot: int
 
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A slot trains a trial, after `from_epoch` epochs that an earlier attempt has left in its checkpoint."""
+    """A slot trains a trial. Its checkpoint already contains `from_epoch` epochs of an earlier attempt."""
 
     trial: TrialRef
     from_epoch: int
@@ -34,7 +34,7 @@ class TrialStarted:
 
 @dataclass(frozen=True)
 class EpochFinished:
-    """A running trial reported one epoch of `epochs`."""
+    """A running trial finished one of its `epochs` epochs."""
 
     trial: TrialRef
     report: EpochReport
@@ -51,14 +51,14 @@ class TrialFinished:
 
 @dataclass(frozen=True)
 class TrialLeftOut:
-    """A trial that was trained beside its configuration's first seed ends with it: that one was pruned or failed."""
+    """A trial was dropped: the first seed of its configuration, trained in the same pack, was pruned or failed."""
 
     trial: TrialRef
 
 
 @dataclass(frozen=True)
 class TrialReused:
-    """The store already held the trial's result, so nothing ran."""
+    """The store already contains the trial's result, so nothing ran."""
 
     trial: TrialRef
     result: TrialResult
@@ -66,7 +66,7 @@ class TrialReused:
 
 @dataclass(frozen=True)
 class ConfigurationSkipped:
-    """The criterion's gate keeps a configuration from being run."""
+    """A configuration is not run, because of the criterion."""
 
     arm: str
     number: int
@@ -76,25 +76,25 @@ class ConfigurationSkipped:
 
 @dataclass(frozen=True)
 class WorkersDied:
-    """A slot's worker group died. Its trials, if it had any, are handed to the restarted group or failed."""
+    """A slot's worker group died. Its trials are assigned to the restarted group, or failed."""
 
     slot: int
-    trials: tuple[str, ...]
-    """Their ids."""
-    deaths: int
-    """Worker groups that these trials have cost so far (of this slot, without any)."""
+    trials: tuple[str, ...] = ()
+    """Ids of its trials; empty if it had none."""
+    deaths: int = 0
+    """Number of worker groups that died with these trials so far; 0 without trials."""
 
 
 @dataclass(frozen=True)
 class TrackingProblem:
-    """The MLflow view fell behind; the store is complete, and a later sync mends the view."""
+    """The MLflow view is incomplete. The store is complete, and `study sync` updates the view."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class Interrupted:
-    """The user asked to stop; running trials stay resumable."""
+    """The user stopped the run. Running trials can be resumed."""
 
 
 Event = (
@@ -112,4 +112,4 @@ Event = (
 )
 
 Emit = Callable[[Event], None]
-"""How an event is handed on. Called from one thread, in order; it must return quickly and never raise."""
+"""Receives an event. Called from one thread, in order; it must return quickly and never raise."""

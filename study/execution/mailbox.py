@@ -1,8 +1,8 @@
-"""The mailbox: a named Ray actor through which Tune's trials and Ray Train's slots reach each other.
+"""The mailbox: a named Ray actor that connects Tune's trials with Ray Train's slots.
 
-Tune's side submits a pack (trials that are trained together, often one) and asks for its news; a slot's rank 0 takes
-a pack, reports epochs, asks for the verdict and hands in the results. Every call is short or waits inside the actor,
-so neither side polls.
+Tune's side submits a pack (trials that are trained together, often one) and asks for its updates. A slot's rank 0
+takes a pack, reports epochs, asks for the pruning decisions and returns the results. Every call is short or waits
+inside the actor, so neither side polls.
 """
 
 import asyncio
@@ -13,111 +13,124 @@ from typing import Any, Literal, NamedTuple
 import ray
 
 from trainables.common.results import TrialError, TrialResult
-from trainables.worker.messages import Assignment, PackResult, Reports, TrialOrder, Verdict
+from trainables.worker.messages import Assignment, PackResult, PruneDecisions, Reports, TrialJob
 
 DEATHS_ALLOWED = 3
-"""A trial whose worker group died this often is failed instead of being handed out again."""
+"""A trial whose worker group died this often is failed instead of being assigned again."""
 
 DEATHS_TOGETHER = 2
-"""A pack whose worker group died this often is handed out trial by trial: one of them may be to blame."""
+"""A pack whose worker group died this often is assigned trial by trial, because one of them may be the cause."""
 
 IDLE_SECONDS = 60.0
-"""A slot without work hears at least this often from the mailbox: its other ranks wait in a collective with a
-time limit."""
+"""A slot without work gets an answer at least this often: its other ranks wait in a collective with a time limit."""
 
 INTERRUPTED_SECONDS = 0.2
 """How long an empty answer takes after an interruption."""
 
 
-class News(NamedTuple):
-    """What a slot has reported of a pack since the last question."""
+class TrialUpdates(NamedTuple):
+    """What a slot has reported about a pack since the last call."""
 
     reports: Reports
     results: dict[str, TrialResult]
-    """Of the trials that have ended, all of them."""
+    """Results of all trials of the pack that have ended."""
     slot: int
     from_epoch: dict[str, int]
-    """Epochs that the present attempt found in each trial's checkpoint."""
-    notices: "list[Notice]"
+    """For each trial, the number of epochs that the current attempt found in its checkpoint."""
+    notices: "list[SlotNotice]"
     size: int | None
-    """How many trials of this kind it pays to train together, if the slot has found it out."""
+    """How many trials of this kind pay when trained together, if the slot has measured it."""
     done: bool
-    """Whether these are the last news of the pack."""
+    """Whether these are the last updates of the pack."""
 
 
-class Notice(NamedTuple):
-    """What happened to a slot."""
+class SlotNotice(NamedTuple):
+    """A slot became ready, or its worker group died."""
 
     kind: Literal["ready", "died"]
     slot: int
     trials: tuple[str, ...] = ()
-    """The trials that a dead worker group was training, if any."""
+    """The trials that the dead worker group was training."""
     deaths: int = 0
-    """Worker groups that they have cost so far."""
+    """Number of worker groups that died with these trials so far."""
 
 
 @dataclass
-class Entry:
-    """One pack between its submission and the delivery of its last news."""
+class PackEntry:
+    """One pack from its submission to the delivery of its last updates."""
 
     assignment: Assignment
     slot: int = -1
-    from_epoch: dict[str, int] = field(default_factory=dict)
-    reports: Reports = field(default_factory=list)
+    from_epoch: dict[str, int] = field(default_factory=dict[str, int])
+    reports: Reports = field(default_factory=Reports)
     judged: int = 0
-    """How many of the reports the driver has judged."""
-    stops: dict[str, int] = field(default_factory=dict)
+    """How many of the reports the driver has decided on."""
+    stops: dict[str, int] = field(default_factory=dict[str, int])
     """Epoch after which a trial is pruned."""
-    results: dict[str, TrialResult] = field(default_factory=dict)
+    results: dict[str, TrialResult] = field(default_factory=dict[str, TrialResult])
     size: int | None = None
     done: bool = False
     deaths: int = 0
-    alone: deque[TrialOrder] = field(default_factory=deque)
-    """Trials of a pack that died too often, each to be handed out alone; the first is on its way."""
-    blamed: TrialError | None = None
-    told: bool = False
-    """Whether the last news were delivered; such an entry is dropped when the next pack is submitted."""
+    solo: deque[TrialJob] = field(default_factory=deque[TrialJob])
+    """Trials of a pack that died too often, to be assigned one by one; the first one is assigned now."""
+    error: TrialError | None = None
+    """The error of a rank that failed in the current trial."""
+    delivered: bool = False
+    """Whether the last updates were delivered. Such an entry is dropped when the next pack is submitted."""
 
     @property
-    def current(self) -> tuple[TrialOrder, ...]:
-        """What is handed out now."""
-        return (self.alone[0],) if self.alone else self.assignment.trials
+    def current(self) -> tuple[TrialJob, ...]:
+        """The trials that are assigned now."""
+        return (self.solo[0],) if self.solo else self.assignment.trials
+
+    @property
+    def all_stopped(self) -> bool:
+        """Whether every prunable trial is pruned, so that no later epoch can change a decision."""
+        return all(trial.trial_id in self.stops for trial in self.current if trial.prunable)
 
     def stopped(self) -> set[str]:
-        """Trials that are to stop: the pruned ones, and the other seeds of their configurations."""
+        """Ids of the trials to stop: the pruned ones and the other seeds of their configurations."""
         return {t.trial_id for t in self.current if t.trial_id in self.stops or t.follows in self.stops}
 
 
 class Mailbox:
-    """See the module. Wrapped as an asyncio actor by `start_mailbox`; all methods run in one event loop."""
+    """The actor's class. `start_mailbox` starts it as an asyncio actor; all methods run in one event loop."""
 
     def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
+        self.entries: dict[str, PackEntry] = {}
         self.waiting: deque[str] = deque()
-        self.holding: dict[int, str] = {}
-        self.greeted: set[int] = set()
-        self.places: dict[int, Any] = {}
-        self.notices: list[Notice] = []
+        self.assigned: dict[int, str] = {}
+        """By slot, the pack that it trains."""
+        self.registered: set[int] = set()
+        self.placement_groups: dict[int, Any] = {}
+        self.notices: list[SlotNotice] = []
         self.state: Literal["open", "interrupted", "closed"] = "open"
         self.changed = asyncio.Condition()
 
-    # Tune's side
+    # Called by Tune's side
 
     async def submit(self, assignment: Assignment) -> None:
-        """Queue a pack. One that is already on its way (its relay died) is only joined again."""
+        """Queue a pack. Submitting the same pack twice (its Tune actor died) has no effect."""
         async with self.changed:
-            for finished in [name for name, entry in self.entries.items() if entry.told]:
+            for finished in [name for name, entry in self.entries.items() if entry.delivered]:
                 del self.entries[finished]
             if assignment.pack not in self.entries:
-                self.entries[assignment.pack] = Entry(assignment)
+                self.entries[assignment.pack] = PackEntry(assignment)
                 self.waiting.append(assignment.pack)
                 self.changed.notify_all()
 
-    async def news(self, pack: str, seen: int) -> News:
-        """What is new of a pack beyond its first `seen` reports, waiting for it.
+    async def updates(self, pack: str, seen: int) -> TrialUpdates:
+        """Wait for news about a pack.
 
-        Tune asks for more only after it has taken in the last answer, so those `seen` are judged. A relay that
-        replaces a dead one begins at 0 and is told everything again: the search takes an epoch in only once.
+        Tune calls this again only after it has processed the last answer, so the first `seen` reports are judged. A
+        Tune actor that replaces a dead one starts at 0 and gets every report again; the search counts an epoch once.
+
+        Args:
+            pack: name of the pack.
+            seen: number of reports that the caller has received.
+
+        Returns:
+            The reports after the first `seen` ones, and the present state of the pack.
         """
         entry = self.entries[pack]
         async with self.changed:
@@ -126,29 +139,36 @@ class Mailbox:
             await self.changed.wait_for(
                 lambda: len(entry.reports) > seen or entry.done or self.notices or self.state == "interrupted"
             )
-            known = entry.reports[seen:], dict(entry.results), entry.slot, dict(entry.from_epoch)
-            news = News(*known, self.notices, entry.size, entry.done)
-            self.notices, entry.told = [], entry.done
-        if self.state == "interrupted" and not news.reports and not news.done:
-            await asyncio.sleep(INTERRUPTED_SECONDS)  # Tune asks again until it has noticed
-        return news
+            updates = TrialUpdates(
+                reports=entry.reports[seen:],
+                results=dict(entry.results),
+                slot=entry.slot,
+                from_epoch=dict(entry.from_epoch),
+                notices=self.notices,
+                size=entry.size,
+                done=entry.done,
+            )
+            self.notices, entry.delivered = [], entry.done
+        if self.state == "interrupted" and not updates.reports and not updates.done:
+            await asyncio.sleep(INTERRUPTED_SECONDS)  # Tune asks again until it has seen the interruption
+        return updates
 
-    async def stop(self, pack: str, trial_id: str, epoch: int) -> None:
-        """A trial is pruned after `epoch`."""
+    async def prune(self, pack: str, trial_id: str, epoch: int) -> None:
+        """Record that a trial is pruned after `epoch`."""
         async with self.changed:
             self.entries[pack].stops[trial_id] = epoch
             self.changed.notify_all()
 
     async def interrupt(self) -> None:
-        """Every slot saves its state and ends; nothing is handed out any more."""
+        """Make every slot save its state and end; nothing is assigned any more."""
         await self._set_state("interrupted")
 
-    async def place(self, slot: int) -> Any:
-        """The placement group of a slot's last worker group, if there was one."""
-        return self.places.get(slot)
+    async def placement_group(self, slot: int) -> Any:
+        """The placement group of a slot's last worker group; None if there was none."""
+        return self.placement_groups.get(slot)
 
     async def close(self) -> None:
-        """Slots end when they have handed in what they hold."""
+        """Make the slots end after they have returned the results of their packs."""
         await self._set_state("closed")
 
     async def _set_state(self, state: Literal["interrupted", "closed"]) -> None:
@@ -156,45 +176,44 @@ class Mailbox:
             self.state = state
             self.changed.notify_all()
 
-    # The slots' side
+    # Called by the slots
 
-    async def hello(self, slot: int, place: Any = None) -> None:
-        """A slot's worker group is up. When it is not the slot's first, the one before has died.
+    async def register(self, slot: int, placement_group: Any = None) -> None:
+        """A slot's worker group is ready. If the slot had one before, that one has died.
 
         Args:
-            slot: its number.
-            place: the placement group that the worker group runs in.
-
+            slot: number of the slot.
+            placement_group: the placement group of its worker group.
         """
-        held = self.holding.get(slot, "")
-        self.places[slot] = place
+        pack = self.assigned.get(slot, "")
+        self.placement_groups[slot] = placement_group
         async with self.changed:
-            if slot not in self.greeted:
-                self.greeted.add(slot)
-                self.notices.append(Notice("ready", slot))
-            elif held:
-                entry = self.entries[held]
+            if slot not in self.registered:
+                self.registered.add(slot)
+                self.notices.append(SlotNotice("ready", slot))
+            elif pack:
+                entry = self.entries[pack]
                 entry.deaths += 1
-                self.notices.append(Notice("died", slot, tuple(t.trial_id for t in entry.current), entry.deaths))
+                self.notices.append(SlotNotice("died", slot, tuple(t.trial_id for t in entry.current), entry.deaths))
                 if len(entry.current) > 1 and entry.deaths >= DEATHS_TOGETHER:
-                    entry.alone, entry.deaths = deque(entry.assignment.trials), 0
+                    entry.solo, entry.deaths = deque(entry.assignment.trials), 0
             else:
-                self.notices.append(Notice("died", slot))
+                self.notices.append(SlotNotice("died", slot))
             self.changed.notify_all()
 
     async def take(self, slot: int) -> Assignment:
-        """The next pack for a slot, or the one that a dead worker group of this slot had left."""
-        held = self.holding.get(slot)
-        if held is None:
+        """The next pack for a slot, or the unfinished one of a dead worker group of this slot."""
+        pack = self.assigned.get(slot)
+        if pack is None:
             return await self._take_new(slot)
-        entry = self.entries[held]
+        entry = self.entries[pack]
         if self.state == "interrupted":
             return Assignment("close")
-        handed = replace(entry.assignment, trials=entry.current)
-        if len(entry.current) > 1 or (entry.deaths < DEATHS_ALLOWED and not entry.blamed):
-            return handed
+        again = replace(entry.assignment, trials=entry.current)
+        if len(entry.current) > 1 or (entry.deaths < DEATHS_ALLOWED and not entry.error):
+            return again
         died = TrialError("WorkerDied", f"its worker group died {entry.deaths} times (out of memory, or killed)")
-        return replace(handed, kind="abandon", error=entry.blamed or died)
+        return replace(again, kind="abandon", error=entry.error or died)
 
     async def _take_new(self, slot: int) -> Assignment:
         async with self.changed:
@@ -206,60 +225,81 @@ class Mailbox:
             if not self.waiting or self.state == "interrupted":
                 return Assignment("close")
             pack = self.waiting.popleft()
-            self.holding[slot] = pack
+            self.assigned[slot] = pack
             self.entries[pack].slot = slot
             return self.entries[pack].assignment
 
-    async def began(self, pack: str, from_epoch: dict[str, int]) -> None:
-        """A slot starts to train trials, each after the epochs that it found in the checkpoint."""
+    async def started(self, pack: str, from_epoch: dict[str, int]) -> None:
+        """A slot starts to train trials, each after the number of epochs that its checkpoint contains."""
         self.entries[pack].from_epoch |= from_epoch
 
     async def report(self, slot: int, pack: str, reports: Reports) -> set[str] | Literal["interrupt"]:
-        """Epochs of a running pack; the answer: which of its trials are to stop, or that all are to be saved."""
+        """Add epochs of a running pack.
+
+        Args:
+            slot: number of the slot.
+            pack: name of the pack.
+            reports: the new epochs.
+
+        Returns:
+            Ids of the trials to stop, or "interrupt" if all are to be saved and stopped.
+        """
         entry = self.entries[pack]
         async with self.changed:
             entry.reports += reports
             self.changed.notify_all()
         return "interrupt" if self.state == "interrupted" else entry.stopped()
 
-    async def verdict(self, slot: int, pack: str, reports: Reports) -> Verdict:
-        """What the driver has decided, once it has judged every epoch."""
+    async def decisions(self, slot: int, pack: str, reports: Reports) -> PruneDecisions:
+        """Add the last epochs of a pack, and wait until the driver has decided on every epoch.
+
+        Args:
+            slot: number of the slot.
+            pack: name of the pack.
+            reports: the new epochs.
+
+        Returns:
+            Which trials are pruned, and whether the study was interrupted before every epoch was judged.
+        """
         entry = self.entries[pack]
         async with self.changed:
             entry.reports += reports
             self.changed.notify_all()
             await self.changed.wait_for(
-                lambda: entry.judged == len(entry.reports) or self.state == "interrupted" or self._all_stopped(entry)
+                lambda: entry.judged == len(entry.reports) or self.state == "interrupted" or entry.all_stopped
             )
-        unjudged = entry.judged < len(entry.reports) and not self._all_stopped(entry)
-        return Verdict(dict(entry.stops), self.state == "interrupted" and unjudged)
+        unjudged = entry.judged < len(entry.reports) and not entry.all_stopped
+        return PruneDecisions(dict(entry.stops), self.state == "interrupted" and unjudged)
 
-    def _all_stopped(self, entry: Entry) -> bool:
-        """Whether no further epoch could change a decision."""
-        return all(trial.trial_id in entry.stops for trial in entry.current if trial.prunable)
+    async def fail(self, slot: int, pack: str, error: TrialError) -> None:
+        """A rank failed in a trial: its worker group ends, and the next group abandons the trial."""
+        self.entries[pack].error = error
 
-    async def blame(self, slot: int, pack: str, error: TrialError) -> None:
-        """A rank failed in a trial; the group goes down with it, and the next one abandons the trial."""
-        self.entries[pack].blamed = error
+    async def finish(self, slot: int, pack: str, reports: Reports, ended: PackResult) -> None:
+        """The results are in the store. The slot is free unless trials of the pack are still assigned one by one.
 
-    async def done(self, slot: int, pack: str, reports: Reports, ended: PackResult) -> None:
-        """The results are in the store; the slot is free, unless there are trials that go one by one."""
+        Args:
+            slot: number of the slot.
+            pack: name of the pack.
+            reports: the last epochs.
+            ended: how the pack ended.
+        """
         async with self.changed:
             entry = self.entries[pack]
             entry.reports += reports
             entry.results |= ended.results
             entry.size = ended.size
-            if entry.alone:
-                entry.alone.popleft()
-                entry.deaths, entry.blamed = 0, None
-            if not entry.alone:
+            if entry.solo:
+                entry.solo.popleft()
+                entry.deaths, entry.error = 0, None
+            if not entry.solo:
                 entry.done = True
-                self.holding.pop(slot, None)
+                self.assigned.pop(slot, None)
             self.changed.notify_all()
 
 
 def start_mailbox(name: str) -> Any:
-    """Start the actor; any worker finds it under `name` in the namespace of this driver."""
+    """Start the actor, and return its handle. Every worker in the driver's namespace finds it under `name`."""
     actor: Any = ray.remote(num_cpus=0)(Mailbox).options(name=name, max_concurrency=1000).remote()
     ray.get(actor.__ray_ready__.remote())
     return actor

@@ -1,10 +1,10 @@
-"""Ray Train's backend for slots of one worker. A module of its own, so that their controllers do not import torch."""
+"""Ray Train backend for slots of one worker. A separate module, so that their controllers do not import torch."""
 
 from ray.train.backend import BackendConfig
 
 
-class LoneWorker(BackendConfig):
-    """Sets nothing up: one worker has nobody to find."""
+class SingleWorkerBackend(BackendConfig):
+    """Does nothing: one worker needs no process group."""
 
     backend = "none"
-    """In a TorchConfig the kind of process group; TorchTrainer asks for it."""
+    """In a TorchConfig this is the kind of process group. TorchTrainer reads it."""

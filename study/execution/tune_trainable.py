@@ -1,4 +1,4 @@
-"""Tune's side of a pack of trials. In a module of its own, so that Tune's actors import neither torch nor Optuna."""
+"""The Tune trainable for a pack of trials. A separate module, so that Tune's actors import neither torch nor Optuna."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import ray
 from ray import tune
 
 
-class TrialRelay(tune.Trainable):
-    """Tune's side of a pack: passes on its news. Reused from pack to pack."""
+class PackTrainable(tune.Trainable):
+    """Forwards the updates of a pack from the mailbox to Tune. The actor is reused from pack to pack."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self.mailbox = ray.get_actor(config["mailbox"], namespace=config["namespace"])
@@ -18,12 +18,12 @@ class TrialRelay(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        news: Any = ray.get(self.mailbox.news.remote(self.config["pack"], self.seen))
-        self.seen += len(news.reports)
-        return {"news": news, "done": news.done}
+        updates: Any = ray.get(self.mailbox.updates.remote(self.config["pack"], self.seen))
+        self.seen += len(updates.reports)
+        return {"updates": updates, "done": updates.done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:
         return {}
 
     def load_checkpoint(self, checkpoint: dict[str, Any] | None) -> None:
-        """Nothing to load: the state is its slot's."""
+        """Nothing to load: the slot keeps the state."""

@@ -122,21 +122,21 @@ def test_the_next_trial_of_a_grid_waits_in_the_mailbox_for_its_slot(ray_cluster:
     import ray
 
     from study.execution.mailbox import start_mailbox
-    from study.execution.tune_adapters import Conductor
+    from study.execution.tune_adapters import TuneBridge
     from trainables.common.results import TrialResult
     from trainables.worker.messages import PackResult
 
     study = study_of(tmp_path / "ahead", "workers: 0")
     store = StudyStore(study.directory)
     mailbox = start_mailbox("ahead")
-    conductor = Conductor(study, store, Search(study, store), lambda event: None, mailbox)
-    told = conductor.suggest("tune's first")
+    bridge = TuneBridge(study, store, Search(study, store), lambda event: None, mailbox)
+    suggested = bridge.suggest("tune's first")
     first = ray.get(mailbox.take.remote(0))
     ended = dict.fromkeys((t.trial_id for t in first.trials), TrialResult("complete", {"val/accuracy": 0.5}, 3, 3))
-    ray.get(mailbox.done.remote(0, first.pack, [], PackResult(ended)))
+    ray.get(mailbox.finish.remote(0, first.pack, [], PackResult(ended)))
     second = ray.get(mailbox.take.remote(0))
-    assert isinstance(told, dict) and first.pack == told["pack"] != second.pack
-    assert conductor.suggest("tune's second") == {"pack": second.pack}, "Tune joins what has begun"
+    assert isinstance(suggested, dict) and first.pack == suggested["pack"] != second.pack
+    assert bridge.suggest("tune's second") == {"pack": second.pack}, "Tune joins what has begun"
     ray.kill(mailbox)
 
 
@@ -298,12 +298,12 @@ def killing(killed: list[int], *words: str) -> Callable[[events.Event], None]:
     return watch
 
 
-def test_a_dead_relay_of_tune_is_replaced_and_changes_nothing(
+def test_a_dead_trainable_of_tune_is_replaced_and_changes_nothing(
     alone: tuple[StudyConfig, StudyStore, list], tmp_path: Path
 ) -> None:
     killed: list[int] = []
-    watch = killing(killed, "TrialRelay", "ResourceTrainable")  # Ray names it by what it is doing
-    store, _, _ = driven(study_of(tmp_path / "relay", "workers: 0"), watch)
+    watch = killing(killed, "PackTrainable", "ResourceTrainable")  # Ray names it by what it is doing
+    store, _, _ = driven(study_of(tmp_path / "trainable", "workers: 0"), watch)
     assert killed
     assert results(store) == results(alone[1])
     assert {len(store.trial(record.trial_id).attempts()) for record in store.records()} == {1}
@@ -333,7 +333,7 @@ def test_a_driver_that_is_gone_is_no_failure_of_the_trial(ray_cluster: None, tmp
     from study.execution.mailbox import start_mailbox
     from trainables.common.distributed import Workers
     from trainables.worker.driver_link import DriverLostError
-    from trainables.worker.messages import Assignment, SlotConfig, TrialOrder
+    from trainables.worker.messages import Assignment, SlotConfig, TrialJob
     from trainables.worker.worker import run_assignment
 
     study = study_of(tmp_path / "lost", "workers: 0")
@@ -343,8 +343,8 @@ def test_a_driver_that_is_gone_is_no_failure_of_the_trial(ray_cluster: None, tmp
     trial = store.trial(job.trial.trial_id)
     mailbox = start_mailbox("lost")
     ray.kill(mailbox)
-    order = TrialOrder(trial.path.name, job.config.model_dump(mode="json"), str(trial.path), prunable=True)
-    assignment = Assignment("train", trial.path.name, (order,), size=1)
+    trial_job = TrialJob(trial.path.name, job.config.model_dump(mode="json"), str(trial.path), prunable=True)
+    assignment = Assignment("train", trial.path.name, (trial_job,), size=1)
     stages = StageStore(study.stages_directory)
     slot = SlotConfig(0, "lost", "tests", stages=str(stages.root), threads=1, checkpoint_seconds=1.0)
     with pytest.raises(DriverLostError, match="the driver did not"):

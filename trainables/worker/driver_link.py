@@ -1,4 +1,4 @@
-"""Rank 0's line to the driver: where a trial's state is kept, and how its epochs are reported and answered."""
+"""Connection from rank 0 to the driver: saves checkpoints, reports epochs and receives pruning decisions."""
 
 import io
 import time
@@ -16,18 +16,18 @@ from trainables.worker.messages import Assignment, Reports
 from trainables.worker.trial_directory import TrialDirectory
 
 REPORT_SECONDS = 0.1
-"""Epochs that end within this time of each other are reported together: a report costs the driver milliseconds."""
+"""Epochs that end within this time of each other are sent in one report: a report costs the driver milliseconds."""
 
-WATCHED_SECONDS = 0.5
-"""The same for trials that cannot be pruned: only the person at the terminal waits for their epochs."""
+UNPRUNED_REPORT_SECONDS = 0.5
+"""The same for trials that cannot be pruned: only the progress display needs their epochs."""
 
-PATIENCE = 0.05
-"""Share of the time since the last report that training waits for the driver's answer. Short epochs run on meanwhile
-(an answer takes milliseconds, and what is stored is what was decided); long ones are not begun in vain."""
+ANSWER_SHARE = 0.05
+"""Share of the time since the last report that training waits for the driver's answer. Short epochs go on without it
+(an answer takes milliseconds, and the driver's decision is what is stored); a long epoch is not started needlessly."""
 
 
 class DriverLostError(RuntimeError):
-    """The mailbox does not answer any more: the driver, its Ray or its node died. Says nothing about the trial."""
+    """The mailbox does not answer: the driver, its Ray or its node died. The trial itself has not failed."""
 
 
 class CheckpointFile:
@@ -45,13 +45,18 @@ class CheckpointFile:
         return torch.load(self.path, weights_only=True)
 
     def save(self, state: Callable[[], dict[str, Any]], last: bool) -> None:
-        """Keep the state, on disk if it is the last or the one before is old enough."""
+        """Offer a state. It is written if it is the last one or if `seconds` have passed since the last write.
+
+        Args:
+            state: returns the state; called only if the state is written, and only before the training goes on.
+            last: whether the training has ended.
+        """
         self._pending = state
         if last or time.monotonic() - self._saved >= self.seconds:
             self.flush()
 
     def flush(self) -> None:
-        """Write the state that was offered last, if it is not on disk yet. Only before the training goes on."""
+        """Write the last offered state if it is not on disk yet. Call it only before the training goes on."""
         if self._pending is None:
             return
         buffer = io.BytesIO()
@@ -60,46 +65,47 @@ class CheckpointFile:
         self._pending, self._saved = None, time.monotonic()
 
 
-class Line:
-    """Rank 0's line to the driver for the trials of a pack: epochs to the mailbox, its answers back."""
+class DriverLink:
+    """Rank 0's connection to the driver for one pack: sends epochs to the mailbox and applies its answers."""
 
     def __init__(self, mailbox: Any, slot: int, assignment: Assignment) -> None:
         self.mailbox, self.slot, self.pack = mailbox, slot, assignment.pack
-        self.pause = REPORT_SECONDS if any(trial.prunable for trial in assignment.trials) else WATCHED_SECONDS
+        prunable = any(trial.prunable for trial in assignment.trials)
+        self.interval = REPORT_SECONDS if prunable else UNPRUNED_REPORT_SECONDS
         self.interrupted = False
         self._stopped: set[str] = set()
         self._checkpoints: list[CheckpointFile] = []
-        self._buffer: Reports = []
+        self._unsent: Reports = []
         self._sent = time.monotonic()
         self._answer: Any = None
-        """The driver's answer to the last report, on its way."""
+        """Future of the driver's answer to the last report."""
 
     def reporter(self, trial: TrialDirectory, checkpoint: CheckpointFile) -> Report:
-        """What is called after every epoch of a trial."""
+        """The function that `fit` calls after every epoch of a trial."""
         self._checkpoints.append(checkpoint)
         stored = {report.epoch for report in trial.history()}
 
         def report(report: EpochReport) -> Callable[[], bool]:
             if report.epoch not in stored:
                 trial.append(report)
-            self._buffer.append((trial.path.name, report))
-            return lambda: self.told_to_stop(trial.path.name)
+            self._unsent.append((trial.path.name, report))
+            return lambda: self.should_stop(trial.path.name)
 
         return report
 
-    def told_to_stop(self, trial_id: str) -> bool:
-        """Send what is due; whether an answer says that the trial is to stop."""
+    def should_stop(self, trial_id: str) -> bool:
+        """Send the epochs that are due, and return whether the driver has stopped the trial."""
         since = time.monotonic() - self._sent
-        if self._answer is None and since >= self.pause:
-            self._answer = self.mailbox.report.remote(self.slot, self.pack, self.take())
+        if self._answer is None and since >= self.interval:
+            self._answer = self.mailbox.report.remote(self.slot, self.pack, self.take_unsent())
             self._sent = time.monotonic()
-        if self._answer is not None and ray.wait([self._answer], timeout=PATIENCE * since)[0]:
+        if self._answer is not None and ray.wait([self._answer], timeout=ANSWER_SHARE * since)[0]:
             answered, self._answer = self._answer, None
-            self.hear(answer_of(answered, "take the last epochs"))
+            self.apply_answer(answer_of(answered, "accept the last epochs"))
         return self.interrupted or trial_id in self._stopped
 
-    def hear(self, answer: "set[str] | str") -> None:
-        """Take in an answer of the driver."""
+    def apply_answer(self, answer: "set[str] | str") -> None:
+        """Apply an answer of the driver: the trials to stop, or "interrupt" to save and stop all."""
         if isinstance(answer, set):
             self._stopped |= answer
         elif not self.interrupted:
@@ -107,14 +113,22 @@ class Line:
             for checkpoint in self._checkpoints:
                 checkpoint.flush()
 
-    def take(self) -> Reports:
-        """The epochs not sent yet."""
-        sent, self._buffer = self._buffer, []
-        return sent
+    def take_unsent(self) -> Reports:
+        """Return the epochs that are not sent yet, and forget them."""
+        unsent, self._unsent = self._unsent, []
+        return unsent
 
 
 def answer_of(asked: Any, question: str) -> Any:
-    """What the mailbox answers to a call. Raises DriverLostError if it is gone."""
+    """The mailbox's answer to a call.
+
+    Args:
+        asked: the future that the call returned.
+        question: what the driver was asked to do, for the error message.
+
+    Raises:
+        DriverLostError: if the mailbox is gone.
+    """
     try:
         return ray.get(asked)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What the mailbox and a slot's workers say to each other. Free of torch: the mailbox's process starts sooner so."""
+"""Messages between the mailbox and a slot's workers. It does not import torch, so the mailbox starts sooner."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -7,7 +7,7 @@ from trainables.common.results import EpochReport, TrialError, TrialResult
 
 
 class SlotConfig(NamedTuple):
-    """What a slot's workers are told once, at their start."""
+    """Settings of a slot's workers, passed once when they start."""
 
     slot: int
     mailbox: str
@@ -21,52 +21,54 @@ class SlotConfig(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TrialOrder:
+class TrialJob:
     """One trial of an assignment."""
 
     trial_id: str
-    config: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict[str, Any])
     directory: str = ""
     prunable: bool = False
-    """Whether the trial may be stopped, so that its end waits for the driver's word on every epoch."""
+    """If true, the trial is finalized only after the driver has decided on every epoch."""
     shorter: tuple[int, ...] = ()
-    """Numbers of epochs, longest first, with which the study ran before: a trial may go on where one of them ended."""
+    """Smaller numbers of epochs with which the study was run before, longest first. The trial may continue from the
+    last checkpoint of one of them."""
     follows: str = ""
-    """The first seed of its configuration, if this is another one: it counts only if that one is complete."""
+    """Trial id of the first seed of its configuration; empty for the first seed itself. The trial counts only if the
+    first seed is complete."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What the mailbox tells a slot to do next."""
+    """What a slot does next."""
 
     kind: Literal["train", "abandon", "idle", "close"]
     pack: str = ""
     """Name of the pack: the trial id of its first trial."""
-    trials: tuple[TrialOrder, ...] = ()
-    """Trained together, or as many of the first as it pays to; the others are left to be handed out again."""
+    trials: tuple[TrialJob, ...] = ()
+    """The trials to train together. If fewer pay, the last ones are returned and assigned again later."""
     size: int | None = None
-    """How many of them to train together; None: find out what pays."""
+    """How many of them to train together; None: the slot measures how many pay."""
     error: TrialError | None = None
-    """Why the trial is to be abandoned."""
+    """Why the trial is abandoned."""
 
 
 Reports = list[tuple[str, EpochReport]]
-"""Epochs of the trials of a pack, each with its trial's id, in the order in which they ended."""
+"""Epochs of the trials of a pack in the order in which they ended, each with its trial id."""
 
 
-class Verdict(NamedTuple):
-    """What the driver decided about the trials of a pack."""
+class PruneDecisions(NamedTuple):
+    """The driver's decisions about the trials of a pack."""
 
     pruned: dict[str, int]
-    """Epoch after which a trial is pruned, for each that is."""
+    """Epoch after which a trial is pruned, for each pruned trial."""
     interrupted: bool
-    """Whether the study stopped before the driver had judged every epoch."""
+    """Whether the study stopped before the driver had decided on every epoch."""
 
 
 class PackResult(NamedTuple):
     """How a pack ended."""
 
     results: dict[str, TrialResult]
-    """Of the trials that ended. The others are to be handed out again, or to be left out (see `TrialOrder.follows`)."""
+    """Results of the trials that ended. The others are assigned again or dropped (see `TrialJob.follows`)."""
     size: int | None = None
-    """How many trials of this kind it pays to train together, if it was found out."""
+    """How many trials of this kind pay when trained together, if it was measured."""

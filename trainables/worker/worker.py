@@ -1,9 +1,8 @@
-"""What Ray Train runs on every worker of a slot: take a pack of trials, train it, report it, take the next.
+"""The function that Ray Train runs on every worker of a slot: take a pack of trials, train it, report it, repeat.
 
-A slot is one long-lived worker group, because starting a group costs 8 to 25 seconds and a trial often less. Rank 0
-talks to the mailbox (see `study.execution.mailbox`) and broadcasts what it hears. The group that replaces a dead one is
-handed
-the pack that died with it, and goes on from the trials' checkpoints.
+A slot is one long-lived worker group, because starting a group takes 8 to 25 seconds and a trial often less. Rank 0
+calls the mailbox (see `study.execution.mailbox`) and broadcasts its answers. A group that replaces a dead one gets the
+dead group's pack again and continues from the trials' checkpoints.
 """
 
 import shutil
@@ -28,17 +27,16 @@ from trainables.fitting import FitJob, FitResult, InputCache, fit_together, prep
 from trainables.stages.artifacts import StageStore
 from trainables.training.pack_size import find_pack_size
 from trainables.training.session import NonFiniteLossError
-from trainables.worker.driver_link import CheckpointFile, DriverLostError, Line, answer_of
-from trainables.worker.messages import Assignment, PackResult, SlotConfig, TrialOrder, Verdict
+from trainables.worker.driver_link import CheckpointFile, DriverLink, DriverLostError, answer_of
+from trainables.worker.messages import Assignment, PackResult, PruneDecisions, SlotConfig, TrialJob
 from trainables.worker.trial_directory import TrialDirectory
 
 
 def run_slot(settings: dict[str, Any]) -> None:
-    """The Ray Train function: take and run assignments until the mailbox closes.
+    """Take assignments from the mailbox and run them until it closes.
 
     Args:
         settings: the fields of a SlotConfig.
-
     """
     slot = SlotConfig(**settings)
     torch.set_num_threads(slot.threads)
@@ -47,7 +45,7 @@ def run_slot(settings: dict[str, Any]) -> None:
     mailbox = ray.get_actor(slot.mailbox, namespace=slot.namespace)
     stages = StageStore(Path(slot.stages))
     if workers.rank == 0:
-        ray.get(mailbox.hello.remote(slot.slot, ray.util.get_current_placement_group()))
+        ray.get(mailbox.register.remote(slot.slot, ray.util.get_current_placement_group()))
     while True:
         taken = ray.get(mailbox.take.remote(slot.slot)) if workers.rank == 0 else None
         assignment: Assignment = workers.broadcast(taken)  # pyright: ignore[reportAssignmentType]
@@ -60,9 +58,9 @@ def run_slot(settings: dict[str, Any]) -> None:
 
 
 class Task(NamedTuple):
-    """A trial of an assignment, on its way."""
+    """A trial of an assignment with its directory and checkpoint."""
 
-    order: TrialOrder
+    job: TrialJob
     config: TrialConfig
     trial: TrialDirectory
     checkpoint: CheckpointFile
@@ -71,54 +69,68 @@ class Task(NamedTuple):
 def run_assignment(
     assignment: Assignment, slot: SlotConfig, mailbox: Any, stages: StageStore, workers: Workers
 ) -> None:
-    """Train the trials of a pack and store how each ended. An exception of a trial's own making fails it alone."""
-    tasks = [task_of(order, slot) for order in assignment.trials]
-    # Of several, a worker group that died may have stored some of the results.
-    stored = {task.trial.path.name: task.trial.result() for task in tasks} if len(tasks) > 1 else {}
+    """Train the trials of a pack and store their results. An exception in one trial fails only that trial.
+
+    Args:
+        assignment: the pack.
+        slot: settings of this slot.
+        mailbox: handle of the mailbox actor.
+        stages: the shared artifacts.
+        workers: this process among those of the slot.
+
+    Raises:
+        DriverLostError: if the mailbox is gone.
+        Exception: if a trial fails on one of several ranks: only a new worker group brings the ranks back into step.
+    """
+    tasks = [task_of(job, slot) for job in assignment.trials]
+    # A worker group that died may already have stored some results of a pack.
+    stored = {task.job.trial_id: task.trial.result() for task in tasks} if len(tasks) > 1 else {}
     ended = {trial_id: result for trial_id, result in stored.items() if result}
-    tasks = [task for task in tasks if task.order.trial_id not in ended and not is_superfluous(task, ended)]
+    tasks = [task for task in tasks if task.job.trial_id not in ended and not is_superfluous(task, ended)]
     size = assignment.size
     if size is None and tasks:
         size = find_size(tasks, stages, workers)
     tasks = tasks[:size]
-    line = Line(mailbox, slot.slot, assignment)
+    link = DriverLink(mailbox, slot.slot, assignment)
     if workers.rank == 0:
-        mailbox.began.remote(assignment.pack, {task.order.trial_id: begin(task) for task in tasks})
-    workers.broadcast(None)  # nobody reads a checkpoint before it is there
-    fitted = train_tasks(tasks, line, stages, workers)
+        mailbox.started.remote(assignment.pack, {task.job.trial_id: begin(task) for task in tasks})
+    workers.broadcast(None)  # every rank waits until rank 0 has written the checkpoints
+    fitted = train_tasks(tasks, link, stages, workers)
     if workers.size > 1 and isinstance(fitted[0], Exception) and not isinstance(fitted[0], NonFiniteLossError):
-        # The other ranks may be waiting for this one: only a new group is sure to be in step.
-        ray.get(mailbox.blame.remote(slot.slot, assignment.pack, describe(fitted[0])))
+        # The other ranks may be waiting for this one in a collective operation.
+        ray.get(mailbox.fail.remote(slot.slot, assignment.pack, describe(fitted[0])))
         raise fitted[0]
-    if workers.rank == 0 and not line.interrupted:
-        conclude(list(zip(tasks, fitted, strict=True)), line, PackResult(ended, size))
+    if workers.rank == 0 and not link.interrupted:
+        conclude(list(zip(tasks, fitted, strict=True)), link, PackResult(ended, size))
 
 
-def task_of(order: TrialOrder, slot: SlotConfig) -> Task:
-    """The trial of an order."""
-    trial = TrialDirectory(Path(order.directory))
+def task_of(job: TrialJob, slot: SlotConfig) -> Task:
+    """The trial of a job."""
+    trial = TrialDirectory(Path(job.directory))
     checkpoint = CheckpointFile(trial.checkpoint / "state.pt", slot.checkpoint_seconds)
-    return Task(order, TrialConfig.model_validate(order.config), trial, checkpoint)
+    return Task(job, TrialConfig.model_validate(job.config), trial, checkpoint)
 
 
 def begin(task: Task) -> int:
-    """Note that a trial begins or goes on; the epochs that its checkpoint holds."""
+    """Record that a trial starts or continues, and return the number of epochs in its checkpoint."""
     if not task.checkpoint.path.exists():
-        adopt_shorter(task.config, task.trial, task.checkpoint.path, task.order.shorter)
+        copy_shorter_trial(task)
     state = task.checkpoint.load()
-    begun = state["progress"]["epoch"] if state else 0
-    task.trial.begin(task.config, from_epoch=begun)
-    return begun
+    epochs = state["progress"]["epoch"] if state else 0
+    task.trial.begin(task.config, from_epoch=epochs)
+    return epochs
 
 
-def adopt_shorter(config: TrialConfig, trial: TrialDirectory, checkpoint: Path, lengths: tuple[int, ...]) -> None:
-    """Start from the last state of the same trial with fewer epochs, if it is complete: a longer study repeats nothing.
+def copy_shorter_trial(task: Task) -> None:
+    """Copy history and checkpoint of the same trial with fewer epochs, if it is complete, so that no epoch is repeated.
 
-    Exact only where no step depends on the number of epochs to come, so not under a falling learning rate.
+    This is exact only if no step depends on the total number of epochs, so it is not done with a learning rate
+    schedule.
     """
+    config, trial, checkpoint = task.config, task.trial, task.checkpoint.path
     if config.training.schedule != "constant":
         return
-    for epochs in lengths:
+    for epochs in task.job.shorter:
         training = config.training.model_copy(update={"epochs": epochs})
         shorter = TrialDirectory(trial.path.with_name(config.model_copy(update={"training": training}).trial_id))
         result = shorter.result()
@@ -130,70 +142,96 @@ def adopt_shorter(config: TrialConfig, trial: TrialDirectory, checkpoint: Path, 
 
 
 def find_size(tasks: Sequence[Task], stages: StageStore, workers: Workers) -> int:
-    """How many of the trials it pays to train together; 1 where the first cannot even be prepared."""
+    """How many of the trials pay when trained together; 1 if the first one cannot be prepared."""
     if len(tasks) == 1:
         return 1
     config = tasks[0].config
     try:
         prepared = prepare_trial(config, InputCache(stages, workers.device), workers)
-    except Exception:  # the trial's own training will say so
+    except Exception:  # training the trial raises the same error and reports it
         return 1
     stages.put_back(prepared.used)
     return find_pack_size(prepared.problem, config.training, workers, len(tasks))
 
 
-def train_tasks(tasks: Sequence[Task], line: Line, stages: StageStore, workers: Workers) -> list[FitResult | Exception]:
-    """What the training of each trial comes to. Raises DriverLostError.
+def train_tasks(
+    tasks: Sequence[Task], link: DriverLink, stages: StageStore, workers: Workers
+) -> list[FitResult | Exception]:
+    """Train the trials together. If the pack as a whole fails (out of memory), train them one by one.
 
-    What befalls a pack as a whole (no memory for all of it) is tried again trial by trial.
+    Args:
+        tasks: the trials.
+        link: receives their epochs.
+        stages: the shared artifacts.
+        workers: this process among those of the slot.
+
+    Returns:
+        For each trial what `fit` returned, or its exception.
+
+    Raises:
+        DriverLostError: if the mailbox is gone.
     """
-    orders = [FitJob(task.config, line.reporter(task.trial, task.checkpoint), task.checkpoint) for task in tasks]
+    orders = [FitJob(task.config, link.reporter(task.trial, task.checkpoint), task.checkpoint) for task in tasks]
     if not tasks:
         return []
     try:
         return fit_together(orders, stages=stages, workers=workers)
     except DriverLostError:
-        raise  # no failure of the trial: whoever drives the study next goes on from its checkpoint
+        raise  # the trial has not failed: the next run of the study continues from its checkpoint
     except Exception as error:
         if len(tasks) == 1:
             return [error]
     if workers.device.type == "cuda":
         torch.cuda.empty_cache()
-    return [fitted for task in tasks for fitted in train_tasks([task], line, stages, workers)]
+    return [fitted for task in tasks for fitted in train_tasks([task], link, stages, workers)]
 
 
 def is_superfluous(task: Task, ended: dict[str, TrialResult]) -> bool:
-    """Whether the trial is one of the further seeds of a configuration whose first seed was pruned or failed."""
-    if not task.order.follows:
+    """Whether the trial is a later seed of a configuration whose first seed was pruned or failed."""
+    if not task.job.follows:
         return False
-    first = ended.get(task.order.follows) or TrialDirectory(task.trial.path.with_name(task.order.follows)).result()
+    first = ended.get(task.job.follows) or TrialDirectory(task.trial.path.with_name(task.job.follows)).result()
     return first is not None and first.status != "complete"
 
 
-def conclude(fitted: Sequence[tuple[Task, FitResult | Exception]], line: Line, ended: PackResult) -> None:
-    """Store the end of the trials, after the driver has said which were pruned on the way.
+def conclude(fitted: Sequence[tuple[Task, FitResult | Exception]], link: DriverLink, ended: PackResult) -> None:
+    """Store the results of the trials after the driver has decided which of them were pruned.
 
-    Training runs ahead of the driver's decisions. What is stored is what was decided: the history of a pruned trial
-    ends with the epoch at which it was pruned, however far training had come, so a result never depends on timing.
+    Training runs ahead of the driver's decisions, but the decision is what is stored: the history of a pruned trial
+    ends with the epoch at which it was pruned, even if training had gone further. So a result never depends on timing.
+
+    Args:
+        fitted: each trial with its training result or exception.
+        link: connection to the driver.
+        ended: results that are already stored, and the measured pack size.
     """
-    verdict = Verdict({}, False)
-    if any(task.order.prunable for task, _ in fitted):
-        asked = line.mailbox.verdict.remote(line.slot, line.pack, line.take())
-        verdict = Verdict(*answer_of(asked, "say which trials are pruned"))
-    if verdict.interrupted:
+    decisions = PruneDecisions({}, False)
+    if any(task.job.prunable for task, _ in fitted):
+        asked = link.mailbox.decisions.remote(link.slot, link.pack, link.take_unsent())
+        decisions = PruneDecisions(*answer_of(asked, "decide which trials are pruned"))
+    if decisions.interrupted:
         return
     results = dict(ended.results)
     for task, outcome in fitted:
         if is_superfluous(task, results):
-            shutil.rmtree(task.trial.path)  # it was trained ahead, and its configuration has ended without it
+            shutil.rmtree(task.trial.path)  # it was trained ahead, and its configuration ended at the first seed
         else:
-            results[task.order.trial_id] = store_end(task, outcome, verdict.pruned.get(task.order.trial_id))
-    handed_in = line.mailbox.done.remote(line.slot, line.pack, line.take(), PackResult(results, ended.size))
-    answer_of(handed_in, "take the results")
+            results[task.job.trial_id] = store_result(task, outcome, decisions.pruned.get(task.job.trial_id))
+    finished = link.mailbox.finish.remote(link.slot, link.pack, link.take_unsent(), PackResult(results, ended.size))
+    answer_of(finished, "accept the results")
 
 
-def store_end(task: Task, fitted: FitResult | Exception, pruned_at: int | None) -> TrialResult:
-    """Store the end of one trial."""
+def store_result(task: Task, fitted: FitResult | Exception, pruned_at: int | None) -> TrialResult:
+    """Store the result of one trial.
+
+    Args:
+        task: the trial.
+        fitted: what its training returned, or its exception.
+        pruned_at: epoch after which the driver pruned it; None if it was not pruned.
+
+    Returns:
+        The stored result.
+    """
     trial = task.trial
     if isinstance(fitted, Exception):
         result = TrialResult("failed", epochs=len(trial.history()), error=describe(fitted))
@@ -212,17 +250,17 @@ def store_end(task: Task, fitted: FitResult | Exception, pruned_at: int | None) 
 
 
 def abandon(assignment: Assignment, slot: SlotConfig, mailbox: Any) -> None:
-    """Store the failure of a trial that killed its worker groups or broke one of several ranks."""
-    [order] = assignment.trials
-    trial = TrialDirectory(Path(order.directory))
-    trial.begin(TrialConfig.model_validate(order.config), from_epoch=len(trial.history()))
+    """Store the failure of a trial that killed its worker groups or failed on one of several ranks."""
+    [job] = assignment.trials
+    trial = TrialDirectory(Path(job.directory))
+    trial.begin(TrialConfig.model_validate(job.config), from_epoch=len(trial.history()))
     result = TrialResult("failed", epochs=len(trial.history()), error=assignment.error)
     trial.finish(result)
-    ray.get(mailbox.done.remote(slot.slot, assignment.pack, [], PackResult({order.trial_id: result})))
+    ray.get(mailbox.finish.remote(slot.slot, assignment.pack, [], PackResult({job.trial_id: result})))
 
 
 def describe(error: Exception) -> TrialError:
-    """What the store keeps of an exception."""
+    """The stored form of an exception."""
     return TrialError(
         kind=type(error).__name__,
         message=str(error),

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from study.execution import mailbox as module
-from study.execution.mailbox import DEATHS_ALLOWED, DEATHS_TOGETHER, Mailbox, Notice
+from study.execution.mailbox import DEATHS_ALLOWED, DEATHS_TOGETHER, Mailbox, SlotNotice
 from trainables.common.results import EpochReport, TrialError, TrialResult
-from trainables.worker.messages import Assignment, PackResult, TrialOrder, Verdict
+from trainables.worker.messages import Assignment, PackResult, PruneDecisions, TrialJob
 
 DONE = TrialResult("complete", {"val/accuracy": 0.5}, 2, 2)
 
 
-def order(name: str, follows: str = "") -> TrialOrder:
-    return TrialOrder(name, {"seed": 0}, f"trials/{name}", prunable=not follows, follows=follows)
+def order(name: str, follows: str = "") -> TrialJob:
+    return TrialJob(name, {"seed": 0}, f"trials/{name}", prunable=not follows, follows=follows)
 
 
 def job(*names: str) -> Assignment:
@@ -63,26 +63,26 @@ def test_an_idle_slot_hears_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(Mailbox().take(0)).kind == "idle"
 
 
-def test_the_verdict_waits_until_every_epoch_was_judged() -> None:
-    async def story() -> Verdict:
+def test_the_decided_waits_until_every_epoch_was_judged() -> None:
+    async def story() -> PruneDecisions:
         box = Mailbox()
         await box.submit(job("a"))
         await box.take(0)
         assert await box.report(0, "a", [epoch(1)]) == set()
-        assert (await box.news("a", 0)).reports == [epoch(1)]
-        verdict = asyncio.create_task(box.verdict(0, "a", [epoch(2)]))
+        assert (await box.updates("a", 0)).reports == [epoch(1)]
+        decided = asyncio.create_task(box.decisions(0, "a", [epoch(2)]))
         await asyncio.sleep(0.01)
-        assert not verdict.done()
-        assert (await box.news("a", 1)).reports == [epoch(2)]
+        assert not decided.done()
+        assert (await box.updates("a", 1)).reports == [epoch(2)]
         await asyncio.sleep(0.01)
-        assert not verdict.done(), "delivered is not yet judged"
-        news = asyncio.create_task(box.news("a", 2))  # asking again says that the last news were judged
-        decided = await verdict
-        await box.done(0, "a", [], done("a"))
-        assert (await news).results == {"a": DONE}
+        assert not decided.done(), "delivered is not yet judged"
+        updates = asyncio.create_task(box.updates("a", 2))  # asking again says that the last updates were judged
+        decided = await decided
+        await box.finish(0, "a", [], done("a"))
+        assert (await updates).results == {"a": DONE}
         return decided
 
-    assert run(story()) == Verdict({}, False)
+    assert run(story()) == PruneDecisions({}, False)
 
 
 def test_a_relay_that_replaces_a_dead_one_is_told_everything_again() -> None:
@@ -91,12 +91,12 @@ def test_a_relay_that_replaces_a_dead_one_is_told_everything_again() -> None:
         await box.submit(job("a"))
         await box.take(0)
         await box.report(0, "a", [epoch(1), epoch(2)])
-        told = [(await box.news("a", 0)).reports, (await box.news("a", 0)).reports]
-        verdict = asyncio.create_task(box.verdict(0, "a", [epoch(3)]))
-        told.append((await box.news("a", 2)).reports)
+        told = [(await box.updates("a", 0)).reports, (await box.updates("a", 0)).reports]
+        decided = asyncio.create_task(box.decisions(0, "a", [epoch(3)]))
+        told.append((await box.updates("a", 2)).reports)
         await asyncio.sleep(0.01)
-        assert not verdict.done()
-        verdict.cancel()
+        assert not decided.done()
+        decided.cancel()
         return told
 
     assert run(story()) == [[epoch(1), epoch(2)], [epoch(1), epoch(2)], [epoch(3)]]
@@ -110,44 +110,44 @@ def test_finished_trials_are_forgotten_once_their_result_was_told() -> None:
             await box.submit(job(name))
             held.append(sorted(box.entries))
             await box.take(0)
-            await box.done(0, name, [epoch(1, name)], done(name))
-            assert (await box.news(name, 0)).done
+            await box.finish(0, name, [epoch(1, name)], done(name))
+            assert (await box.updates(name, 0)).done
         return held
 
     assert run(story()) == [["a"], ["b"], ["c"]]
 
 
-def test_a_decision_between_reports_reaches_report_and_verdict() -> None:
-    async def story() -> tuple[object, Verdict]:
+def test_a_decision_between_reports_reaches_report_and_decided() -> None:
+    async def story() -> tuple[object, PruneDecisions]:
         box = Mailbox()
         await box.submit(job("a"))
         await box.take(0)
         await box.report(0, "a", [epoch(1)])
-        await box.news("a", 0)
-        await box.stop("a", "a", 1)
-        return await box.report(0, "a", [epoch(2)]), await box.verdict(0, "a", [])
+        await box.updates("a", 0)
+        await box.prune("a", "a", 1)
+        return await box.report(0, "a", [epoch(2)]), await box.decisions(0, "a", [])
 
-    assert run(story()) == ({"a"}, Verdict({"a": 1}, False))
+    assert run(story()) == ({"a"}, PruneDecisions({"a": 1}, False))
 
 
 def test_the_other_seeds_stop_with_the_first_and_the_rest_of_the_pack_goes_on() -> None:
-    async def story() -> tuple[object, Verdict]:
+    async def story() -> tuple[object, PruneDecisions]:
         box = Mailbox()
         await box.submit(job("a", "b<a", "c"))
         await box.take(0)
         await box.report(0, "a", [epoch(1), epoch(1, "b"), epoch(1, "c")])
-        await box.news("a", 0)
-        await box.stop("a", "a", 1)
+        await box.updates("a", 0)
+        await box.prune("a", "a", 1)
         answer = await box.report(0, "a", [epoch(2), epoch(2, "b"), epoch(2, "c")])
-        verdict = asyncio.create_task(box.verdict(0, "a", []))
+        decided = asyncio.create_task(box.decisions(0, "a", []))
         await asyncio.sleep(0.01)
-        assert not verdict.done(), "c may yet be pruned"
-        news = asyncio.create_task(box.news("a", 6))
-        decided = await verdict
-        news.cancel()
+        assert not decided.done(), "c may yet be pruned"
+        updates = asyncio.create_task(box.updates("a", 6))
+        decided = await decided
+        updates.cancel()
         return answer, decided
 
-    assert run(story()) == ({"a", "b"}, Verdict({"a": 1}, False))
+    assert run(story()) == ({"a", "b"}, PruneDecisions({"a": 1}, False))
 
 
 def test_a_dead_group_s_pack_is_tried_again_as_a_whole_and_then_trial_by_trial() -> None:
@@ -156,31 +156,31 @@ def test_a_dead_group_s_pack_is_tried_again_as_a_whole_and_then_trial_by_trial()
     async def story() -> list[Assignment]:
         box = Mailbox()
         await box.submit(job("a", "b", "c"))
-        await box.hello(0)
+        await box.register(0)
         taken = [await box.take(0)]
         for _ in range(DEATHS_TOGETHER):
-            await box.hello(0)
+            await box.register(0)
             taken.append(await box.take(0))
-        await box.hello(0)
+        await box.register(0)
         taken.append(await box.take(0))
-        await box.done(0, "a", [], done("a"))
+        await box.finish(0, "a", [], done("a"))
         taken.append(await box.take(0))
         for _ in range(DEATHS_ALLOWED):
-            await box.hello(0)
+            await box.register(0)
             taken.append(await box.take(0))
-        await box.done(0, "a", [], PackResult({"b": TrialResult("failed")}))
+        await box.finish(0, "a", [], PackResult({"b": TrialResult("failed")}))
         taken.append(await box.take(0))
-        news = await box.news("a", 0)
-        assert not news.done and [(n.trials, n.deaths) for n in news.notices] == [
+        updates = await box.updates("a", 0)
+        assert not updates.done and [(n.trials, n.deaths) for n in updates.notices] == [
             ((), 0),
             (("a", "b", "c"), 1),
             (("a", "b", "c"), 2),
             (("a",), 1),
             *((("b",), n) for n in (1, 2, 3)),
         ]
-        await box.done(0, "a", [], done("c"))
-        news = await box.news("a", 0)
-        assert news.done and {name: result.status for name, result in news.results.items()} == {
+        await box.finish(0, "a", [], done("c"))
+        updates = await box.updates("a", 0)
+        assert updates.done and {name: result.status for name, result in updates.results.items()} == {
             "a": "complete",
             "b": "failed",
             "c": "complete",
@@ -197,11 +197,11 @@ def test_what_was_not_trained_of_a_pack_is_told() -> None:
         box = Mailbox()
         await box.submit(job("a", "b", "c"))
         await box.take(0)
-        await box.done(0, "a", [], PackResult({"a": DONE, "b": DONE}, size=2))
-        return await box.news("a", 0)
+        await box.finish(0, "a", [], PackResult({"a": DONE, "b": DONE}, size=2))
+        return await box.updates("a", 0)
 
-    news = run(story())
-    assert news.done and set(news.results) == {"a", "b"} and news.size == 2
+    updates = run(story())
+    assert updates.done and set(updates.results) == {"a", "b"} and updates.size == 2
 
 
 def test_a_dead_group_s_trial_goes_back_to_its_slot_and_fails_at_the_third_death() -> None:
@@ -209,14 +209,14 @@ def test_a_dead_group_s_trial_goes_back_to_its_slot_and_fails_at_the_third_death
         box = Mailbox()
         await box.submit(job("a"))
         await box.submit(job("b"))
-        await box.hello(0)
+        await box.register(0)
         taken = [await box.take(0)]
         for _ in range(DEATHS_ALLOWED):
-            await box.hello(0)
+            await box.register(0)
             taken.append(await box.take(0))
-        notices = (await box.news("a", 0)).notices
-        assert notices == [Notice("ready", 0), *(Notice("died", 0, ("a",), n) for n in (1, 2, 3))]
-        await box.done(0, "a", [], PackResult({"a": TrialResult("failed", error=taken[-1].error)}))
+        notices = (await box.updates("a", 0)).notices
+        assert notices == [SlotNotice("ready", 0), *(SlotNotice("died", 0, ("a",), n) for n in (1, 2, 3))]
+        await box.finish(0, "a", [], PackResult({"a": TrialResult("failed", error=taken[-1].error)}))
         taken.append(await box.take(0))
         return taken
 
@@ -232,8 +232,8 @@ def test_a_rank_that_blames_a_trial_is_believed_at_once() -> None:
         box = Mailbox()
         await box.submit(job("a"))
         await box.take(0)
-        await box.blame(0, "a", TrialError("OutOfMemoryError", "rank 1"))
-        await box.hello(0)
+        await box.fail(0, "a", TrialError("OutOfMemoryError", "rank 1"))
+        await box.register(0)
         return await box.take(0)
 
     taken = run(story())
@@ -241,12 +241,12 @@ def test_a_rank_that_blames_a_trial_is_believed_at_once() -> None:
 
 
 def test_an_interruption_ends_everything() -> None:
-    async def story() -> tuple[object, Verdict, str, str]:
+    async def story() -> tuple[object, PruneDecisions, str, str]:
         box = Mailbox()
         await box.submit(job("a"))
         await box.submit(job("b"))
         await box.take(0)
-        waiting = asyncio.create_task(box.verdict(0, "a", [epoch(1)]))
+        waiting = asyncio.create_task(box.decisions(0, "a", [epoch(1)]))
         await asyncio.sleep(0.01)
         await box.interrupt()
         return (
@@ -256,4 +256,4 @@ def test_an_interruption_ends_everything() -> None:
             (await box.take(0)).kind,
         )
 
-    assert run(story()) == ("interrupt", Verdict({}, True), "close", "close")
+    assert run(story()) == ("interrupt", PruneDecisions({}, True), "close", "close")
