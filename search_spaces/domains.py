@@ -1,6 +1,6 @@
-"""What a hyperparameter may be: a float range, an integer range, or a choice.
+"""Domains of hyperparameters: a float range, an integer range, or a choice.
 
-A config field carries its default search range in `Annotated`, beside its hard bound and its default:
+A config field declares its default search range in `Annotated`, next to its bound and its default:
 
     temperature: Annotated[float, Field(gt=0), FloatRange(1.0, 8.0, log=True), Aliases("tau", "T")] = 2.0
 """
@@ -9,18 +9,18 @@ import math
 from dataclasses import dataclass
 
 Value = bool | int | float | str
-"""A hyperparameter value as it stands in YAML, in Optuna, in MLflow and in the report."""
+"""A hyperparameter value, the same in YAML, Optuna, MLflow and the report."""
 
 ENDPOINT_SLACK = 1e-9
-"""Relative slack with which a stepped range still reaches its upper end (0.1 * 3 > 0.3 in floats)."""
+"""Relative tolerance by which a stepped range includes its upper end (0.1 * 3 > 0.3 in floats)."""
 
-MOST_STEPS = 1_000_000
-"""Steps that a range of floats may have: its grid is held in memory."""
+MAX_STEPS = 1_000_000
+"""Most steps of a float range: its grid is kept in memory."""
 
 
 @dataclass(frozen=True)
 class FloatRange:
-    """Real numbers in `[low, high]`; evenly in the logarithm if `log`; only `low + k * step` if `step`."""
+    """Real numbers in `[low, high]`; uniform in the logarithm if `log`; only `low + k * step` if `step` is set."""
 
     low: float
     high: float
@@ -29,8 +29,11 @@ class FloatRange:
 
     def __post_init__(self) -> None:
         check_range(self.low, self.high, self.log, self.step)
-        if self.step is not None and (self.high - self.low) / self.step > MOST_STEPS:
-            raise ValueError(f"a range may have {MOST_STEPS} steps, but `step` is {self.step}; raise it, or drop it")
+        if self.step is not None and (self.high - self.low) / self.step > MAX_STEPS:
+            raise ValueError(
+                f"a range can have at most {MAX_STEPS} steps, but `step` is {self.step}; use a larger `step`, or "
+                "leave it out"
+            )
 
     def contains(self, value: Value) -> bool:
         """Whether a search over this domain could propose `value`."""
@@ -57,7 +60,7 @@ class FloatRange:
 
 @dataclass(frozen=True)
 class IntRange:
-    """Whole numbers `low, low + step, ...` up to `high`; evenly in the logarithm if `log` (then `step` is 1)."""
+    """Integers `low, low + step, ...` up to `high`; uniform in the logarithm if `log` (then `step` is 1)."""
 
     low: int
     high: int
@@ -84,7 +87,7 @@ class IntRange:
 
 @dataclass(frozen=True)
 class Choice:
-    """One of `options`, in the order given. Numbers stay numbers: a choice over H is drawn on a numeric axis."""
+    """One of `options`, in their order. Numbers keep their type: figures draw a choice of H on a numeric axis."""
 
     options: tuple[Value, ...]
 
@@ -92,7 +95,7 @@ class Choice:
         if not self.options:
             raise ValueError("a choice needs at least one option, but the list is empty; add one")
         if len(set(map(repr, self.options))) < len(self.options):
-            raise ValueError(f"every option may stand once, but got {list(self.options)!r}")
+            raise ValueError(f"every option must be listed once, but got {list(self.options)!r}; remove the repeats")
 
     def contains(self, value: Value) -> bool:
         """Whether a search over this domain could propose `value`."""
@@ -112,7 +115,7 @@ Domain = FloatRange | IntRange | Choice
 
 @dataclass(frozen=True, init=False)
 class Aliases:
-    """Other names under which a user may write a field: `temperature` is `tau` and `T` as well."""
+    """Other names of a field in a study file: `temperature` may be written `tau` or `T`."""
 
     names: tuple[str, ...]
 
@@ -121,14 +124,27 @@ class Aliases:
 
 
 def check_range(low: int | float, high: int | float, log: bool, step: int | float | None) -> None:
-    """Raise ValueError (rule, then values) if the four do not describe a range."""
+    """Check that the four values describe a range.
+
+    Args:
+        low: lower end.
+        high: upper end.
+        log: whether the range is uniform in the logarithm.
+        step: distance of neighbouring values; None: no step.
+
+    Raises:
+        ValueError: with the rule, the values and the fix.
+
+    """
     if not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError(f"`low` and `high` must be finite, but got {low=}, {high=}; write numbers")
     if low > high:
-        raise ValueError(f"`low <= high` must hold, but got {low=}, {high=}; exchange them")
+        raise ValueError(f"`low` must be at most `high`, but got {low=}, {high=}; exchange them")
     if log and low <= 0:
-        raise ValueError(f"a range with `log: true` must start above 0, but got {low=}; raise it, or drop `log`")
+        raise ValueError(
+            f"a range with `log: true` must start above 0, but got {low=}; use a larger `low`, or leave `log` out"
+        )
     if step is not None and step <= 0:
-        raise ValueError(f"`step` must be above 0, but got {step=}; raise it, or drop it")
+        raise ValueError(f"`step` must be above 0, but got {step=}; use a larger `step`, or leave it out")
     if log and step is not None:
-        raise ValueError(f"`log` and `step` exclude each other, but got both ({step=}); list the values instead")
+        raise ValueError(f"`log` and `step` cannot be combined, but got both ({step=}); list the values instead")

@@ -1,4 +1,4 @@
-"""Pydantic's errors in our words: the rule, the value that breaks it, and what to do."""
+"""Error messages for pydantic's errors: what was expected, what was found, and the fix."""
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping
@@ -7,21 +7,23 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 Location = tuple[str | int, ...]
-"""Where in a nested value something stands: list positions and mapping keys."""
+"""Position inside a nested value: list indices and mapping keys."""
 
 SIMILAR = 0.62
-"""Similarity (0 to 1, difflib's) from which one name is taken for a slip of another."""
+"""Similarity (difflib's ratio, 0 to 1) from which one name counts as a misspelling of another."""
 
 SWITCH_WORDS = ("on", "off", "yes", "no", "true", "false", "True", "False")
-"""Words that YAML 1.1 reads as true or false, and YAML 1.2 (which we read) as text, but for the last four."""
+"""Words that YAML 1.1 reads as booleans. YAML 1.2, which is used here, reads the first four as text."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The one of `names` that `name` was probably meant to be, or None."""
+    """The one of `names` that the user probably meant by `name`, or None."""
     folded = {other.lower(): other for other in reversed(list(names))}
-    begun = [other for other in folded if len(name) > 2 and other.startswith(name.lower())]
-    found = begun if len(begun) == 1 else difflib.get_close_matches(name.lower(), folded, n=1, cutoff=SIMILAR)
-    return folded[found[0]] if found else None
+    completions = [other for other in folded if len(name) > 2 and other.startswith(name.lower())]
+    if len(completions) == 1:
+        return folded[completions[0]]
+    matches = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=SIMILAR)
+    return folded[matches[0]] if matches else None
 
 
 def one_of(names: Iterable[str]) -> str:
@@ -31,7 +33,7 @@ def one_of(names: Iterable[str]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as a person who wrote YAML knows it: `true`, `null`, 'text', and no more than 60 characters of it."""
+    """A value as YAML writes it: `true`, `null`, 'text'; at most 60 characters."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, bool):
@@ -41,7 +43,7 @@ def shown(value: object) -> str:
 
 
 def words_for(error: ErrorDetails) -> str:
-    """One of pydantic's errors as rule, value and, where there is one, remedy."""
+    """The message for one of pydantic's errors: `must be X, but got Y; fix` (some have no fix)."""
     context: Mapping[str, Any] = error.get("ctx", {})
     value: object = error["input"]
     if error["type"] in ("value_error", "assertion_error"):
@@ -51,22 +53,29 @@ def words_for(error: ErrorDetails) -> str:
     rule = RULES.get(error["type"])
     if rule is None:
         return f"{error['msg'][:1].lower()}{error['msg'][1:]}, but got {shown(value)}"
-    return f"{rule(context)}, but got {shown(value)}{remedy_for(error['type'], value)}"
+    return f"{rule(context)}, but got {shown(value)}{remedy_for(error['type'], value, context)}"
 
 
 def not_a_choice(value: object, choices: list[str]) -> str:
-    """Why `value` is none of the `choices`, with the nearest of them."""
-    said = f"must be {'one of ' if len(choices) > 1 else ''}{', '.join(choices)}, but got {shown(value)}"
+    """The message for a value that is none of the `choices`, with the most similar choice."""
+    message = f"must be {'one of ' if len(choices) > 1 else ''}{', '.join(choices)}, but got {shown(value)}"
     if "none" in choices and (value is None or value is False or value in SWITCH_WORDS):
-        return f"{said}; to turn it off, write none"
+        return f"{message}; to turn it off, write none"
     guess = nearest(value, choices) if isinstance(value, str) else None
-    return f"{said}; did you mean {guess}?" if guess else said
+    return f"{message}; did you mean {guess}?" if guess else message
 
 
-def remedy_for(kind: str, value: object) -> str:
-    """What to write instead, where the kind of error tells."""
-    if kind in DIRECTIONS:
-        return f"; {DIRECTIONS[kind]} it"
+def remedy_for(kind: str, value: object, context: Mapping[str, Any]) -> str:
+    """The fix, `; write ...`, or nothing where the kind of error does not tell.
+
+    Args:
+        kind: pydantic's type of the error.
+        value: the wrong value.
+        context: pydantic's context of the error, such as the bound.
+
+    """
+    if kind in BOUND_REMEDIES:
+        return f"; {BOUND_REMEDIES[kind](context)}"
     if kind == "string_type" and value is not None:
         return "; put it in quotes"
     if kind in ("tuple_type", "list_type") and isinstance(value, int | float | str):
@@ -84,16 +93,16 @@ def remedy_for(kind: str, value: object) -> str:
     return ""
 
 
-DIRECTIONS = {
-    "greater_than": "raise",
-    "greater_than_equal": "raise",
-    "less_than": "lower",
-    "less_than_equal": "lower",
-    "too_short": "add to",
-    "too_long": "shorten",
-    "string_too_short": "lengthen",
+BOUND_REMEDIES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "greater_than": lambda context: "use a larger number",
+    "greater_than_equal": lambda context: f"use {context['ge']:g} or more",
+    "less_than": lambda context: "use a smaller number",
+    "less_than_equal": lambda context: f"use {context['le']:g} or less",
+    "too_short": lambda context: "add entries",
+    "too_long": lambda context: "remove entries",
+    "string_too_short": lambda context: "write a longer text",
 }
-"""What to do about a value beyond a bound."""
+"""The fix for a value beyond a bound, by pydantic's type of the error."""
 
 RULES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "greater_than": lambda context: f"must be above {context['gt']:g}",
@@ -103,7 +112,7 @@ RULES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "finite_number": lambda context: "must be finite",
     "int_type": lambda context: "must be a whole number",
     "int_parsing": lambda context: "must be a whole number",
-    "int_parsing_size": lambda context: "must be a whole number of reasonable size",
+    "int_parsing_size": lambda context: "must be a whole number with fewer digits",
     "int_from_float": lambda context: "must be a whole number",
     "float_type": lambda context: "must be a number",
     "float_parsing": lambda context: "must be a number",
@@ -113,8 +122,13 @@ RULES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "tuple_type": lambda context: "must be a list",
     "list_type": lambda context: "must be a list",
     "dict_type": lambda context: "must be a mapping of keys to values",
-    "too_short": lambda context: f"must hold {context['min_length']} or more",
-    "too_long": lambda context: f"must hold at most {context['max_length']}",
+    "too_short": lambda context: f"must have at least {entries(context['min_length'])}",
+    "too_long": lambda context: f"must have at most {entries(context['max_length'])}",
     "string_too_short": lambda context: f"must have {context['min_length']} or more characters",
 }
-"""The rule that each kind of pydantic error stands for."""
+"""What was expected, by pydantic's type of the error."""
+
+
+def entries(number: int) -> str:
+    """`1 entry`, `2 entries`."""
+    return f"{number} {'entry' if number == 1 else 'entries'}"

@@ -1,6 +1,6 @@
-"""Hyperparameter names, values and domains, as the fields of config classes declare them.
+"""Names, values and domains of hyperparameters, read from the fields of config classes.
 
-Knows pydantic classes and domains, and nothing of what the hyperparameters are for.
+This module uses pydantic classes and domains only; it does not depend on what the hyperparameters are for.
 """
 
 from types import NoneType, UnionType
@@ -13,25 +13,25 @@ from search_spaces.domains import Aliases, Choice, Domain, FloatRange, IntRange,
 from search_spaces.explain import Location, nearest, one_of, shown, words_for
 
 DEFAULT = "default"
-"""Written in place of a range: the range that the field declares."""
+"""The word for the range that the field declares."""
 
 RANGE_KEYS = ("low", "high", "log", "step")
 OTHER_RANGE_KEYS = {"min": "low", "max": "high", "lower": "low", "upper": "high", "start": "low", "stop": "high"}
-"""What other tools call the ends of a range."""
+"""Names that other tools use for the ends of a range, with ours."""
 
 Kind = Literal["int", "float", "bool", "text", "other"]
 
 
 class Fault(NamedTuple):
-    """One thing wrong with a value."""
+    """One error in a value."""
 
     location: Location
-    """Where inside the value; empty for the value itself."""
+    """Position inside the value; empty for the value itself."""
     message: str
 
 
 class ValueProblem(ValueError):
-    """Everything wrong with one value."""
+    """All errors in one value."""
 
     def __init__(self, *faults: Fault) -> None:
         super().__init__("; ".join(fault.message for fault in faults))
@@ -50,12 +50,12 @@ def names_of(config: type[BaseModel]) -> dict[str, str]:
 
 
 def declared_domain(field: FieldInfo) -> Domain | None:
-    """The search range that stands on a field's line."""
+    """The search range that a field declares, or None."""
     return next((item for item in field.metadata if isinstance(item, FloatRange | IntRange | Choice)), None)
 
 
 def domain_words(domain: Domain | None) -> str:
-    """A domain in a few words: `1 to 8, log` or `2, 4, 8`; nothing for none."""
+    """A domain in a few words: `1 to 8, log` or `2, 4, 8`; empty for None."""
     if isinstance(domain, Choice):
         return ", ".join(str(option) for option in domain.options)
     if domain is None:
@@ -68,12 +68,12 @@ def domain_words(domain: Domain | None) -> str:
 
 def declared_domains(config: type[BaseModel]) -> dict[str, Domain]:
     """The search range of every field that declares one, by canonical name."""
-    found = {name: declared_domain(field) for name, field in config.model_fields.items()}
-    return {name: domain for name, domain in found.items() if domain is not None}
+    domains = {name: declared_domain(field) for name, field in config.model_fields.items()}
+    return {name: domain for name, domain in domains.items() if domain is not None}
 
 
 def kind_of(field: FieldInfo) -> Kind:
-    """What sort of value a field takes; an optional field counts as what it is when it is set."""
+    """The kind of value that a field takes; for an optional field the kind of its set values."""
     return _kind(field.annotation)
 
 
@@ -103,15 +103,15 @@ def _annotated(field: FieldInfo) -> Any:
 
 
 def coerce(value: Any, field: FieldInfo) -> Any:
-    """`value` as `field` holds it: `"1e-4"` is 0.0001 for a float field.
+    """`value` converted to the type of `field`: `"1e-4"` becomes 0.0001 for a float field.
 
     Raises:
-        ValueProblem: with rule, value and remedy.
+        ValueProblem: with the rule, the value and the fix.
     """
-    if kind_of(field) != "text" and "bool" not in str(field.annotation) and (truths := _truth_values(value)):
-        raise ValueProblem(*(Fault(location, _truth_message(found, field)) for location, found in truths))
-    own = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)  # says itself what it takes
-    config = None if own else ConfigDict(allow_inf_nan=False)
+    if kind_of(field) != "text" and "bool" not in str(field.annotation) and (booleans := _booleans_in(value)):
+        raise ValueProblem(*(Fault(location, _boolean_message(boolean, field)) for location, boolean in booleans))
+    is_model = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)  # has its own config
+    config = None if is_model else ConfigDict(allow_inf_nan=False)
     try:
         return TypeAdapter[Any](_annotated(field), config=config).validate_python(value)
     except ValidationError as error:
@@ -119,29 +119,30 @@ def coerce(value: Any, field: FieldInfo) -> Any:
         raise ValueProblem(*(Fault(detail["loc"], words_for(detail)) for detail in details)) from None
 
 
-def _truth_values(value: Any, location: Location = ()) -> list[tuple[Location, bool]]:
-    """Every true and false in a nested value. Python counts them as 1 and 0; a person does not."""
+def _booleans_in(value: Any, location: Location = ()) -> list[tuple[Location, bool]]:
+    """Every boolean in a nested value with its position. Python would accept them as the numbers 1 and 0."""
     if isinstance(value, bool):
         return [(location, value)]
     if isinstance(value, list):
         items = cast(list[Any], value)
-        return [found for index, item in enumerate(items) for found in _truth_values(item, (*location, index))]
+        return [pair for index, item in enumerate(items) for pair in _booleans_in(item, (*location, index))]
     return []
 
 
-def _truth_message(value: bool, field: FieldInfo) -> str:
+def _boolean_message(value: bool, field: FieldInfo) -> str:
     number = "a whole number" if kind_of(field) != "float" else "a number"
-    return f"must be {number}, but got {shown(value)}; write {'1' if value else '0'} if that is meant"
+    digit = "1" if value else "0"
+    return f"must be {number}, but got the boolean {shown(value)}; write {digit} if you mean the number"
 
 
 def domain_from(value: Any, field: FieldInfo) -> Domain:
-    """The domain that `value` (a list, a range or `default`) describes for `field`, every value of it checked.
+    """The domain that `value` (a list, a range or `default`) describes for `field`. All its values are checked.
 
     Raises:
-        ValueProblem: naming each endpoint or choice that the field refuses.
+        ValueProblem: with one fault for each wrong endpoint or choice.
     """
     if kind_of(field) == "other":
-        raise ValueProblem(Fault((), "holds several values and cannot be swept; make an arm for each value"))
+        raise ValueProblem(Fault((), "contains several values and cannot be swept; make an arm for each value"))
     if value == DEFAULT:
         declared = declared_domain(field)
         if declared is None:
@@ -170,7 +171,7 @@ def _choice(options: list[Any], field: FieldInfo) -> Choice:
     for index, option in enumerate(options):
         try:
             if option is None:
-                raise ValueProblem(Fault((), "null cannot be one of the choices; make an arm of its own for it"))
+                raise ValueProblem(Fault((), "null cannot be one of the choices; make a separate arm for it"))
             values.append(coerce(option, field))
         except ValueProblem as problem:
             faults += [Fault((index, *fault.location), fault.message) for fault in problem.faults]
@@ -179,7 +180,7 @@ def _choice(options: list[Any], field: FieldInfo) -> Choice:
     repeated = [index for index, option in enumerate(values) if option in values[:index]]
     if repeated:
         raise ValueProblem(
-            *(Fault((index,), f"{shown(values[index])} is listed twice; leave one out") for index in repeated)
+            *(Fault((index,), f"{shown(values[index])} is listed twice; remove one") for index in repeated)
         )
     try:
         return Choice(tuple(values))
@@ -190,7 +191,7 @@ def _choice(options: list[Any], field: FieldInfo) -> Choice:
 def _range(given: dict[str, Any], field: FieldInfo) -> Domain:
     kind = kind_of(field)
     if kind not in ("int", "float"):
-        raise ValueProblem(Fault((), "takes words, which have no range; list them: [...]"))
+        raise ValueProblem(Fault((), "must be a list, because words have no range; write [...]"))
     faults = [Fault((key,), _unknown_range_key(key)) for key in given if key not in RANGE_KEYS]
     faults += [Fault((), f"a range needs `{key}`; write {{low: ..., high: ...}}") for key in _missing(given)]
     ends: dict[str, Any] = {}
@@ -215,7 +216,7 @@ def _range(given: dict[str, Any], field: FieldInfo) -> Domain:
 
 def _checked_range(kind: Kind, ends: dict[str, Any], log: bool, step: Any) -> Domain:
     if log and step is not None:
-        raise ValueProblem(Fault(("step",), "`log` and `step` exclude each other; list the values instead: [...]"))
+        raise ValueProblem(Fault(("step",), "`log` and `step` cannot be combined; list the values instead: [...]"))
     try:
         if kind == "int":
             return IntRange(**ends, log=log, step=1 if step is None else step)
@@ -235,7 +236,7 @@ def _unknown_range_key(key: str) -> str:
 
 
 def domain_to_json(domain: Domain) -> dict[str, Any]:
-    """A domain as JSON that says which kind it is."""
+    """A domain as JSON: one key that names its kind, with its content."""
     if isinstance(domain, Choice):
         return {"choice": list(domain.options)}
     ends: dict[str, Any] = {"low": domain.low, "high": domain.high, "log": domain.log, "step": domain.step}
@@ -243,7 +244,7 @@ def domain_to_json(domain: Domain) -> dict[str, Any]:
 
 
 def domain_from_json(value: Any) -> Domain:
-    """The domain that `domain_to_json` wrote; a domain stays itself."""
+    """The domain that `domain_to_json` wrote; a domain is returned as it is."""
     if isinstance(value, FloatRange | IntRange | Choice):
         return value
     (kind, content), *_ = value.items()

@@ -33,7 +33,7 @@ class Example(BaseModel):
     widths: tuple[Annotated[int, Field(ge=1)], ...] = (4,)
 
 
-LOW = "must be at least 1, but got 0; raise it"
+LOW = "must be at least 1, but got 0; use 1 or more"
 FIELDS = Example.model_fields
 
 
@@ -83,12 +83,12 @@ def test_values_become_what_the_field_holds(field: str, value: Any, expected: An
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
-        ("temperature", True, [((), "must be a number, but got true; write 1 if that is meant")]),
-        ("labels", False, [((), "must be a whole number, but got false; write 0 if that is meant")]),
-        ("widths", [2, True, 0], [((1,), "must be a whole number, but got true; write 1 if that is meant")]),
-        ("widths", [2, 0, -3], [((1,), LOW), ((2,), "must be at least 1, but got -3; raise it")]),
+        ("temperature", True, [((), "must be a number, but got the boolean true; write 1 if you mean the number")]),
+        ("labels", False, [((), "must be a whole number, but got the boolean false; write 0 if you mean the number")]),
+        ("widths", [2, True, 0], [((1,), "must be a whole number, but got the boolean true; write 1 if you mean the number")]),  # noqa: E501
+        ("widths", [2, 0, -3], [((1,), LOW), ((2,), "must be at least 1, but got -3; use 1 or more")]),
         ("size", "1e-4", [((), "must be a whole number, but got '1e-4'; write a number, without quotes or a unit")]),
-        ("size", 101, [((), "must be at most 100, but got 101; lower it")]),
+        ("size", 101, [((), "must be at most 100, but got 101; use 100 or less")]),
         ("temperature", float("nan"), [((), "must be finite, but got nan; write a number")]),
         ("temperature", float("inf"), [((), "must be finite, but got inf; write a number")]),
         ("loss", "mes", [((), "must be one of mse, clip, but got 'mes'; did you mean mse?")]),
