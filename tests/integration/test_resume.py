@@ -15,7 +15,7 @@ from typing import NamedTuple
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.slow
 
 STUDY = """
 study: small
@@ -57,7 +57,7 @@ class Run:
 
     def wait(self) -> Outcome:
         assert self.process is not None
-        output, _ = self.process.communicate(timeout=600)
+        output, _ = self.process.communicate()
         return Outcome(self.process.returncode, output)
 
     def epochs(self) -> int:

@@ -11,7 +11,7 @@ from tests.integration.test_resume import Run, kill_after
 from trainables.fitting import fit
 from trainables.stages.artifacts import StageStore
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 
 STUDY = """
 study: packed

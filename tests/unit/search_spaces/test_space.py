@@ -4,7 +4,7 @@ import json
 from typing import Annotated, Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
@@ -161,6 +161,7 @@ def made(description: Any) -> Domain:
     return IntRange(abs(int(low)) + 1, abs(int(low)) + 1 + width, log=kind == "log")
 
 
+@settings(deadline=None)
 @given(st.one_of(ranges, choices))
 def test_json_keeps_a_domain_exactly(description: Any) -> None:
     domain = made(description)
@@ -168,6 +169,7 @@ def test_json_keeps_a_domain_exactly(description: Any) -> None:
     assert domain_from_json(domain) is domain
 
 
+@settings(deadline=None)
 @given(st.one_of(ranges, choices))
 def test_the_size_of_a_domain_is_the_length_of_its_grid(description: Any) -> None:
     grid = made(description).grid()

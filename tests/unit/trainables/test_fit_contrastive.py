@@ -11,6 +11,7 @@ import torch.multiprocessing as mp
 from safetensors.torch import load_file, save_file
 
 from tests.helpers import tiny_clip
+from tests.helpers.process_group import join_group
 from tests.helpers.tiny_clip import TINY
 from trainables.common.distributed import Workers
 from trainables.config import CHOICES, TrialConfig
@@ -214,9 +215,8 @@ def test_further_data_that_do_not_fit(entry: dict[str, Any], message: str) -> No
         trial({"method": "none"}, evaluate=[entry])
 
 
-def train_rank(rank: int, size: int, port: int, root: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+def train_rank(rank: int, size: int, root: str) -> None:
+    join_group(rank, size, root)
     register()
     fitted = fit(trial(ARM), stages=StageStore(Path(root)), workers=Workers(rank, size))
     if rank == 0:
@@ -226,9 +226,7 @@ def train_rank(rank: int, size: int, port: int, root: str) -> None:
 
 @pytest.mark.slow
 def test_two_workers_equal_one(stages: StageStore) -> None:
-    from tests.unit.trainables.training.test_loop import free_port
-
-    mp.spawn(train_rank, args=(2, free_port(), str(stages.root)), nprocs=2)
+    mp.spawn(train_rank, args=(2, str(stages.root)), nprocs=2)
     state, history = torch.load(stages.root / "clip_done.pt", weights_only=True)
     alone = fit(trial(ARM), stages=stages)
     for name, value in alone.student.state_dict().items():

@@ -1,6 +1,5 @@
 """Every term of `clip_kd` sees the global batch: two workers train as one does, drawn views and hidden patches too."""
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch.nn import functional
 
+from tests.helpers.process_group import join_group
 from tests.helpers.tiny_clip import CAPTIONS, CLASSES, LENGTH, SIDE, VIEWS, split
 from trainables.common.distributed import ALONE, Workers
 from trainables.common.types import ModelOutput
@@ -46,10 +46,9 @@ def trained(arm: dict[str, Any], workers: Workers) -> dict[str, Any]:
     return {"state": state, "history": [report.metrics for report in progress.history]}
 
 
-def train_rank(rank: int, size: int, port: int, folder: str) -> None:
+def train_rank(rank: int, size: int, folder: str) -> None:
     """One of the processes that train together; rank 0 saves what came out."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+    join_group(rank, size, folder)
     done = [trained(arm, Workers(rank, size)) for arm in ARMS]
     if rank == 0:
         torch.save(done, Path(folder) / "done.pt")
@@ -58,10 +57,7 @@ def train_rank(rank: int, size: int, port: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_workers_equal_one_on_the_same_global_batch(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    mp.spawn(train_rank, args=(2, port, str(tmp_path)), nprocs=2)
+    mp.spawn(train_rank, args=(2, str(tmp_path)), nprocs=2)
     together = torch.load(tmp_path / "done.pt", weights_only=True)
     for arm, both in zip(ARMS, together, strict=True):
         alone = trained(arm, ALONE)

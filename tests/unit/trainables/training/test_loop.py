@@ -1,7 +1,6 @@
 """The training loop: determinism, resuming, selection, schedules, NaN, and the equality of one and several workers."""
 
 import math
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+from tests.helpers.process_group import join_group
 from trainables.common.distributed import Workers, derive_seed
 from trainables.common.types import EpochReport
 from trainables.config import TrialConfig
@@ -159,16 +159,9 @@ def test_derived_seeds_depend_on_every_part() -> None:
     assert len(seeds) == 4 and all(0 <= seed < 2**63 for seed in seeds)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def train_rank(rank: int, size: int, port: int, root: str, methods: list[dict[str, Any]]) -> None:
+def train_rank(rank: int, size: int, root: str, methods: list[dict[str, Any]]) -> None:
     """One of `size` processes that train together; rank 0 saves what came out."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+    join_group(rank, size, root)
     stages = StageStore(Path(root))
     done = {}
     for number, method in enumerate(methods):
@@ -184,7 +177,7 @@ def train_rank(rank: int, size: int, port: int, root: str, methods: list[dict[st
 
 @pytest.mark.slow
 def test_two_workers_equal_one_on_the_same_global_batch(stages: StageStore) -> None:
-    mp.spawn(train_rank, args=(2, free_port(), str(stages.root), METHODS), nprocs=2)
+    mp.spawn(train_rank, args=(2, str(stages.root), METHODS), nprocs=2)
     done = torch.load(stages.root / "done.pt", weights_only=True)
     for number, method in enumerate(METHODS):
         alone = fit(trial(method, precision="float64"), stages=stages)
