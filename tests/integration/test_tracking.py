@@ -3,15 +3,17 @@
 import base64
 import json
 import shutil
+import socket
 import subprocess
-import time
 import zlib
 from pathlib import Path
 from statistics import fmean, stdev
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from numpy.random import default_rng
+from urllib3.util import connection
 
 from study.config.study_config import StudyConfig, TrackingConfig
 from study.storage.groups import collect_groups
@@ -28,9 +30,11 @@ from tests.helpers.example_store import example_study, fill, write_trial
 from tests.helpers.tracking_database import SYNC, filled, query, run_of, snapshot, sync_command, tags
 from trainables.common.types import EpochReport, TrialResult
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning",  # mlflow's own query, on SQLAlchemy 2.1
-)
+pytestmark = [
+    pytest.mark.slow,
+    # by a query of MLflow's on SQLAlchemy 2.1
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +222,6 @@ def test_the_comparison_link_names_the_best_group_of_each_arm(
     assert [tags(study.studies, run)["arm"] for run in runs] == ["none", "kd", "ciba"]
 
 
-@pytest.mark.slow
 def test_nothing_reaches_the_terminal_or_the_environment(tmp_path: Path) -> None:
     filled(tmp_path)
     code = SYNC.replace('print("begin", flush=True)', "import os; before = dict(os.environ)")
@@ -236,13 +239,24 @@ def test_a_uri_that_mlflow_does_not_serve_is_refused(tmp_path: Path, uri: str) -
     assert repr(uri) in str(caught.value)
 
 
-def test_a_server_that_is_down_is_one_error_that_says_what_to_do(root: Path) -> None:
+def test_a_server_that_is_down_is_one_error_that_says_what_to_do(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study, store = filled(root)
-    down = study.model_copy(update={"tracking": TrackingConfig(uri="http://127.0.0.1:9", experiment="x")})
-    begun = time.monotonic()
-    with pytest.raises(TrackingUnavailable, match=r"study sync") as caught:
-        Tracker(down, store).sync()
-    assert time.monotonic() - begun < 20 and "\n" not in str(caught.value)
+    attempts: list[object] = []
+    connect = connection.create_connection
+
+    def counted(address: tuple[str, int], *others: Any, **named: Any) -> socket.socket:
+        attempts.append(address)
+        return connect(address, *others, **named)
+
+    monkeypatch.setattr(connection, "create_connection", counted)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # nobody listens, and nobody else can
+        uri = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        down = study.model_copy(update={"tracking": TrackingConfig(uri=uri, experiment="x")})
+        with pytest.raises(TrackingUnavailable, match=r"study sync") as caught:
+            Tracker(down, store).sync()
+    assert "\n" not in str(caught.value)
+    assert len(attempts) == 2, "MLflow tries once more, not for minutes"
     Tracker(study, store).sync()
     assert query(root, "select count(*) from runs where name = 'study'") == [(1,)]
 

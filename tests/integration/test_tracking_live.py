@@ -1,14 +1,16 @@
 """The MLflow view of a running study: followed by a child process, and completed after a kill at any moment."""
 
+import itertools
 import os
 import shutil
 import signal
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
 from numpy.random import default_rng
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 from study.config.study_config import StudyConfig
 from study.storage.groups import collect_groups
@@ -22,21 +24,21 @@ from study.tracking.tracker import (
 from study.tracking.writer import find_runs
 from tests.helpers.example_store import example_study, fill, write_result
 from tests.helpers.tracking_database import count_synced, filled, query, snapshot, tags
+from tests.helpers.waiting import has_ended, wait_until
 from trainables.common.atomic_files import read_json
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning",  # mlflow's own query, on SQLAlchemy 2.1
-)
+pytestmark = [
+    pytest.mark.slow,
+    # by a query of MLflow's on SQLAlchemy 2.1
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"),
+]
 
 
 def following(study: StudyConfig, store: StudyStore, root: Path, runs: int) -> LiveTracker:
     """A tracker that has begun, once it has logged some runs."""
     live = LiveTracker(study, store, interval_seconds=0.1)
     live.start()
-    deadline = time.monotonic() + 60
-    while count_synced(root) < runs and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert count_synced(root) >= runs, "no trial appeared while the study was running"
+    wait_until(lambda: count_synced(root) >= runs, f"{runs} runs are in MLflow while the study is running")
     return live
 
 
@@ -95,14 +97,17 @@ def test_a_child_that_died_is_replaced_and_goes_on_where_it_ended(root: Path) ->
 
 def test_an_abandoned_sync_ends_at_once(root: Path) -> None:
     study, store = filled(root)
+    last = [trial for group in collect_groups(study, store) for trial in group.trials][-1]
+    history = store.trial(last.trial_id).path / "history.jsonl"
+    history.unlink()
+    os.mkfifo(history)  # whoever reads it waits for ever
     live = following(study, store, root, 3)
+    assert live.child.process
+    child = live.child.process.pid
     live.abandon()
-    live.thread.join(10)
-    assert not live.thread.is_alive() and live.child.process is None
-    logged = count_synced(root)
-    assert logged < len(list(store.records())), "it was in the middle of a sync"
-    time.sleep(1)
-    assert count_synced(root) == logged
+    live.thread.join()
+    assert live.child.process is None and has_ended(child)
+    assert count_synced(root) < len(list(store.records())), "it was in the middle of a sync"
 
 
 def test_a_writer_is_kept_until_it_fails(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,31 +166,37 @@ def one_arm(root: Path) -> StudyConfig:
     return study
 
 
-@pytest.mark.slow
 def test_a_kill_in_mid_sync_leaves_nothing_twice(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     study, store = filled(root)
     whole = example_study(tmp_path_factory.mktemp("whole"))
     shutil.copytree(root, whole.studies, dirs_exist_ok=True)
     Tracker(whole, StudyStore(whole.directory)).sync()
     rng = default_rng(0)
-    killed = 0
+    rows = [count_rows(root)]
     for _ in range(8):
-        before = count_rows(root)
-        pid = sync_in_a_process(study, store)
-        while count_rows(root) <= before and os.waitpid(pid, os.WNOHANG) == (0, 0):
-            time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.2))
-        os.kill(pid, signal.SIGKILL)
-        killed += os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
-    assert killed >= 3 and 0 < count_rows(root) < count_rows(whole.studies)
+        pid = sync_until_killed(study, store, int(rng.integers(100, 600)))
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        rows.append(count_rows(root))
+    assert rows == sorted(rows) and rows[0] < rows[-1] < count_rows(whole.studies)
     Tracker(study, store).sync()
     assert snapshot(root) == snapshot(whole.studies)
 
 
-def sync_in_a_process(study: StudyConfig, store: StudyStore) -> int:
-    """A process that syncs; forked, because the imports take seconds. It never shares a connection with this one."""
+def sync_until_killed(study: StudyConfig, store: StudyStore, moment: int) -> int:
+    """A process that syncs and is killed before or after one of its SQL statements, so also within a transaction.
+
+    It is forked, because the imports take seconds, and never shares a connection with this one.
+    """
     pid = os.fork()
     if pid == 0:
+        moments = itertools.count(1)
+
+        def kill_at_the_moment(*_: object) -> None:
+            if next(moments) == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        event.listen(Engine, "before_cursor_execute", kill_at_the_moment)
+        event.listen(Engine, "after_cursor_execute", kill_at_the_moment)
         Tracker(study, store).sync()
         os._exit(0)
     return pid

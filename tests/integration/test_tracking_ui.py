@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from study.storage.store import StudyStore
-from study.tracking.ui_server import LOOPBACK, serve
+from study.tracking.ui_server import LOOPBACK, free_port, serve
 from tests.helpers.example_store import example_study
 from tests.helpers.tracking_database import SYNC, filled, sync_command
+from tests.helpers.waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning",  # mlflow's own query, on SQLAlchemy 2.1
@@ -27,6 +28,8 @@ def test_the_ui_refuses_a_host_that_others_can_reach(tmp_path: Path) -> None:
 
 
 UI = SYNC.split('print("begin"')[0].replace("Tracker\n", "Tracker\nfrom study.tracking.ui_server import serve\n") + (
+    "from study.tracking import ui_server\n"
+    "ui_server.START_SECONDS = 600\n"  # it may take long here, where several tests run at once
     "serve(study, StudyStore(study.directory), port=int(sys.argv[3]), open_browser=False,\n"
     "      say=lambda line: print(line, flush=True))\n"
 )
@@ -36,7 +39,7 @@ UI = SYNC.split('print("begin"')[0].replace("Tracker\n", "Tracker\nfrom study.tr
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_ui_serves_its_links_and_ends_with_all_its_children(root: Path, number: signal.Signals) -> None:
     filled(root)
-    port = 5761 if number == signal.SIGINT else 5762
+    port = free_port("127.0.0.1", preferred=0)
     with subprocess.Popen([*sync_command(root, UI), str(port)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         lines = [process.stdout.readline() for _ in range(3)]
@@ -47,8 +50,8 @@ def test_the_ui_serves_its_links_and_ends_with_all_its_children(root: Path, numb
         children = [pid for pid in os.listdir("/proc") if pid.isdigit() and f"--port\0{port}" in command_line(pid)]
         assert children
         process.send_signal(number)
-        assert process.wait(20) == 0
-    assert not any(f"--port\0{port}" in command_line(pid) for pid in children)
+        assert process.wait() == 0
+    wait_until(lambda: not any(f"--port\0{port}" in command_line(pid) for pid in children), "the server has ended")
 
 
 def command_line(pid: str) -> str:
