@@ -4,6 +4,7 @@ Two parts of the site are derived from the code while it is built, never written
 (`reference/cli.md`, from the typer app) and the tables of fields (directive `config-fields`, from the config classes).
 """
 
+import re
 from importlib.metadata import version as installed_version
 from pathlib import Path
 
@@ -53,15 +54,25 @@ class ConfigFields(SphinxDirective):
 
 
 def write_command_line(app: Sphinx) -> None:
-    """Write `reference/cli.md` from the typer app."""
+    """Write `reference/cli.md` from the typer app, with whole sentences in its list of commands."""
     command = get_command(study_app)
-    text = get_docs_for_click(obj=command, ctx=command.make_context("study", [], resilient_parsing=True), name="study")
-    heading, rest = text.split("\n", 1)
-    path = Path(app.srcdir) / "reference" / "cli.md"
-    path.write_text(f"{heading.replace('`study`', 'Command line')}\n{rest.rstrip()}\n", encoding="utf-8")
+    context = command.make_context("study", [], resilient_parsing=True)
+    text = get_docs_for_click(obj=command, ctx=context, name="study")
+    for name, entry in command.commands.items():
+        first = " ".join((entry.help or "").split("\n\n")[0].split())
+        text = re.sub(rf"^\* `{name}`: .*$", f"* [`{name}`](#study-{name}): {first}", text, flags=re.MULTILINE)
+    body = text.partition("\n")[2].rstrip()
+    Path(app.srcdir, "reference", "cli.md").write_text(f"# Command line\n{body}\n", encoding="utf-8")
+
+
+def plain_attributes(app: Sphinx, what: str, name: str, thing: object, options: object, lines: list[str]) -> None:
+    """Keep napoleon from reading `Words: more words` as a type, and leave out what NamedTuple says of its fields."""
+    if what in ("attribute", "property") and lines:
+        lines[0] = "" if lines[0].startswith("Alias for field number") else lines[0].replace(": ", " – ", 1)
 
 
 def setup(app: Sphinx) -> None:
     """Register what is derived from the code."""
     app.add_directive("config-fields", ConfigFields)
     app.connect("builder-inited", write_command_line)
+    app.connect("autodoc-process-docstring", plain_attributes, priority=400)
