@@ -15,7 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 from typer.cli import get_docs_for_click
 from typer.main import get_command
 
-from study.reference.keys import table
+from study.reference.fields import table
 from study.run import app as study_app
 from trainables.config import CHOICES
 

@@ -1,7 +1,7 @@
 """`python -m study.reference` writes everything that is generated from the config classes."""
 
-from study.reference import json_schema, keys
+from study.reference.generated import generated_files
 
 if __name__ == "__main__":
-    json_schema.PATH.write_text(json_schema.schema_text(), encoding="utf-8")
-    keys.main()
+    for path, text in generated_files().items():
+        path.write_text(text, encoding="utf-8")

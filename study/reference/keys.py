@@ -1,162 +1,140 @@
-"""The reference of every key of a study file, as Markdown, from the same classes that check the file.
+"""`study explain KEY`: the reference of one key of a study file, for the terminal."""
 
-`python -m study.reference` writes it between its two markers in README.md.
-"""
-
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+import textwrap
+from collections.abc import Callable
+from difflib import get_close_matches
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from search_spaces.explain import shown
-from search_spaces.space import aliases, declared_domain, domain_words, json_schema
-from study.config.criterion import CriterionConfig
-from study.config.spectrum_rule import SpectrumRule
-from study.config.study_config import Objective, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
-from study.config.study_file import ArmSection, StudyFile
-from trainables.config import CHOICES, TrainingConfig
-from trainables.methods import METHODS
+from search_spaces.space import aliases
+from study.config.spectrum_rule import KEY, SpectrumRule
+from study.config.study_config import Objective
+from study.config.study_file import FIXED_SECTIONS, ArmSection, StudyFile
+from study.errors import StudyError
+from study.reference.fields import field_words, one_line
+from study.reference.study_file_page import ONE_OBJECTIVE, SPACES
+from trainables.config import CHOICES, EvaluationConfig
 
-BEGIN, END = "<!-- reference:begin -->", "<!-- reference:end -->"
+WIDTH = 100
+"""Characters in a line."""
 
-SPACES = """\
-A space maps hyperparameters to what is tried. `[2, 4, 8]` is a choice; `{low, high}` a range, evenly in the logarithm
-with `log: true`, in steps with `step`; the word `default` the range that stands in the tables below. Names are those
-of the arm's method and of `training`; what belongs to another section is written with a dot: `student.feature_dim`,
-`data.teacher`, `pretraining.lr`. An alias may stand wherever a name may; tables, MLflow and the report show the name
-itself. In an arm, its own space goes before the shared one, and so does a value that the arm fixes."""
+GUESSES = 5
+"""Near names that are listed for an unknown key."""
 
-
-def reference_markdown() -> str:
-    """The whole reference."""
-    parts = [
-        "### The file",
-        paragraph(StudyFile),
-        table(StudyFile, types=False),
-        "### `data`",
-        *chosen("data"),
-        "### `teacher` and `student`",
-        *chosen("teacher"),
-        "### `training` and `pretraining`",
-        paragraph(TrainingConfig),
-        table(TrainingConfig),
-        "### `arms`",
-        paragraph(ArmSection),
-        table(ArmSection, types=False),
-        *(part for name, entry in METHODS.items() for part in one("method", name, entry.config)),
-        "### `space`",
-        SPACES,
-        paragraph(SpectrumRule),
-        table(SpectrumRule),
-        "### `search`",
-        paragraph(SearchConfig),
-        table(SearchConfig),
-        "A single objective may stand in `search` itself; a metric's own direction is the default.",
-        table(Objective),
-        *(
-            part
-            for config in (CriterionConfig, ResourcesConfig, TrackingConfig, ReportConfig)
-            for part in section(config)
-        ),
-    ]
-    return "\n\n".join(parts)
+References = dict[str, Callable[[], str]]
+"""For each key the function that writes its reference."""
 
 
-def section(config: type[BaseModel]) -> list[str]:
-    """One section of fixed keys, with its heading."""
-    return [f"### `{config.__name__.removesuffix('Config').lower()}`", paragraph(config), table(config)]
+def explain(key: str) -> str:
+    """The reference of one key: its type, default, range and meaning, or all keys of a section.
 
+    Args:
+        key: Dotted path by names or aliases: `search`, `search.pruner`, `data.coco`, `data.coco.root`,
+            `method.kd.temperature`, `space`, `from_spectrum.grid`. `arms.kd.T` means the same as `method.kd.T`.
 
-def chosen(part: str) -> Iterator[str]:
-    """Each kind of data set or model."""
-    tag, classes = CHOICES[part]
-    for name, config in classes.items():
-        yield from one(tag, name, config)
-
-
-def one(tag: str, name: str, config: type[Any]) -> list[str]:
-    """One kind, with its keys."""
-    has_keys = any(field != tag for field in config.model_fields)
-    return [f"**`{tag}: {name}`** {paragraph(config)}", *([table(config, without=tag)] if has_keys else [])]
-
-
-def paragraph(config: type[BaseModel]) -> str:
-    """What a config is, in its own words."""
-    return " ".join((config.__doc__ or "").split())
-
-
-def table(config: type[BaseModel], types: bool = True, without: str = "") -> str:
-    """A table of a config's fields. Without `types` only what they mean."""
-    fields = {name: field for name, field in config.model_fields.items() if name != without}
-    columns = {"key": [names_words(name, field) for name, field in fields.items()]}
-    if types:
-        columns["type"] = [type_words(field) for field in fields.values()]
-        columns["default"] = [default_words(field) for field in fields.values()]
-        columns["swept by `default`"] = [domain_words(declared_domain(field)) for field in fields.values()]
-    columns["meaning"] = [" ".join((field.description or "").split()) for field in fields.values()]
-    columns = {head: cells for head, cells in columns.items() if any(cells)}
-    rows = [list(columns), ["---"] * len(columns), *(list(row) for row in zip(*columns.values(), strict=True))]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows)
-
-
-def names_words(name: str, field: FieldInfo) -> str:
-    """A field's name and aliases."""
-    return ", ".join(f"`{one_name}`" for one_name in (name, *aliases(field)))
-
-
-def default_words(field: FieldInfo) -> str:
-    """The default as it would be written."""
-    if field.is_required():
-        return ""
-    if isinstance(field.default, str):
-        return f"`{field.default}`"
-    if isinstance(field.default, tuple):
-        plain = all(isinstance(item, int) for item in field.default)
-        return f"`{list(field.default)}`" if plain else ""
-    return "`null`" if field.default is None else f"`{shown(field.default)}`"
-
-
-def type_words(field: FieldInfo) -> str:
-    """What a field takes, with its bounds: `number > 0`, `` `mse`, `ce` ``, `list of integers >= 1`."""
-    schema = json_schema(field)
-    return schema_words(schema, schema.get("$defs", {}))
-
-
-def schema_words(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
-    """A JSON schema in words."""
-    if "$ref" in schema:
-        return f"`{{{', '.join(definitions[schema['$ref'].rpartition('/')[2]]['properties'])}}}`"
-    if "anyOf" in schema:
-        return " or ".join(schema_words(option, definitions) for option in schema["anyOf"])
-    if "enum" in schema or "const" in schema:
-        return ", ".join(f"`{option}`" for option in schema.get("enum", [schema.get("const")]))
-    if "prefixItems" in schema:
-        return f"list of {len(schema['prefixItems'])} {schema_words(schema['prefixItems'][0], definitions)}"
-    if schema.get("type") == "array":
-        return f"list of {schema_words(schema['items'], definitions)}"
-    names = {"integer": "integer", "number": "number", "string": "text", "boolean": "`true`, `false`", "null": "`null`"}
-    signs = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {schema[bound]:g}" for bound, sign in signs.items() if bound in schema]
-    return " ".join([names.get(schema.get("type", ""), "mapping"), ", ".join(bounds)]).strip()
-
-
-def with_reference(readme: str) -> str:
-    """The README with the present reference between its markers.
+    Returns:
+        Lines of at most 100 characters.
 
     Raises:
-        ValueError: if the markers are not there.
+        StudyError: if there is no such key, with the nearest ones.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the README must hold {BEGIN!r} and, after it, {END!r}, but does not; add both lines")
-    return f"{before}{BEGIN}\n{reference_markdown()}\n{END}{after}"
+    known = references()
+    name = key.strip().strip(".")
+    if name in known:
+        return known[name]()
+    inner = [other for other in known if other.endswith(f".{name}")]
+    near = inner or get_close_matches(name, known, n=GUESSES, cutoff=0.5)
+    if not near:
+        raise StudyError(f"no key {key!r} in a study file; the sections are {', '.join(StudyFile.model_fields)}")
+    more = f" (and {len(near) - GUESSES} more)" if len(near) > GUESSES else ""
+    raise StudyError(f"no key {key!r} in a study file; did you mean {', '.join(near[:GUESSES])}{more}?")
 
 
-def main() -> None:
-    """Bring README.md up to date."""
-    path = Path(sys.argv[1] if len(sys.argv) > 1 else "README.md")
-    path.write_text(with_reference(path.read_text(encoding="utf-8")), encoding="utf-8")
+def references() -> References:
+    """Every key, by its dotted path, with the function that writes its reference."""
+    known: References = {}
+    for name, field in StudyFile.model_fields.items():
+        known[name] = lambda name=name, field=field: section_text(name, field)
+    for section, config in section_classes().items():
+        known |= field_references(section, config)
+    for part in ("data", "teacher", "student", "method"):
+        for kind, config in CHOICES[part][1].items():
+            for prefix in (part, "arms") if part == "method" else (part,):
+                known[f"{prefix}.{kind}"] = lambda path=f"{prefix}.{kind}", config=config: class_text(path, config)
+                known |= field_references(f"{prefix}.{kind}", config)
+    known["method"] = lambda: kinds_text("method", one_line(ArmSection.model_fields["method"].description))
+    known[KEY] = known[f"space.{KEY}"] = lambda: class_text(KEY, SpectrumRule)
+    return known
+
+
+def section_classes() -> dict[str, type[BaseModel]]:
+    """Sections of fixed keys, by their path."""
+    return {
+        **FIXED_SECTIONS,
+        "pretraining": FIXED_SECTIONS["training"],
+        "arms": ArmSection,
+        "evaluate": EvaluationConfig,
+        "search.objectives": Objective,
+        KEY: SpectrumRule,
+    }
+
+
+def field_references(prefix: str, config: type[BaseModel]) -> References:
+    """The fields of a config class, by every name of each."""
+    return {
+        f"{prefix}.{written}": lambda prefix=prefix, name=name, field=field: field_text(f"{prefix}.{name}", name, field)
+        for name, field in config.model_fields.items()
+        for written in (name, *aliases(field))
+    }
+
+
+def section_text(name: str, field: FieldInfo) -> str:
+    """A key at the top of the file."""
+    meaning = one_line(field.description)
+    if name in CHOICES:
+        return kinds_text(name, meaning)
+    if name == "arms":
+        return "\n".join([class_text(name, ArmSection), "", kinds_text("method", "")])
+    if name == "space":
+        return "\n".join([name, wrapped(f"{meaning} {one_line(SPACES)}"), "", class_text(KEY, SpectrumRule)])
+    if name not in section_classes():
+        return field_text(name, name, field)
+    text = class_text(name, section_classes()[name], meaning)
+    if name == "search":
+        text += "\n\n" + class_text("search.objectives", Objective, one_line(ONE_OBJECTIVE))
+    return text
+
+
+def kinds_text(part: str, meaning: str) -> str:
+    """The data sets, models or methods to choose from, a line each."""
+    tag, classes = CHOICES[part]
+    lines = [wrapped(meaning)] if meaning else []
+    lines.append(f"{tag}: one of")
+    for kind, config in classes.items():
+        first, _, _ = one_line(config.__doc__).partition(". ")
+        lines.append(wrapped(f"{kind}: {first.rstrip('.')}", "  ", "      "))
+    return "\n".join([part, *lines, f"`study explain {part}.{next(iter(classes))}` prints the keys of one."])
+
+
+def class_text(path: str, config: type[BaseModel], meaning: str = "") -> str:
+    """A config class and all its fields."""
+    parts = [path, wrapped(f"{meaning} {one_line(config.__doc__)}".strip())]
+    tags = {tag for tag, classes in CHOICES.values() if config in classes.values()}
+    parts += [field_text(name, name, field, "  ") for name, field in config.model_fields.items() if name not in tags]
+    return "\n".join(parts)
+
+
+def field_text(path: str, name: str, field: FieldInfo, indent: str = "") -> str:
+    """One field: its path and aliases, what it takes, and what it means."""
+    words = field_words(name, field)
+    others = f" (also {', '.join(words.names[1:])})" if len(words.names) > 1 else ""
+    default = f"; default {words.default}" if words.default else ""
+    domain = f"; swept by `default`: {words.domain}" if words.domain else ""
+    lines = [f"{indent}{path}{others}", wrapped(f"{words.type}{default}{domain}", indent + "    ")]
+    return "\n".join([*lines, wrapped(words.meaning, indent + "    ")] if words.meaning else lines)
+
+
+def wrapped(text: str, first: str = "", other: str | None = None) -> str:
+    """The text in lines of at most `WIDTH` characters, each indented."""
+    return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=first if other is None else other)

@@ -1,4 +1,4 @@
-"""The JSON schema and the reference say what the loader accepts."""
+"""The JSON schema says what the loader accepts."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,8 @@ from jsonschema import Draft7Validator
 
 from study.config.study_file import ARM_SECTIONS
 from study.parsing.yaml_tree import parse
-from study.reference.json_schema import PATH, schema_text
-from study.reference.keys import BEGIN, END, reference_markdown, with_reference
+from study.reference.json_schema import PATH
 from tests.helpers.paths import ROOT
-from trainables.config import CHOICES
 from trainables.methods import METHODS
 
 GOOD = [*sorted((ROOT / "tests" / "sweeps" / "good").glob("*.yaml")), ROOT / "sweep.yaml"]
@@ -33,11 +31,6 @@ def validator() -> Draft7Validator:
 
 def plain(path: Path) -> object:
     return parse(path.read_text(), path).plain
-
-
-def test_the_schema_is_frozen() -> None:
-    """A change of a config class changes what users write: look at it, then run `python -m study.reference`."""
-    assert PATH.read_text() == schema_text()
 
 
 @pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
@@ -63,27 +56,3 @@ def test_no_hyperparameter_has_the_name_of_a_section() -> None:
     """In an arm both stand side by side."""
     for entry in METHODS.values():
         assert not set(entry.config.model_fields) & {*ARM_SECTIONS, "space"}
-
-
-def test_the_reference_names_every_key() -> None:
-    text = reference_markdown()
-    classes = [config for _, entries in CHOICES.values() for config in entries.values()]
-    for config in classes:
-        tags = {tag for tag, _ in CHOICES.values()}
-        for name, field in config.model_fields.items():
-            assert name in tags or f"`{name}`" in text
-            assert name in tags or field.description, f"{config.__name__}.{name} has no documentation"
-
-
-def test_the_reference_replaces_what_stands_between_its_markers() -> None:
-    made = with_reference(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    assert made == f"before\n{BEGIN}\n{reference_markdown()}\n{END}\nafter\n"
-    assert with_reference(made) == made
-    with pytest.raises(ValueError, match="add both lines"):
-        with_reference("no markers")
-
-
-def test_the_readme_holds_the_present_reference() -> None:
-    """If this fails: `python -m study.reference`."""
-    readme = (ROOT / "README.md").read_text()
-    assert readme == with_reference(readme)
