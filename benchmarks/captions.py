@@ -23,14 +23,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trainables.common.distributed import ALONE
+from trainables.common.distributed import ONE_WORKER
 from trainables.common.types import Batch
-from trainables.common.view_sampling import draw_pairs
+from trainables.common.view_sampling import sample_views
 from trainables.data.image_text.coco import COCOConfig
 from trainables.stages.artifacts import StageStore
-from trainables.stages.prepared import prepared_data, read_paired
+from trainables.stages.prepared import data_stage, read_prepared
 from trainables.training.batches import read_ahead
-from trainables.training.inputs import take
+from trainables.training.inputs import select_rows
 
 
 def make_coco(root: Path, images: int) -> list[Path]:
@@ -56,7 +56,7 @@ def make_coco(root: Path, images: int) -> list[Path]:
 def prepared_train(folder: Path, arguments: argparse.Namespace, **reading: Any) -> Batch:
     """The training rows, prepared in a stage of their own."""
     config = COCOConfig(root=str(folder / "coco"), size=arguments.size, views=arguments.views, **reading)
-    return read_paired(StageStore(folder / str(reading["input"])), prepared_data(config)).train
+    return read_prepared(StageStore(folder / str(reading["input"])), data_stage(config)).train
 
 
 def timed_epoch(train: Batch, arguments: argparse.Namespace) -> tuple[float, float]:
@@ -64,9 +64,9 @@ def timed_epoch(train: Batch, arguments: argparse.Namespace) -> tuple[float, flo
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(train.labels), generator=generator).split(arguments.batch)
     started, own = time.perf_counter(), time.process_time()
-    read_ahead(train, order, draw_pairs, generator, ALONE)
+    read_ahead(train, order, sample_views, generator, ONE_WORKER)
     for rows in order:
-        take(train.teacher, rows, ALONE.device, torch.float32, draw_pairs(train, rows, generator).views)
+        select_rows(train.teacher, rows, ONE_WORKER.device, torch.float32, sample_views(train, rows, generator).views)
     return time.perf_counter() - started, time.process_time() - own
 
 
@@ -88,7 +88,7 @@ def main() -> None:
         seconds["stored"] = timed_epoch(train, arguments)
         for processes in arguments.decoders:
             train = prepared_train(folder, arguments, input="decoded", decoders=processes)
-            take(train.teacher, torch.arange(8 * max(1, processes)), ALONE.device, torch.float32)
+            select_rows(train.teacher, torch.arange(8 * max(1, processes)), ONE_WORKER.device, torch.float32)
             seconds[f"decoded by {processes}"] = timed_epoch(train, arguments)
     print(f"{arguments.images} images of {size / 1000:.0f} kB, {arguments.views} views of {arguments.size} px")
     print("| what | seconds | images/s | own CPU ms an image |\n| --- | ---: | ---: | ---: |")

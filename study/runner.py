@@ -22,7 +22,7 @@ from study.parsing.loader import load
 from study.planning.saved_h import choose
 from study.storage.lock import check_changes, move_aside, record_study, study_lock
 from study.storage.store import StudyStore
-from trainables.common.child_process import Child, ChildDiedError
+from trainables.common.child_process import ChildDiedError, ChildProcess
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -188,7 +188,7 @@ class Run:
         """
         if not aside:
             return make_report(self.study, self.store, timing)
-        child = Child()
+        child = ChildProcess()
         try:
             return child.call(make_report, self.study, self.store, timing)
         except ChildDiedError as died:

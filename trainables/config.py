@@ -46,7 +46,7 @@ class TrainingConfig(Frozen):
     """Number format; bfloat16 is autocast over float32 weights."""
 
 
-def no_split(name: str) -> str:
+def check_name(name: str) -> str:
     """A check of `name`."""
     if name in ("train", "val", "test"):
         raise ValueError(f"must be none of the trial's own splits, but got {name!r}; name it after its data")
@@ -56,7 +56,7 @@ def no_split(name: str) -> str:
 class EvaluationConfig(Frozen):
     """Further data on whose test split the trained student is measured, once and without being trained on it."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$"), AfterValidator(no_split)]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$"), AfterValidator(check_name)]
     """Name of the evaluation; its metrics are `<name>/i2t_r1` and so on."""
     data: SerializeAsAny[DataConfig]
     """Data set, as in `data`."""
@@ -64,7 +64,7 @@ class EvaluationConfig(Frozen):
     @field_validator("data", mode="before")
     @classmethod
     def _choose_type(cls, data: object) -> object:
-        return chosen_config("data", data)
+        return parse_config("data", data)
 
 
 class TrialConfig(Frozen):
@@ -90,7 +90,7 @@ class TrialConfig(Frozen):
         if not isinstance(values, dict):
             return values
         chosen = dict(values)
-        return chosen | {key: chosen_config(key, chosen[key]) for key in CHOICES if key in chosen}
+        return chosen | {key: parse_config(key, chosen[key]) for key in CHOICES if key in chosen}
 
     @model_validator(mode="after")
     def _check_together(self) -> "TrialConfig":
@@ -127,7 +127,7 @@ class TrialConfig(Frozen):
         return values
 
 
-def chosen_config(part: str, given: object) -> object:
+def parse_config(part: str, given: object) -> object:
     """The config of a part of a trial that a plain mapping describes; anything else as it is. Raises ValueError."""
     if not isinstance(given, dict):
         return given
@@ -174,7 +174,7 @@ def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
             Incompatibility(
                 path="method.method",
                 message=f"{name!r} takes data for {' or '.join(allowed)}, but {dataset!r} is for {config.data.task}; "
-                f"use {any_of(methods_for(config.data.task))}",
+                f"use {alternatives(methods_for(config.data.task))}",
             )
         )
     return found
@@ -187,7 +187,7 @@ def methods_for(task: str) -> list[str]:
     return sorted(usable, key=lambda name: not distilling[name].tasks)
 
 
-def any_of(names: list[str]) -> str:
+def alternatives(names: list[str]) -> str:
     """`a, b or c`."""
     return " or ".join([*([", ".join(names[:-1])] if names[1:] else []), names[-1]])
 
@@ -226,11 +226,11 @@ def model_faults(config: TrialConfig) -> Iterator[Incompatibility]:
     task, source = config.data.task, config.method.teacher_source
     used = {"student": config.student} | ({} if source == "nothing" else {"teacher": config.teacher})
     for part, model in used.items():
-        if task in model.tasks or not (model.tasks or TASKS[task].draw):
+        if task in model.tasks or not (model.tasks or TASKS[task].sample_views):
             continue
-        fitting = [name for name, entry in MODELS.items() if bool(entry.config.tasks) == bool(TASKS[task].draw)]
+        fitting = [name for name, entry in MODELS.items() if bool(entry.config.tasks) == bool(TASKS[task].sample_views)]
         name = model.kind
-        message = f"{name!r} cannot learn from data for {task}; use {any_of(fitting)}"
+        message = f"{name!r} cannot learn from data for {task}; use {alternatives(fitting)}"
         yield Incompatibility(path=f"{part}.model", message=message)
     if config.teacher.is_pretrained and source not in ("nothing", "teacher"):
         method = config.method.kind
@@ -241,7 +241,7 @@ def model_faults(config: TrialConfig) -> Iterator[Incompatibility]:
 def evaluation_fault(evaluation: EvaluationConfig, data: DataConfig) -> str | None:
     """Why a student that is trained on `data` cannot be measured on the evaluation's, or None."""
     own, other = data.task, evaluation.data.task
-    pairs = [TASKS[task].draw is not None for task in (own, other)]
+    pairs = [TASKS[task].sample_views is not None for task in (own, other)]
     if own == other or all(pairs):
         return None
     return f"{evaluation.name!r} is data for {other}, but the student learns {own}; take data for the same task"

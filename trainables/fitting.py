@@ -22,8 +22,8 @@ from trainables.common.distributed import Workers, derive_seed
 from trainables.common.types import EpochReport, ModelOutput, PairedData, TrialResult
 from trainables.config import TrialConfig
 from trainables.evaluation.contrastive_diagnostics import teacher_gap
-from trainables.evaluation.final_metrics import assess, further_metrics
-from trainables.evaluation.teacher_check import audit_teacher
+from trainables.evaluation.final_metrics import extra_data_metrics, final_split_metrics
+from trainables.evaluation.teacher_check import check_teacher
 from trainables.evaluation.trial_diagnostics import loss_split, trial_diagnostics
 from trainables.methods import METHODS
 from trainables.methods.base import Method
@@ -31,10 +31,10 @@ from trainables.models.base import Model
 from trainables.models.contrastive.base import ContrastiveModel
 from trainables.stages.artifacts import StageStore, Usage
 from trainables.stages.networks import build_model, teacher_network, teacher_stage
-from trainables.stages.prepared import SPLITS, prepared_stage, read_paired
+from trainables.stages.prepared import SPLITS, prepared_stage, read_prepared
 from trainables.stages.targets import read_targets, required_stages, target_stage
 from trainables.tasks import TASKS
-from trainables.training.inputs import seen_by, to_device
+from trainables.training.inputs import split_for, to_device
 from trainables.training.loop import Checkpoint, Member, Report, train_together
 from trainables.training.session import DTYPES, Problem, Progress, evaluate_split
 
@@ -144,8 +144,8 @@ class InputCache:
         """Prepared data as the student sees them, on the device, in the trial's number format."""
         stage = prepared_stage(config)
         if stage.key not in self._data:
-            stored = read_paired(self.stages, stage)
-            seen = {name: seen_by(config.student, "student", stored.split(name)) for name in SPLITS}
+            stored = read_prepared(self.stages, stage)
+            seen = {name: split_for(config.student, "student", stored.split(name)) for name in SPLITS}
             self._data[stage.key] = to_device(replace(stored, **seen), self.device, DTYPES[config.training.precision])
         return self._data[stage.key]
 
@@ -155,7 +155,7 @@ class InputCache:
         key = stage.key if stage else ""
         if key not in self._targets:
             if config.method.live_teacher:
-                stored = read_paired(self.stages, prepared_stage(config))
+                stored = read_prepared(self.stages, prepared_stage(config))
                 found = teacher_network(self.stages, teacher_stage(config), stored, self.device).to(dtype)
             else:
                 read = read_targets(self.stages, config, self.device)
@@ -178,13 +178,13 @@ def prepare_trial(config: TrialConfig, inputs: InputCache, workers: Workers) -> 
     if workers.rank == 0:
         for stage in required_stages(config):
             stages.get(stage, workers.device)
-        audit_teacher(config, stages, workers.device)
+        check_teacher(config, stages, workers.device)
     workers.broadcast(None)  # the other ranks wait here until every stage is ready
-    used = stages.take_usage()
+    used = stages.pop_usage()
     data = inputs.data(config)
     problem = build_problem(config, data, inputs.targets(config), workers)
     probe = loss_split(config, stages, workers.device) or teacher_gap(config, problem, stages, workers.device)
-    stages.take_usage()
+    stages.pop_usage()
     return PreparedTrial(data, problem._replace(probe=probe), used)
 
 
@@ -205,7 +205,7 @@ def finish_trial(
         trained_together=progress.together,
     )
     diagnostics = {} if progress.stopped else trial_diagnostics(config, problem, data.test, stages, workers.device)
-    stages.take_usage()
+    stages.pop_usage()
     return FitResult(result, problem.student, progress.history, diagnostics)
 
 
@@ -246,10 +246,10 @@ def final_metrics(
     """
     if progress.stopped:
         return progress.history[-1].metrics
-    if problem.task.draw is None:
+    if problem.task.sample_views is None:
         measured = evaluate_split(problem, data.test, workers)
     else:
-        measured = assess(problem.student, data, data.test, config.data.task, workers.device)
+        measured = final_split_metrics(problem.student, data, data.test, config.data.task, workers.device)
     selected = progress.history[progress.best_epoch - 1].metrics
-    further = further_metrics(config, problem.student, stages, workers.device)
+    further = extra_data_metrics(config, problem.student, stages, workers.device)
     return selected | {f"test/{name}": value for name, value in measured.items()} | further

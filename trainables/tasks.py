@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trainables.common.types import Batch
-from trainables.common.view_sampling import Draw, draw_pairs
+from trainables.common.view_sampling import ViewSample, sample_views
 from trainables.detection.loss import detection_loss, object_weights
 from trainables.detection.task import DETECTION_METRICS, detection_evaluation, example_boxes
 from trainables.losses.distillation import (
@@ -42,7 +42,7 @@ class Task(NamedTuple):
     regions: Callable[[Tensor, Tensor, int], Tensor] | None = None
     """`regions(labels, labelled, cells)`: a weight for each of cells x cells places, high where a label says that
     something is (`region: boxes` of the feature losses); None: labels say nothing about places."""
-    draw: Callable[[Batch, Tensor, torch.Generator], Draw] | None = None
+    sample_views: Callable[[Batch, Tensor, torch.Generator], ViewSample] | None = None
     """`draw(train, rows, generator)`: which of their views and captions a step sees; None: rows have one input each."""
     counted: str = "class"
     """What `num_classes` counts, in the singular."""
@@ -79,11 +79,11 @@ TASKS: dict[str, Task] = {
         example_captions,
         "several",
         retrieval_metrics,
-        draw=draw_pairs,
+        sample_views=sample_views,
         counted="caption",
     ),
     "zero_shot": Task(
-        labelled_contrastive, ZERO_SHOT_METRICS, example_classes, "class", zero_shot_metrics, draw=draw_pairs
+        labelled_contrastive, ZERO_SHOT_METRICS, example_classes, "class", zero_shot_metrics, sample_views=sample_views
     ),
 }
 """`labels` are int64 (batch,) for classification, float32 0/1 (batch, classes) for multilabel, float32 (batch, outputs)

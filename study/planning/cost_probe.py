@@ -23,7 +23,7 @@ from trainables.stages.artifacts import CPU, Stage
 from trainables.stages.bottleneck import Bottleneck
 from trainables.stages.networks import Role, UnimodalModel, build_model
 from trainables.tasks import TASKS, Task
-from trainables.training.inputs import as_numbers, inputs_of, seen_by
+from trainables.training.inputs import as_numbers, network_inputs, split_for
 from trainables.training.loop import train
 from trainables.training.session import DTYPES, Problem
 
@@ -98,12 +98,12 @@ def made_up_problem(
     """The real network and method with random numbers: `sizes` are training rows, validation rows, target width."""
     rows, val_rows, teacher_dim = sizes
     shape, dtype, task = shape_of(data), DTYPES[training.precision], TASKS[data.task]
-    split, val = (seen_by(model, role, random_split(count, shape, task, dtype)) for count in (rows, val_rows))
+    split, val = (split_for(model, role, random_split(count, shape, task, dtype)) for count in (rows, val_rows))
     network = build_model(model, split, shape.num_classes, 0, role).to(dtype)
     targets = None
     if teacher_dim:
         with torch.no_grad():
-            out = network(*(as_numbers(part[:1], CPU, dtype) for part in inputs_of(split)))
+            out = network(*(as_numbers(part[:1], CPU, dtype) for part in network_inputs(split)))
         targets = made_up_targets(out, rows, teacher_dim)
     return Problem(network, method.to(dtype), split, val, targets, task)
 
@@ -140,7 +140,7 @@ def rehearse_bottleneck(stage: Bottleneck) -> float:
 
 def random_split(rows: int, shape: DataShape, task: Task, dtype: torch.dtype) -> Batch:
     """Rows that look like a split of the data set."""
-    if task.draw is None:
+    if task.sample_views is None:
         teacher, student = (torch.randn(rows, *inputs, dtype=dtype) for inputs in (shape.teacher, shape.student))
     else:  # captioned pictures
         teacher = torch.randint(256, (rows, *shape.teacher), dtype=torch.uint8)

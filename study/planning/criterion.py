@@ -22,7 +22,7 @@ from study.storage.store import StudyStore
 from trainables.config import TrialConfig
 from trainables.stages.artifacts import Artifact, StageStore
 from trainables.stages.criterion import LEVEL, TERMS, Criterion, CriterionSettings, criterion_stage
-from trainables.stages.estimator_error import EstimatorTest, estimator_test, read_test
+from trainables.stages.estimator_error import SelfTestStage, read_self_test, self_test_stage
 from trainables.training.session import NonFiniteLossError
 
 Verdict = Literal["pays", "does not pay", "undecided"]
@@ -167,24 +167,24 @@ def assess(
     return Assessment(shared, labels, gap, len(found), int(str(found[0].notes["rows"])), tuple(warnings))
 
 
-def tests_of(estimated: Artifact, settings: CriterionSettings, repeats: int) -> tuple[EstimatorTest, EstimatorTest]:
+def tests_of(estimated: Artifact, settings: CriterionSettings, repeats: int) -> tuple[SelfTestStage, SelfTestStage]:
     """The estimator's tests for both terms of an estimate."""
     widths = [int(str(width)) for width in as_list(estimated.notes["widths"])]
     rows, classes = (int(str(estimated.notes[name])) for name in ("rows", "classes"))
     return (
-        estimator_test(settings.mi, rows, (widths[0], widths[1]), 0, repeats),
-        estimator_test(settings.mi, rows, (widths[1], 1), classes, repeats),
+        self_test_stage(settings.mi, rows, (widths[0], widths[1]), 0, repeats),
+        self_test_stage(settings.mi, rows, (widths[1], 1), classes, repeats),
     )
 
 
 def own_error(
-    test: EstimatorTest, term: Term, stages: StageStore, device: torch.device | None
+    test: SelfTestStage, term: Term, stages: StageStore, device: torch.device | None
 ) -> tuple[float, float] | None:
     """Bias and spread of the estimator around a term; None if its test is missing or has failed."""
     if device is None and not stages.has(test):
         return None
     try:
-        return read_test(stages.get(test, device or torch.device("cpu"))).at(term.mean)
+        return read_self_test(stages.get(test, device or torch.device("cpu"))).at(term.mean)
     except UNUSABLE:
         return None
 

@@ -15,7 +15,7 @@ from torch.func import vmap
 
 from study.analysis.correlation import spearman
 from study.errors import StudyError
-from trainables.losses.contrastive import Embedded
+from trainables.losses.contrastive import EmbeddingPair
 from trainables.losses.distillation import unit_rows
 from trainables.losses.te_proxies import Lag, te1, te2
 from trainables.theory.transfer_entropy import (
@@ -45,7 +45,7 @@ FEWEST_REPEATS = 10
 class Proxy(NamedTuple):
     """A proxy, and the order in which the rows stand."""
 
-    compute: Callable[[Embedded, Embedded, Lag], Tensor]
+    compute: Callable[[EmbeddingPair, EmbeddingPair, Lag], Tensor]
     lag: Lag
     shuffled: bool
 
@@ -151,7 +151,7 @@ def measure(proxy: Proxy, rows: Tensor) -> list[float]:
     """The proxy for each repeat; `rows` are (repeats, teacher and student, modalities, steps, dim)."""
 
     def one(both: Tensor) -> Tensor:
-        teacher, student = (Embedded(series[0], series[1]) for series in both)
+        teacher, student = (EmbeddingPair(series[0], series[1]) for series in both)
         return proxy.compute(student, teacher, proxy.lag)
 
     return vmap(one)(rows).tolist()

@@ -27,7 +27,7 @@ from study.config.study_config import StudyConfig
 from study.storage.store import StudyStore
 from study.tracking.writer import Writer, backend_errors, connect
 from trainables.common.atomic_files import read_json, write_json
-from trainables.common.child_process import Child, ChildDiedError
+from trainables.common.child_process import ChildDiedError, ChildProcess
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class LiveTracker:
         self.study = study
         self.store = store
         self.interval = interval_seconds
-        self.child = Child()
+        self.child = ChildProcess()
         self.thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
         self._stop = threading.Event()
         self._hurry = threading.Event()

@@ -26,7 +26,7 @@ from study.storage.lock import is_locked, move_aside, read_driver, record_study,
 from study.storage.store import StudyStore
 from tests.helpers.example_store import example_study, fill, write_trial
 from tests.helpers.paths import ROOT
-from trainables.common.child_process import Child, start
+from trainables.common.child_process import ChildProcess, start
 
 TINY = """\
 study: tiny
@@ -288,7 +288,7 @@ def test_a_report_whose_process_is_killed_is_named_with_its_remedy(file: Path, m
     finish_every_trial(file)
     said = io.StringIO()
     run = Run(load(file), file, Console(file=said, width=200))
-    monkeypatch.setattr("study.runner.Child", KilledChild)
+    monkeypatch.setattr("study.runner.ChildProcess", KilledChild)
     message = r"^the process that writes the report died \(exit code -9\); \S+ -m study report .*sweep.yaml writes it"
     with pytest.raises(RuntimeError, match=message):
         run.write_report(None, aside=True)
@@ -296,7 +296,7 @@ def test_a_report_whose_process_is_killed_is_named_with_its_remedy(file: Path, m
     assert (again.exit_code, (run.study.directory / "report/report.html").exists()) == (0, True), again.output
 
 
-class KilledChild(Child):
+class KilledChild(ChildProcess):
     """One that is out of memory as soon as it is asked."""
 
     def call(self, function: Any, *arguments: Any) -> Any:

@@ -28,7 +28,7 @@ from trainables.config import TrialConfig
 from trainables.fitting import fit
 from trainables.stages.artifacts import Stage, StageStore
 from trainables.stages.criterion import criterion_stage
-from trainables.stages.estimator_error import estimator_test
+from trainables.stages.estimator_error import self_test_stage
 from trainables.stages.reconstruction import spectrum_stage
 from trainables.stages.targets import required_stages
 
@@ -77,7 +77,7 @@ def every_stage(arm: Arm, study: StudyConfig) -> list[Stage]:
         found.append(spectrum_stage(arm.base))
     if study.criterion is not None and distils(arm):
         found.append(criterion_stage(arm.base, study.criterion.settings))
-        found.append(estimator_test(study.criterion.settings.mi, 100, (8, 8), 10, 2))
+        found.append(self_test_stage(study.criterion.settings.mi, 100, (8, 8), 10, 2))
     return found
 
 

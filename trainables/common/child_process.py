@@ -27,7 +27,7 @@ class ChildDiedError(RuntimeError):
         self.code = code
 
 
-class Child:
+class ChildProcess:
     """One child process, started when it is first asked and again after its death. Asked by one thread at a time."""
 
     def __init__(self) -> None:

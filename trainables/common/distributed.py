@@ -40,7 +40,7 @@ class Workers(NamedTuple):
         return _GatherRows.apply(values, self.rank, self.size) if self.size > 1 else values
 
 
-ALONE = Workers()
+ONE_WORKER = Workers()
 """One process, on the CPU."""
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from trainables.common.types import Batch, ModelOutput
 
 
-class Draw(NamedTuple):
+class ViewSample(NamedTuple):
     """One view and one caption for each row of a batch."""
 
     views: Int[Tensor, " batch"]
@@ -33,7 +33,7 @@ class Draw(NamedTuple):
         return ModelOutput(pick(outputs.logits), outputs.features, embeddings)
 
 
-def draw_pairs(train: Batch, rows: Int[Tensor, " batch"], generator: torch.Generator) -> Draw:
+def sample_views(train: Batch, rows: Int[Tensor, " batch"], generator: torch.Generator) -> ViewSample:
     """A view and a caption for each of `rows`, every one that exists with equal chance.
 
     Args:
@@ -47,4 +47,4 @@ def draw_pairs(train: Batch, rows: Int[Tensor, " batch"], generator: torch.Gener
     chances = torch.rand(len(rows), num_captions, generator=generator).to(rows.device)
     if train.labels.dtype == torch.bool:
         chances = chances.masked_fill(~train.labels[rows], -1)
-    return Draw(views.to(rows.device), chances.argmax(dim=1))
+    return ViewSample(views.to(rows.device), chances.argmax(dim=1))

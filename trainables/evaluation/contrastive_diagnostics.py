@@ -17,7 +17,7 @@ from trainables.methods.base import Method
 from trainables.models.base import Model
 from trainables.stages.artifacts import StageStore
 from trainables.stages.networks import teacher_stage
-from trainables.training.inputs import inputs_of
+from trainables.training.inputs import network_inputs
 from trainables.training.session import Problem, run_model
 
 FIXED_TEMPERATURE = 0.07
@@ -65,7 +65,7 @@ def teacher_gap(config: TrialConfig, problem: Problem, stages: StageStore, devic
     return TeacherGap(inputs, teacher, problem.method, temperature, device)
 
 
-def clip_diagnostics(
+def contrastive_diagnostics(
     config: TrialConfig, problem: Problem, test: Batch, stages: StageStore, device: torch.device
 ) -> dict[str, Tensor]:
     """The arrays of `clip_arrays`, of the trained student on the test split; none unless the teacher is contrastive."""
@@ -79,7 +79,7 @@ def clip_diagnostics(
 
 def first_pairs(split: Batch) -> tuple[Tensor, Tensor] | None:
     """Fixed views and first captions of a split of captioned images; None of other data."""
-    inputs = inputs_of(split)
+    inputs = network_inputs(split)
     if len(inputs) != 2 or inputs[0].dim() != 5 or inputs[1].dim() != 3:
         return None
     return inputs[0][:, :1], inputs[1][:, :1]

@@ -16,49 +16,53 @@ from trainables.metrics.zero_shot import class_embeddings, top_accuracies
 from trainables.models.base import Model
 from trainables.models.contrastive.base import ContrastiveModel
 from trainables.stages.artifacts import StageStore
-from trainables.stages.prepared import evaluation_stage, read_paired
+from trainables.stages.prepared import evaluation_stage, read_prepared
 from trainables.tasks import TASKS, evaluate
-from trainables.training.inputs import inputs_of, seen_by
+from trainables.training.inputs import network_inputs, split_for
 from trainables.training.session import run_chunks
 
 PROMPT_ROWS = 1024
 """Prompts of one forward pass."""
 
 
-def further_metrics(config: TrialConfig, student: Model, stages: StageStore, device: torch.device) -> dict[str, float]:
+def extra_data_metrics(
+    config: TrialConfig, student: Model, stages: StageStore, device: torch.device
+) -> dict[str, float]:
     """Every metric of the student on the test split of each of the trial's further data, as `<name>/<metric>`."""
     found: dict[str, float] = {}
     for evaluation in config.evaluate:
-        data = read_paired(stages, evaluation_stage(config, evaluation))
-        test = seen_by(config.student, "student", data.test)
-        measured = assess(student, data, test, evaluation.data.task, device)
+        data = read_prepared(stages, evaluation_stage(config, evaluation))
+        test = split_for(config.student, "student", data.test)
+        measured = final_split_metrics(student, data, test, evaluation.data.task, device)
         found |= {f"{evaluation.name}/{metric}": value for metric, value in measured.items()}
     return found
 
 
 @torch.no_grad()
-def assess(model: Model, data: PairedData, split: Batch, task: str, device: torch.device) -> dict[str, float]:
+def final_split_metrics(
+    model: Model, data: PairedData, split: Batch, task: str, device: torch.device
+) -> dict[str, float]:
     """Every metric of `model` on a split of `data`, whose task is called `task`, as fractions, by name.
 
     For `retrieval` with two folds or more also `1k_i2t_r1` and so on; for `zero_shot` with prompts, `top1` and `top5`
     are measured against all classes instead of those that occur, and `ensemble_top1` and `ensemble_top5` are added.
     """
-    logits = torch.cat([part.logits for part in run_chunks(model, inputs_of(split), device)]).double()
+    logits = torch.cat([part.logits for part in run_chunks(model, network_inputs(split), device)]).double()
     found = evaluate(TASKS[task], logits, split.labels.to(device))
-    extra = EXTRAS.get(task)
+    extra = EXTRA_METRICS.get(task)
     if extra is not None and isinstance(model, ContrastiveModel):
         found |= {name: value.item() for name, value in extra(model, data, split, logits, device).items()}
     return found
 
 
-def folds(
+def fold_recalls(
     model: ContrastiveModel, data: PairedData, split: Batch, logits: Tensor, device: torch.device
 ) -> dict[str, Tensor]:
     """The recalls and median ranks of folds of 1,000 images."""
     return {f"1k_{name}": value for name, value in fold_metrics(logits, split.labels.to(device)).items()}
 
 
-def prompts(
+def prompt_accuracies(
     model: ContrastiveModel, data: PairedData, split: Batch, logits: Tensor, device: torch.device
 ) -> dict[str, Tensor]:
     """Accuracies against all classes: by the single prompt, and by the ensemble of templates."""
@@ -74,5 +78,5 @@ def prompts(
     return top_accuracies(images, single, labels) | {f"ensemble_{name}": value for name, value in together.items()}
 
 
-EXTRAS: dict[str, Callable[..., dict[str, Tensor]]] = {"retrieval": folds, "zero_shot": prompts}
+EXTRA_METRICS: dict[str, Callable[..., dict[str, Tensor]]] = {"retrieval": fold_recalls, "zero_shot": prompt_accuracies}
 """By task: what a final measurement adds to the task's metrics, or measures anew."""

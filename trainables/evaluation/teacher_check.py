@@ -16,8 +16,8 @@ from trainables.common.distributed import derive_seed
 from trainables.config import TrialConfig
 from trainables.stages.artifacts import StageStore
 from trainables.stages.networks import FrozenOutputs, PretrainedOutputs, teacher_network, teacher_stage
-from trainables.stages.prepared import read_paired
-from trainables.training.inputs import inputs_of, seen_by
+from trainables.stages.prepared import read_prepared
+from trainables.training.inputs import network_inputs, split_for
 from trainables.training.session import run_model
 
 ROWS = 64
@@ -27,7 +27,7 @@ LEAST_COSINE = {"float32": 0.9999, "bfloat16": 0.999, "float16": 0.999}
 """Between the stored and the new embedding of one view or caption, by the number format of the teacher's towers."""
 
 
-class Audit(NamedTuple):
+class TeacherCheck(NamedTuple):
     """Cosines between stored and live embeddings."""
 
     least: float
@@ -39,11 +39,11 @@ class Audit(NamedTuple):
         return torch.tensor([self.least, self.mean, self.rows], dtype=torch.float64)
 
 
-AUDITED: dict[str, Audit] = {}
+TEACHER_CHECKS: dict[str, TeacherCheck] = {}
 """Audits of this process, by the key of the stage."""
 
 
-def audit_teacher(config: TrialConfig, stages: StageStore, device: torch.device) -> Audit | None:
+def check_teacher(config: TrialConfig, stages: StageStore, device: torch.device) -> TeacherCheck | None:
     """The audit of the trial's stored teacher; None where no stored embeddings are used.
 
     Raises:
@@ -53,30 +53,30 @@ def audit_teacher(config: TrialConfig, stages: StageStore, device: torch.device)
     if config.method.teacher_source != "teacher" or config.method.live_teacher:
         return None
     stage = teacher_stage(config)
-    if stage.key not in AUDITED:
+    if stage.key not in TEACHER_CHECKS:
         arrays = stages.get(stage, device).arrays
         if "train/embeddings" not in arrays:
             return None
-        AUDITED[stage.key] = audit(stages, stage, arrays["train/embeddings"], device)
-    return AUDITED[stage.key]
+        TEACHER_CHECKS[stage.key] = compare_embeddings(stages, stage, arrays["train/embeddings"], device)
+    return TEACHER_CHECKS[stage.key]
 
 
-def audit(
+def compare_embeddings(
     stages: StageStore,
     stage: FrozenOutputs | PretrainedOutputs,
     stored: Float[Tensor, "rows several dim"],
     device: torch.device,
-) -> Audit:
+) -> TeacherCheck:
     """Compare a sample of the `stored` embeddings with new ones. Raises ValueError if one does not match."""
     of = stage.unimodal if isinstance(stage, FrozenOutputs) else stage
-    data = read_paired(stages, of.prepared)
+    data = read_prepared(stages, of.prepared)
     order = torch.Generator().manual_seed(derive_seed(stage.key, "audit"))
     rows = torch.randperm(len(stored), generator=order)[:ROWS].sort().values
-    inputs = tuple(part[rows] for part in inputs_of(seen_by(of.model, of.role, data.train)))
+    inputs = tuple(part[rows] for part in network_inputs(split_for(of.model, of.role, data.train)))
     live = run_model(teacher_network(stages, stage, data, device), inputs, device).embeddings
     assert live is not None, "a model whose embeddings are stored has embeddings"
     cosines = functional.cosine_similarity(live.cpu().double(), stored[rows].double(), dim=-1)
-    found = Audit(cosines.min().item(), cosines.mean().item(), len(rows))
+    found = TeacherCheck(cosines.min().item(), cosines.mean().item(), len(rows))
     bound = LEAST_COSINE[getattr(of.model, "precision", "float32")]
     if not found.least >= bound:  # not-a-number fails, too
         raise ValueError(

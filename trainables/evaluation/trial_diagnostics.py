@@ -22,14 +22,14 @@ from trainables.common.types import Batch, rows_of
 from trainables.config import TrialConfig
 from trainables.diagnostics.collapse import specific_loss_limit, split_loss
 from trainables.diagnostics.spectra import singular_value_spectrum, weight_spectrum
-from trainables.evaluation.contrastive_diagnostics import clip_diagnostics, first_pairs
-from trainables.evaluation.teacher_check import audit_teacher
+from trainables.evaluation.contrastive_diagnostics import contrastive_diagnostics, first_pairs
+from trainables.evaluation.teacher_check import check_teacher
 from trainables.methods.feature_loss import FeatureLossConfig
 from trainables.models.base import Model
 from trainables.stages.artifacts import StageStore
 from trainables.stages.networks import outputs_stage, restore_unimodal, teacher_stage
-from trainables.stages.prepared import prepared_stage, read_paired
-from trainables.training.inputs import inputs_of
+from trainables.stages.prepared import prepared_stage, read_prepared
+from trainables.training.inputs import network_inputs
 from trainables.training.session import Problem, run_model
 
 SAMPLE_ROWS = 256
@@ -50,7 +50,7 @@ class LossSplit(NamedTuple):
     teacher_x: Float[Tensor, "teacher_dim samples"]
     student_x: Float[Tensor, "student_dim samples"]
     num_shared: int
-    blind_to_shift: bool
+    shift_invariant: bool
 
     def __call__(self, student: Model) -> dict[str, float]:
         """`train/fd_general` and `train/fd_specific`, the two parts of ½ ||W' X' - W X||²_F."""
@@ -64,7 +64,7 @@ class LossSplit(NamedTuple):
 
     def visible(self, weight: Float[Tensor, "features dim"]) -> Float[Tensor, "features dim"]:
         """What the loss can see of a map."""
-        return weight - weight.mean(dim=0) if self.blind_to_shift else weight
+        return weight - weight.mean(dim=0) if self.shift_invariant else weight
 
 
 @torch.no_grad()
@@ -85,11 +85,11 @@ def loss_split(config: TrialConfig, stages: StageStore, device: torch.device) ->
     alike = config.teacher.feature_dim == config.student.feature_dim
     if not (alike and config.teacher.linear and config.student.linear):
         return None
-    data = read_paired(stages, prepared_stage(config))
+    data = read_prepared(stages, prepared_stage(config))
     teacher = restore_unimodal(stages, outputs_stage(config, "teacher").unimodal, data, device)
     teacher_x, student_x = (part.to(device).double().T for part in (data.train.teacher, data.train.student))
     weight = linear_map(teacher, len(teacher_x))
-    return LossSplit(weight, teacher_x, student_x, shared, method.blind_to_shift)
+    return LossSplit(weight, teacher_x, student_x, shared, method.shift_invariant)
 
 
 def trial_diagnostics(
@@ -115,17 +115,17 @@ def trial_diagnostics(
     if config.method.teacher_source != "nothing":
         arrays = stages.get(teacher_stage(config), device).arrays
         found["sample/teacher"] = sample(arrays["test/features"])
-    if audited := audit_teacher(config, stages, device):
+    if audited := check_teacher(config, stages, device):
         found["audit/teacher"] = audited.array()
     if isinstance(problem.probe, LossSplit):
         found["split/limit"] = problem.probe.limit()
-    found |= clip_diagnostics(config, problem, test, stages, device)
+    found |= contrastive_diagnostics(config, problem, test, stages, device)
     return {name: array.detach().cpu().contiguous() for name, array in found.items()}
 
 
 def features_of(student: Model, split: Batch, device: torch.device) -> Float[Tensor, "*rows dim"]:
     """The student's features for every row of a split."""
-    inputs = first_pairs(split) or inputs_of(split)  # a captioned image's features are those of its fixed view
+    inputs = first_pairs(split) or network_inputs(split)  # a captioned image's features are those of its fixed view
     return run_model(student, inputs, device).features
 
 

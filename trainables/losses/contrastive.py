@@ -18,14 +18,14 @@ from torch.nn import functional
 from trainables.losses.distillation import Scalar, feature_mse, unit_rows
 
 
-class Embedded(NamedTuple):
+class EmbeddingPair(NamedTuple):
     """L2-normalised embeddings of a batch of pairs."""
 
     image: Float[Tensor, "batch dim"]
     text: Float[Tensor, "batch dim"]
 
 
-def similarities(embedded: Embedded, temperature: Scalar) -> Float[Tensor, "batch batch"]:
+def similarities(embedded: EmbeddingPair, temperature: Scalar) -> Float[Tensor, "batch batch"]:
     """sim[i, j] = v_i · t_j / τ."""
     return embedded.image @ embedded.text.T / temperature
 
@@ -40,7 +40,7 @@ def matching(
     return -functional.log_softmax(anchors @ keys.T / temperature, dim=1).diagonal().mean()
 
 
-def contrastive(embedded: Embedded, temperature: Scalar) -> Float[Tensor, ""]:
+def contrastive(embedded: EmbeddingPair, temperature: Scalar) -> Float[Tensor, ""]:
     """CL = ½[CE(sim_S, diag) + CE(sim_Sᵀ, diag)] (Radford et al. 2021, figure 3). In (0, inf)."""
     similarity = similarities(embedded, temperature)
     rows = functional.log_softmax(similarity, dim=1).diagonal()
@@ -49,7 +49,7 @@ def contrastive(embedded: Embedded, temperature: Scalar) -> Float[Tensor, ""]:
 
 
 def relation_kl(
-    student: Embedded, teacher: Embedded, student_temperature: Scalar, teacher_temperature: Scalar
+    student: EmbeddingPair, teacher: EmbeddingPair, student_temperature: Scalar, teacher_temperature: Scalar
 ) -> Float[Tensor, ""]:
     """½[KL(softmax sim_T || softmax sim_S) + the same on the transposes].
 
@@ -66,12 +66,12 @@ def rows_kl(target: Float[Tensor, "rows columns"], own: Float[Tensor, "rows colu
     return (log_target.exp() * (log_target - log_own)).sum(dim=1).mean()
 
 
-def embedding_mse(student: Embedded, teacher: Embedded) -> Float[Tensor, ""]:
+def embedding_mse(student: EmbeddingPair, teacher: EmbeddingPair) -> Float[Tensor, ""]:
     """MSE = mean ||v_S - v_T||² + mean ||t_S - t_T||² (TE study), summed over dimensions. In [0, 8]; 0 iff equal."""
     return feature_mse(student.image, teacher.image, "sum") + feature_mse(student.text, teacher.text, "sum")
 
 
-def feature_distance(student: Embedded, teacher: Embedded) -> Float[Tensor, ""]:
+def feature_distance(student: EmbeddingPair, teacher: EmbeddingPair) -> Float[Tensor, ""]:
     """FD = MSE(v_S, v_T) + MSE(t_S, t_T), mean over elements (CLIP-KD).
 
     MFD is the same with v_S from images whose patches are partly hidden. In [0, 8 / dim]; 0 iff equal.
@@ -79,13 +79,13 @@ def feature_distance(student: Embedded, teacher: Embedded) -> Float[Tensor, ""]:
     return feature_mse(student.image, teacher.image) + feature_mse(student.text, teacher.text)
 
 
-def interactive(student: Embedded, teacher: Embedded, temperature: Scalar) -> Float[Tensor, ""]:
+def interactive(student: EmbeddingPair, teacher: EmbeddingPair, temperature: Scalar) -> Float[Tensor, ""]:
     """ICL = ½[CE(v_S · t_Tᵀ / τ, diag) + CE(t_S · v_Tᵀ / τ, diag)] (CLIP-KD). In (0, inf)."""
     crossed = matching(student.image, teacher.text, temperature) + matching(student.text, teacher.image, temperature)
     return crossed / 2
 
 
-def negative_information(student: Embedded, teacher: Embedded, temperature: Scalar) -> Float[Tensor, ""]:
+def negative_information(student: EmbeddingPair, teacher: EmbeddingPair, temperature: Scalar) -> Float[Tensor, ""]:
     """MI = -[I(v_S; v_T) + I(t_S; t_T)] by InfoNCE (van den Oord et al. 2018, Eq. 5): I = ln B - CE(diag).
 
     The student's rows pick the teacher's; this form of the baseline is the project's reading.
@@ -109,7 +109,7 @@ def contrastive_gradients(
 
 
 def gradient_distance(
-    student: Embedded, teacher: Embedded, student_temperature: Scalar, teacher_temperature: Scalar
+    student: EmbeddingPair, teacher: EmbeddingPair, student_temperature: Scalar, teacher_temperature: Scalar
 ) -> Float[Tensor, ""]:
     """GD: MSE between the student's and the teacher's gradients of the contrastive loss (CLIP-KD).
 
@@ -120,11 +120,11 @@ def gradient_distance(
     return torch.stack([feature_mse(one, other) for one, other in zip(own, target, strict=True)]).sum()
 
 
-def gradients_of_text(embedded: Embedded, temperature: Scalar) -> tuple[Tensor, Tensor]:
+def gradients_of_text(embedded: EmbeddingPair, temperature: Scalar) -> tuple[Tensor, Tensor]:
     """`contrastive_gradients` with the texts as anchors."""
     return contrastive_gradients(embedded.text, embedded.image, temperature)
 
 
-def fused(mapped: Embedded, temperature: Scalar) -> Float[Tensor, ""]:
+def fused(mapped: EmbeddingPair, temperature: Scalar) -> Float[Tensor, ""]:
     """AFD: CL of the two linear maps of [student; teacher], one a modality, normalised (CLIP-KD)."""
-    return contrastive(Embedded(unit_rows(mapped.image), unit_rows(mapped.text)), temperature)
+    return contrastive(EmbeddingPair(unit_rows(mapped.image), unit_rows(mapped.text)), temperature)

@@ -106,7 +106,7 @@ def feature_mse(
     Mean over rows; `reduction` says whether the dimensions are summed, as the equation writes, or averaged too. With
     `weights` the mean over rows is weighted (0 if all weights are 0). In [0, inf); 0 iff equal.
     """
-    squared = first(student - teacher, dims).square()
+    squared = keep_first(student - teacher, dims).square()
     counted = 1 if dims is None or reduction == "sum" else squared.shape[1] / dims
     if weights is not None:
         rows = squared.mean(dim=1) if reduction == "mean" else squared.sum(dim=1)
@@ -123,8 +123,8 @@ def feature_cross_entropy(
     rows differ by constants; so it is not 0 at equality, and a one-dimensional feature always gives 0.
     """
     least = torch.finfo(student.dtype).min
-    log_student = functional.log_softmax(first(student, dims, least), dim=1)
-    return -(functional.softmax(first(teacher, dims, least), dim=1) * log_student).sum(dim=1).mean()
+    log_student = functional.log_softmax(keep_first(student, dims, least), dim=1)
+    return -(functional.softmax(keep_first(teacher, dims, least), dim=1) * log_student).sum(dim=1).mean()
 
 
 def feature_clip(
@@ -135,7 +135,7 @@ def feature_clip(
     Each row must pick out its own partner among the batch. Mean over rows. In (0, inf) for two rows or more, ln(batch)
     where all cosines are equal; unchanged by the length of any row.
     """
-    similarity = unit_rows(first(student, dims)) @ unit_rows(first(teacher, dims)).T / temperature
+    similarity = unit_rows(keep_first(student, dims)) @ unit_rows(keep_first(teacher, dims)).T / temperature
     rows = functional.log_softmax(similarity, dim=1).diagonal()
     columns = functional.log_softmax(similarity, dim=0).diagonal()
     return -(rows + columns).mean() / 2
@@ -149,10 +149,10 @@ def feature_margin(
     That paper's formula could not be had; this is the project's reading. Mean over rows. In [0, m + 1]; 0 iff each
     cosine reaches the margin.
     """
-    return (margin - cosine(first(student, dims), first(teacher, dims))).relu().mean()
+    return (margin - cosine(keep_first(student, dims), keep_first(teacher, dims))).relu().mean()
 
 
-def first(features: Float[Tensor, "batch dim"], dims: Dims, rest: float = 0.0) -> Float[Tensor, "batch dim"]:
+def keep_first(features: Float[Tensor, "batch dim"], dims: Dims, rest: float = 0.0) -> Float[Tensor, "batch dim"]:
     """The features with `rest` in the place of all dimensions after the first `dims`."""
     if dims is None:
         return features

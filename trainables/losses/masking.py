@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def draw_hidden(
+def sample_hidden(
     rows: int, size: tuple[int, int], fraction: float, patch: int, generator: torch.Generator
 ) -> Bool[Tensor, "rows down across"]:
     """Which patches of `rows` pictures are hidden: in each the same number, in places drawn from `generator`.

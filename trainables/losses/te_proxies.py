@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trainables.losses.contrastive import Embedded
+from trainables.losses.contrastive import EmbeddingPair
 
 Lag = Literal[0, 1]
 """Rows by which the teacher precedes the student; 0 compares the same rows, as the study does."""
@@ -20,7 +20,7 @@ Pairs = Literal["adjacent", "all"]
 """Rows whose differences are compared: neighbours in the batch, or every two (a relational distillation)."""
 
 
-def te1(student: Embedded, teacher: Embedded, lag: Lag = 0, pairs: Pairs = "adjacent") -> Float[Tensor, ""]:
+def te1(student: EmbeddingPair, teacher: EmbeddingPair, lag: Lag = 0, pairs: Pairs = "adjacent") -> Float[Tensor, ""]:
     """TE1 = mean_i ½[cos(Δv_S_i, Δv_T_i) + cos(Δt_S_i, Δt_T_i)]: directional changes within each modality.
 
     In [-1, 1], to be maximised; 1 where the student's embeddings are the teacher's. For independent unit vectors at
@@ -34,7 +34,7 @@ def te1(student: Embedded, teacher: Embedded, lag: Lag = 0, pairs: Pairs = "adja
     return (images + agreement(student.text, teacher.text, lag, pairs)) / 2
 
 
-def te2(student: Embedded, teacher: Embedded, lag: Lag = 0, pairs: Pairs = "adjacent") -> Float[Tensor, ""]:
+def te2(student: EmbeddingPair, teacher: EmbeddingPair, lag: Lag = 0, pairs: Pairs = "adjacent") -> Float[Tensor, ""]:
     """TE2 = mean_i cos([Δv_S_i; Δt_S_i], [Δv_T_i; Δt_T_i]): changes of both modalities together.
 
     In [-1, 1], to be maximised; 1 where the student's embeddings are the teacher's.
@@ -68,13 +68,15 @@ def all_agreement(student: Float[Tensor, "rows dim"], teacher: Float[Tensor, "ro
     In double precision, since a short difference is what is left of large numbers.
     """
     own, target = student.double(), teacher.double()
-    lengths = inverse_lengths(of_differences(own @ own.T)) * inverse_lengths(of_differences(target @ target.T))
-    cosines = of_differences(own @ target.T) * lengths
+    lengths = inverse_lengths(difference_products(own @ own.T)) * inverse_lengths(
+        difference_products(target @ target.T)
+    )
+    cosines = difference_products(own @ target.T) * lengths
     pairs = len(own) * (len(own) - 1) / 2
     return (cosines.triu(1).sum() / pairs).to(student.dtype)
 
 
-def of_differences(products: Float[Tensor, "rows rows"]) -> Float[Tensor, "rows rows"]:
+def difference_products(products: Float[Tensor, "rows rows"]) -> Float[Tensor, "rows rows"]:
     """(a_j - a_i) · (b_j - b_i) from all a_i · b_j."""
     own = products.diagonal()
     return own[:, None] + own - products - products.T

@@ -112,7 +112,7 @@ class Method(nn.Module, Generic[ConfigT]):
         return None
 
 
-def frozen(teacher_out: ModelOutput | None) -> ModelOutput:
+def detached(teacher_out: ModelOutput | None) -> ModelOutput:
     """The teacher's outputs as constants: no gradient passes through them."""
     assert teacher_out is not None, "a method with a `teacher_source` needs the teacher's outputs"
     embeddings = None if teacher_out.embeddings is None else teacher_out.embeddings.detach()

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from search_spaces.domains import Aliases, Choice, FloatRange
 from trainables.common.types import Batch, LossTerm, ModelOutput, rows_of
-from trainables.methods.base import Method, TeacherSource, frozen
+from trainables.methods.base import Method, TeacherSource, detached
 from trainables.methods.feature_loss import FeatureLossConfig, feature_loss, row_weights
 
-OF_THE_BOTTLENECK = (
+BOTTLENECK_FIELDS = (
     *("lambda_ib", "bottleneck"),
     *(f"bottleneck_{name}" for name in ("heads", "chunks", "codes", "code_parts", "commitment")),
     *(f"bottleneck_{name}" for name in ("lr", "batch_size", "epochs", "patience")),
@@ -26,7 +26,7 @@ class CIBAConfig(FeatureLossConfig):
     terms: ClassVar[tuple[str, ...]] = ("task", "fd")
     stackable: ClassVar[tuple[str, ...]] = (
         *("lambda_task", "lambda_kd", "fd_temperature", "margin", "bottleneck_dim"),
-        *OF_THE_BOTTLENECK,
+        *BOTTLENECK_FIELDS,
     )
     method: Literal["ciba"] = "ciba"
     """Distil a bottleneck of the teacher's features."""
@@ -68,7 +68,7 @@ class CIBA(Method[CIBAConfig]):
         batch: Batch,
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
-        target, dims = rows_of(frozen(teacher_out).features), self.config.bottleneck_dim
+        target, dims = rows_of(detached(teacher_out).features), self.config.bottleneck_dim
         head = rows_of(student_out.features)[:, : target.shape[1]]
         if not isinstance(dims, Tensor):  # it is one where trials with different H are stacked: h' has the largest
             assert dims == target.shape[1], f"h' has width {target.shape[1]}, but H is {dims}"

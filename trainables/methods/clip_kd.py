@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from search_spaces.domains import Aliases, Choice, FloatRange
 from trainables.common.types import Batch, LossTerm, ModelOutput
 from trainables.losses import contrastive as losses
-from trainables.losses.contrastive import Embedded
+from trainables.losses.contrastive import EmbeddingPair
 from trainables.losses.distillation import Scalar, unit_rows
 from trainables.losses.te_proxies import te1, te2
-from trainables.methods.base import Method, MethodConfig, TeacherSource, frozen
+from trainables.methods.base import Method, MethodConfig, TeacherSource, detached
 from trainables.tasks import Task
 
 GRID = Choice((0.0, 0.01, 0.05, 0.1, 0.5, 1.0))
@@ -110,9 +110,9 @@ class ClipKD(Method[ClipKDConfig]):
         self.same_dims = student_dim == teacher_dim
         self.projection = self.fusion = None
         if not self.same_dims and active & PROJECTED:
-            self.projection = linear_of_each(student_dim, teacher_dim)
+            self.projection = linear_per_modality(student_dim, teacher_dim)
         if "afd" in active:
-            self.fusion = linear_of_each(student_dim + teacher_dim, student_dim)
+            self.fusion = linear_per_modality(student_dim + teacher_dim, student_dim)
 
     def forward(
         self,
@@ -123,7 +123,7 @@ class ClipKD(Method[ClipKDConfig]):
     ) -> dict[str, LossTerm]:
         # Similarities are divided by temperatures, and GD is weighed with 1e8: half precision would not do.
         with torch.autocast(student_out.logits.device.type, enabled=False):
-            compared = Compared(self, precise(student_out), precise(frozen(teacher_out)), batch)
+            compared = TermInputs(self, at_least_float32(student_out), at_least_float32(detached(teacher_out)), batch)
             return {name: LossTerm(TERMS[name](compared), getattr(self.config, name)) for name in self.terms}
 
     def project(self, embeddings: Float[Tensor, "batch two dim"]) -> Float[Tensor, "batch two wide"] | None:
@@ -132,32 +132,32 @@ class ClipKD(Method[ClipKDConfig]):
         return torch.stack([layer(part) for layer, part in zip(self.projection, embeddings.unbind(1), strict=True)], 1)
 
 
-class Compared:
+class TermInputs:
     """What the terms compare: a batch's outputs, and what they share of them, computed when the first asks."""
 
     def __init__(self, method: ClipKD, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> None:
         self.method, self.config, self.batch = method, method.config, batch
         self.student_out, self.teacher_out = student, teacher
-        self.student, self.teacher = embedded(student), embedded(teacher)
+        self.student, self.teacher = embedding_pair(student), embedding_pair(teacher)
 
     @cached_property
-    def mapped(self) -> Embedded:
+    def mapped(self) -> EmbeddingPair:
         """The student's embeddings in the teacher's dimension."""
-        return mapped_by(self.method.projection, self.student)
+        return project_embeddings(self.method.projection, self.student)
 
     @cached_property
-    def masked(self) -> Embedded:
+    def masked(self) -> EmbeddingPair:
         """`mapped`, with the embeddings of the partly hidden images, which stand between image and text."""
         vectors = self.student_out.embeddings
         assert vectors is not None and vectors.shape[1] == 3, "MFD needs the student's embeddings of masked images"
-        return mapped_by(self.method.projection, Embedded(vectors[:, 1], vectors[:, -1]))
+        return project_embeddings(self.method.projection, EmbeddingPair(vectors[:, 1], vectors[:, -1]))
 
     @cached_property
-    def fused(self) -> Embedded:
+    def fused(self) -> EmbeddingPair:
         """Linear maps of [student; teacher], not normalised."""
         assert self.method.fusion is not None
         both = (torch.cat(parts, dim=1) for parts in zip(self.student, self.teacher, strict=True))
-        return Embedded(*(layer(part) for layer, part in zip(self.method.fusion, both, strict=True)))
+        return EmbeddingPair(*(layer(part) for layer, part in zip(self.method.fusion, both, strict=True)))
 
     @cached_property
     def temperature(self) -> Scalar:
@@ -170,14 +170,14 @@ class Compared:
         return temperature_of(self.teacher_out)
 
 
-def task_loss(c: Compared) -> Tensor:
+def task_loss(c: TermInputs) -> Tensor:
     """CL over the labelled rows, which the task knows to find."""
     assert c.student_out.embeddings is not None
     logits = c.student_out.logits if c.config.learn_temperature else c.student_out.embeddings * c.temperature**-0.5
     return c.method.task.loss(logits, c.batch.labels, c.batch.labelled)
 
 
-TERMS: dict[str, Callable[[Compared], Tensor]] = {
+TERMS: dict[str, Callable[[TermInputs], Tensor]] = {
     "cl": task_loss,
     "kl": lambda c: losses.relation_kl(c.student, c.teacher, c.config.temperature, c.config.temperature),
     "mse": lambda c: losses.embedding_mse(c.mapped, c.teacher),
@@ -197,22 +197,22 @@ PROJECTED = {"mse", "icl", "mi", "te1", "te2", "fd", "mfd", "gd"}
 """Terms that compare embeddings of student and teacher coordinate by coordinate."""
 
 
-def linear_of_each(inputs: int, outputs: int) -> nn.ModuleList:
+def linear_per_modality(inputs: int, outputs: int) -> nn.ModuleList:
     """A linear map for images, another for texts."""
     return nn.ModuleList([nn.Linear(inputs, outputs), nn.Linear(inputs, outputs)])
 
 
-def mapped_by(projection: nn.ModuleList | None, student: Embedded) -> Embedded:
+def project_embeddings(projection: nn.ModuleList | None, student: EmbeddingPair) -> EmbeddingPair:
     """Projected and normalised again; as they are without a projection."""
     if projection is None:
         return student
-    return Embedded(*(unit_rows(layer(part)) for layer, part in zip(projection, student, strict=True)))
+    return EmbeddingPair(*(unit_rows(layer(part)) for layer, part in zip(projection, student, strict=True)))
 
 
-def embedded(out: ModelOutput) -> Embedded:
+def embedding_pair(out: ModelOutput) -> EmbeddingPair:
     """The image's embedding stands first, the text's last."""
     assert out.embeddings is not None, "only a contrastive model has embeddings"
-    return Embedded(out.embeddings[:, 0], out.embeddings[:, -1])
+    return EmbeddingPair(out.embeddings[:, 0], out.embeddings[:, -1])
 
 
 def temperature_of(out: ModelOutput) -> Tensor:
@@ -221,6 +221,6 @@ def temperature_of(out: ModelOutput) -> Tensor:
     return (out.logits * out.embeddings).sum(dim=-1).mean() ** -2
 
 
-def precise(out: ModelOutput) -> ModelOutput:
+def at_least_float32(out: ModelOutput) -> ModelOutput:
     """In single precision at least."""
     return out.map(lambda part: part.float() if part.dtype in (torch.float16, torch.bfloat16) else part)

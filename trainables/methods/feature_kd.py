@@ -8,7 +8,7 @@ from torch import nn
 
 from search_spaces.domains import Aliases, FloatRange
 from trainables.common.types import Batch, LossTerm, ModelOutput, rows_of
-from trainables.methods.base import Method, TeacherSource, frozen
+from trainables.methods.base import Method, TeacherSource, detached
 from trainables.methods.feature_loss import FeatureLossConfig, feature_loss, row_weights
 from trainables.tasks import Task
 
@@ -39,7 +39,7 @@ class FeatureKD(Method[FeatureKDConfig]):
         batch: Batch,
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
-        teacher = frozen(teacher_out)
+        teacher = detached(teacher_out)
         task = self.task.loss(student_out.logits, batch.labels, batch.labelled)
         weights = row_weights(self.config, self.task, batch, student_out.features)
         own = self.adapter(rows_of(student_out.features))

@@ -13,7 +13,7 @@ from trainables.methods.base import MethodConfig
 from trainables.tasks import Task
 
 
-def for_mse_only(region: str, info: EarlierFields) -> str:
+def check_region(region: str, info: EarlierFields) -> str:
     """A check of `region`, after `loss`."""
     loss = earlier(info, "loss")
     if region != "all" and loss not in (None, "mse"):
@@ -34,11 +34,11 @@ class FeatureLossConfig(MethodConfig):
     """Temperature of the CLIP feature loss."""
     margin: Annotated[float, Field(ge=-1, le=1)] = 0.5
     """Cosine that the margin loss asks for."""
-    region: Annotated[Literal["all", "boxes"], AfterValidator(for_mse_only)] = "all"
+    region: Annotated[Literal["all", "boxes"], AfterValidator(check_region)] = "all"
     """Cells that an MSE compares: all alike, or by their nearness to labelled boxes ("MSE w/ GT", for detection)."""
 
     @property
-    def blind_to_shift(self) -> bool:
+    def shift_invariant(self) -> bool:
         """Whether the loss stays the same when one number is added to all features of a row."""
         return self.loss == "ce"
 
@@ -72,7 +72,7 @@ def row_weights(
     return REGIONS[config.region](task, batch, features)
 
 
-def near_boxes(task: Task, batch: Batch, features: Float[Tensor, "batch x y dim"]) -> Float[Tensor, " rows"]:
+def box_weights(task: Task, batch: Batch, features: Float[Tensor, "batch x y dim"]) -> Float[Tensor, " rows"]:
     """By the task's `regions`; the labels of unlabelled rows say nothing, so their vectors have weight 0."""
     assert task.regions is not None, "region: boxes is refused for a task whose labels say nothing about places"
     return task.regions(batch.labels, batch.labelled, features.shape[1]).to(features.dtype).flatten()
@@ -80,6 +80,6 @@ def near_boxes(task: Task, batch: Batch, features: Float[Tensor, "batch x y dim"
 
 REGIONS: dict[str, Callable[[Task, Batch, Tensor], Tensor | None]] = {
     "all": lambda task, batch, features: None,
-    "boxes": near_boxes,
+    "boxes": box_weights,
 }
 """Each region, with how it weighs the feature vectors."""

@@ -8,7 +8,7 @@ from pydantic import Field
 from search_spaces.domains import Aliases, FloatRange
 from trainables.common.types import Batch, LossTerm, ModelOutput
 from trainables.losses.distillation import logit_kl
-from trainables.methods.base import Method, MethodConfig, TeacherSource, frozen
+from trainables.methods.base import Method, MethodConfig, TeacherSource, detached
 
 
 class KDConfig(MethodConfig):
@@ -36,7 +36,7 @@ class KD(Method[KDConfig]):
         batch: Batch,
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
-        teacher = frozen(teacher_out)
+        teacher = detached(teacher_out)
         task = self.task.loss(student_out.logits, batch.labels, batch.labelled)
         kd = logit_kl(student_out.logits, teacher.logits, self.config.temperature)
         return {"task": LossTerm(task, 1 - self.config.lambda_kd), "kd": LossTerm(kd, self.config.lambda_kd)}

@@ -8,7 +8,7 @@ from pydantic import Field
 from search_spaces.domains import Aliases, Choice, FloatRange
 from trainables.common.types import Batch, LossTerm, ModelOutput
 from trainables.losses.distillation import logit_kl
-from trainables.methods.base import Method, MethodConfig, TeacherSource, frozen
+from trainables.methods.base import Method, MethodConfig, TeacherSource, detached
 
 Nullify = Literal["nothing", "random", "least_general", "most_general"]
 
@@ -48,5 +48,5 @@ class NullifiedKD(Method[NullifiedKDConfig]):
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
         task = self.task.loss(student_out.logits, batch.labels, batch.labelled)
-        kd = logit_kl(student_out.logits, frozen(teacher_out).logits, self.config.temperature)
+        kd = logit_kl(student_out.logits, detached(teacher_out).logits, self.config.temperature)
         return {"task": LossTerm(task, 1 - self.config.lambda_kd), "kd": LossTerm(kd, self.config.lambda_kd)}

@@ -8,7 +8,7 @@ from pydantic import Field
 from search_spaces.domains import Aliases, FloatRange
 from trainables.common.types import Batch, LossTerm, ModelOutput
 from trainables.losses.distillation import feature_mse
-from trainables.methods.base import Method, MethodConfig, TeacherSource, frozen
+from trainables.methods.base import Method, MethodConfig, TeacherSource, detached
 
 
 class RegressionKDConfig(MethodConfig):
@@ -35,5 +35,5 @@ class RegressionKD(Method[RegressionKDConfig]):
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
         task = self.task.loss(student_out.logits, batch.labels, batch.labelled)
-        kd = feature_mse(student_out.logits, frozen(teacher_out).logits)
+        kd = feature_mse(student_out.logits, detached(teacher_out).logits)
         return {"task": LossTerm(task, 1.0), "kd": LossTerm(kd, self.config.lambda_kd)}

@@ -127,13 +127,17 @@ def example_captions(rows: int, num_captions: int) -> Bool[Tensor, "rows caption
     return exists
 
 
-def alone(name: str) -> Callable[[Tensor, Tensor], Float[Tensor, ""]]:
+def single_metric(name: str) -> Callable[[Tensor, Tensor], Float[Tensor, ""]]:
     """One metric by itself."""
     return lambda logits, labels: retrieval_metrics(logits, labels)[name]
 
 
 RETRIEVAL_METRICS: dict[str, Metric] = {
-    **{f"{way}_r{most}": Metric("maximize", alone(f"{way}_r{most}")) for way in ("i2t", "t2i") for most in RECALL_AT},
-    **{name: Metric("minimize", alone(name)) for name in ("i2t_median_rank", "t2i_median_rank", "loss")},
+    **{
+        f"{way}_r{most}": Metric("maximize", single_metric(f"{way}_r{most}"))
+        for way in ("i2t", "t2i")
+        for most in RECALL_AT
+    },
+    **{name: Metric("minimize", single_metric(name)) for name in ("i2t_median_rank", "t2i_median_rank", "loss")},
 }
 """Of the task `retrieval`: images to texts (i2t) and texts to images (t2i)."""

@@ -54,14 +54,14 @@ def zero_shot_metrics(
     return top_accuracies(images, classes, own) | {"loss": loss}
 
 
-def alone(name: str) -> Callable[[Tensor, Tensor], Float[Tensor, ""]]:
+def single_metric(name: str) -> Callable[[Tensor, Tensor], Float[Tensor, ""]]:
     """One metric by itself."""
     return lambda logits, labels: zero_shot_metrics(logits, labels)[name]
 
 
 ZERO_SHOT_METRICS: dict[str, Metric] = {
-    "top1": Metric("maximize", alone("top1")),
-    "top5": Metric("maximize", alone("top5")),
-    "loss": Metric("minimize", alone("loss")),
+    "top1": Metric("maximize", single_metric("top1")),
+    "top5": Metric("maximize", single_metric("top5")),
+    "loss": Metric("minimize", single_metric("loss")),
 }
 """Of the task `zero_shot`."""

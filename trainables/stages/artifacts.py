@@ -63,7 +63,7 @@ class Stage(Frozen):
 
 
 class Usage(NamedTuple):
-    """What was asked of a StageStore since the last `take_usage`."""
+    """What was asked of a StageStore since the last `pop_usage`."""
 
     computed: tuple[str, ...]
     reused: tuple[str, ...]
@@ -112,13 +112,13 @@ class StageStore:
         notes = read_json(self.path(stage) / "stage.json")["notes"]
         return Artifact(load_file(self.path(stage) / "arrays.safetensors"), notes)
 
-    def take_usage(self) -> Usage:
+    def pop_usage(self) -> Usage:
         """What was computed and reused since the last call."""
         usage = Usage(tuple(self._computed), tuple(self._reused), self._seconds, sum(self._reused.values(), 0.0))
         self._computed, self._reused, self._seconds = [], {}, 0.0
         return usage
 
-    def put_back(self, usage: Usage) -> None:
+    def add_usage(self, usage: Usage) -> None:
         """Count as asked for what a rehearsal of the caller's has asked for: it is the next trial's usage."""
         self._computed += usage.computed
         self._seconds += usage.seconds_computing

@@ -24,9 +24,9 @@ from trainables.methods.nullified_kd import NullifiedKDConfig, Nullify
 from trainables.models.base import Model, ModelConfig
 from trainables.stages.artifacts import Artifact, Stage, StageStore
 from trainables.stages.networks import Role, build_model
-from trainables.stages.prepared import SPLITS, PreparedData, prepared_stage, read_paired
+from trainables.stages.prepared import SPLITS, PreparedData, prepared_stage, read_prepared
 from trainables.tasks import TASKS
-from trainables.training.inputs import inputs_of, seen_by, take, to_device
+from trainables.training.inputs import network_inputs, select_rows, split_for, to_device
 from trainables.training.session import DTYPES, make_optimizer, run_model
 
 
@@ -46,13 +46,13 @@ class JointTeacher(Stage):
         return (self.prepared,)
 
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
-        data = to_device(read_paired(stages, self.prepared), device, DTYPES[self.training.precision])
+        data = to_device(read_prepared(stages, self.prepared), device, DTYPES[self.training.precision])
         networks: dict[Role, Model] = {
             role: self.network(role, data).to(device, DTYPES[self.training.precision]) for role in self.sides()
         }
         train_together(self, data, networks, device)
         seen = {role: self.seen(role, data.train) for role in networks}
-        target = run_model(networks["student"], inputs_of(seen["student"]), device).logits
+        target = run_model(networks["student"], network_inputs(seen["student"]), device).logits
         channels = head_inputs(networks["teacher"], seen["teacher"], device)
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "permutations"))
         saliency = channel_saliency(networks["teacher"].head, channels, target, self.permutations, generator)
@@ -65,7 +65,7 @@ class JointTeacher(Stage):
 
     def seen(self, role: Role, split: Batch) -> Batch:
         """A split as one of the networks takes it."""
-        return seen_by(self.sides()[role], role, split)
+        return split_for(self.sides()[role], role, split)
 
     def network(self, role: Role, data: PairedData) -> Model:
         """One of the networks, untrained."""
@@ -85,7 +85,7 @@ class NullifiedTeacher(Stage):
         return (self.joint.prepared, self.joint)
 
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
-        data = to_device(read_paired(stages, self.joint.prepared), device, DTYPES[self.joint.training.precision])
+        data = to_device(read_prepared(stages, self.joint.prepared), device, DTYPES[self.joint.training.precision])
         arrays = dict(stages.get(self.joint, device).arrays)
         saliency = arrays.pop("saliency")
         model = self.joint.network("teacher", data).to(DTYPES[self.joint.training.precision])
@@ -129,7 +129,7 @@ def train_together(stage: JointTeacher, data: PairedData, networks: dict[Role, M
         shuffle = torch.Generator().manual_seed(derive_seed(stage.seed, "order", epoch))
         for batch in torch.randperm(rows, generator=shuffle).split(config.batch_size):
             logits = [
-                network(*(take(part, batch, device, dtype) for part in inputs_of(seen[role]))).logits
+                network(*(select_rows(part, batch, device, dtype) for part in network_inputs(seen[role]))).logits
                 for role, network in networks.items()
             ]
             own = batch.to(device)
@@ -142,11 +142,11 @@ def train_together(stage: JointTeacher, data: PairedData, networks: dict[Role, M
 
 @torch.no_grad()
 def head_inputs(model: Model, split: Batch, device: torch.device) -> Float[Tensor, "rows channels"]:
-    """What a network's last layer is given for every row of a split (as `seen_by` gives it), in eval mode."""
+    """What a network's last layer is given for every row of a split (as `split_for` gives it), in eval mode."""
     found: list[Tensor] = []
     hook = model.head.register_forward_pre_hook(lambda _, given: found.append(given[0].detach()))
     try:
-        run_model(model, inputs_of(split), device)
+        run_model(model, network_inputs(split), device)
     finally:
         hook.remove()
     return torch.cat(found)

@@ -24,7 +24,7 @@ from trainables.mi import IntervalConfig, estimate
 from trainables.mi.base import MIConfig
 from trainables.stages.artifacts import Artifact, Stage, StageStore
 from trainables.stages.networks import FrozenOutputs, outputs_stage
-from trainables.stages.prepared import read_paired
+from trainables.stages.prepared import read_prepared
 from trainables.tasks import TASKS
 
 LEVEL = 0.95
@@ -49,7 +49,7 @@ class CriterionSettings(Frozen):
     """Share of the pairs in each part."""
 
 
-class Measured(NamedTuple):
+class CriterionEstimate(NamedTuple):
     """Both terms and the gap on all pairs, and their standard errors, in nats."""
 
     shared: float
@@ -78,10 +78,10 @@ class Criterion(Stage):
         key = f"{self.settings.split}/{self.settings.representation}"
         h1, h2 = (stages.get(outputs).arrays[key].to(device).flatten(1) for outputs in (self.teacher, self.student))
         prepared = self.student.unimodal.prepared
-        labels = read_paired(stages, prepared).split(self.settings.split).labels.to(device)
+        labels = read_prepared(stages, prepared).split(self.settings.split).labels.to(device)
         discrete = has_classes(prepared.data.task)
         seed = derive_seed(self.student.unimodal.seed, "criterion")
-        measured = measure(h1, h2, labels, discrete, self.settings, seed)
+        measured = estimate_criterion(h1, h2, labels, discrete, self.settings, seed)
         notes: dict[str, Json] = {
             "warnings": list(measured.warnings),
             "rows": len(h1),
@@ -119,14 +119,14 @@ def has_classes(task: str) -> bool:
     return target == "class"
 
 
-def measure(
+def estimate_criterion(
     h1: Float[Tensor, "rows teacher"],
     h2: Float[Tensor, "rows student"],
     labels: Shaped[Tensor, " rows *outputs"],
     discrete: bool,
     settings: CriterionSettings,
     seed: int,
-) -> Measured:
+) -> CriterionEstimate:
     """Both terms on all rows, and on random parts of them; a part gives both, and so their difference.
 
     Raises:
@@ -144,7 +144,7 @@ def measure(
         return shared.value, told.value, shared.value - told.value
 
     whole = terms(slice(None), 0)
-    return Measured(*whole, *subsampled_errors(len(h1), terms, settings, seed, h1.device), tuple(warnings))
+    return CriterionEstimate(*whole, *subsampled_errors(len(h1), terms, settings, seed, h1.device), tuple(warnings))
 
 
 def subsampled_errors(

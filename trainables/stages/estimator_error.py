@@ -10,7 +10,7 @@ from trainables.mi.known_answers import SelfTest, SelfTestRow, self_test
 from trainables.stages.artifacts import Artifact, Stage, StageStore
 
 
-class EstimatorTest(Stage):
+class SelfTestStage(Stage):
     """Estimates at several true values; every pair of networks with the same rows and dimensions shares it."""
 
     name: ClassVar[str] = "self_test"
@@ -32,7 +32,7 @@ class EstimatorTest(Stage):
         return Artifact({"rows": table}, {"warnings": list(found.warnings)})
 
 
-def estimator_test(mi: MIConfig, rows: int, widths: tuple[int, int], classes: int, repeats: int) -> EstimatorTest:
+def self_test_stage(mi: MIConfig, rows: int, widths: tuple[int, int], classes: int, repeats: int) -> SelfTestStage:
     """The test of an estimator on `rows` pairs of these widths, which its `pca` may lower; of classes where there are.
 
     What does not change an estimate (how an interval is computed) does not make another test.
@@ -40,10 +40,10 @@ def estimator_test(mi: MIConfig, rows: int, widths: tuple[int, int], classes: in
     plain = mi.model_copy(update={"interval": IntervalConfig(subsamples=0)})
     dim_x, dim_y = (min(width, mi.pca or width) for width in widths)
     sizes = {"dim_x": dim_x, "dim_y": 0 if classes else dim_y, "classes": classes}
-    return EstimatorTest(mi=plain, rows=rows, **sizes, repeats=repeats)
+    return SelfTestStage(mi=plain, rows=rows, **sizes, repeats=repeats)
 
 
-def read_test(artifact: Artifact) -> SelfTest:
+def read_self_test(artifact: Artifact) -> SelfTest:
     """The errors by true value."""
     rows = (
         SelfTestRow(true, mean, bias, spread, int(repeats))

@@ -13,9 +13,9 @@ from trainables.methods.none import NoDistillation, NoneConfig
 from trainables.models import MODELS
 from trainables.models.base import Model, ModelConfig
 from trainables.stages.artifacts import Artifact, Stage, StageStore
-from trainables.stages.prepared import SPLITS, PreparedData, prepared_data, read_paired
+from trainables.stages.prepared import SPLITS, PreparedData, data_stage, read_prepared
 from trainables.tasks import TASKS
-from trainables.training.inputs import inputs_of, seen_by, to_device
+from trainables.training.inputs import network_inputs, split_for, to_device
 from trainables.training.loop import train
 from trainables.training.session import DTYPES, Problem, run_model
 
@@ -38,8 +38,8 @@ class UnimodalModel(Stage):
         return (self.prepared,)
 
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
-        data = to_device(read_paired(stages, self.prepared), device, DTYPES[self.training.precision])
-        seen, val = (seen_by(self.model, self.role, split) for split in (data.train, data.val))
+        data = to_device(read_prepared(stages, self.prepared), device, DTYPES[self.training.precision])
+        seen, val = (split_for(self.model, self.role, split) for split in (data.train, data.val))
         model = build_model(self.model, seen, data.num_classes, self.seed, self.role)
         model.to(device, DTYPES[self.training.precision])
         task = TASKS[self.prepared.data.task]
@@ -61,9 +61,9 @@ class FrozenOutputs(Stage):
         return (self.unimodal.prepared, self.unimodal)
 
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
-        data = read_paired(stages, self.unimodal.prepared)
+        data = read_prepared(stages, self.unimodal.prepared)
         model = restore_unimodal(stages, self.unimodal, data, device)
-        return Artifact(all_outputs(model, self.unimodal.model, self.unimodal.role, data, device), {})
+        return Artifact(outputs_by_split(model, self.unimodal.model, self.unimodal.role, data, device), {})
 
 
 class PretrainedOutputs(Stage):
@@ -80,9 +80,9 @@ class PretrainedOutputs(Stage):
         return (self.prepared,)
 
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
-        data = read_paired(stages, self.prepared)
+        data = read_prepared(stages, self.prepared)
         model = teacher_network(stages, self, data, device)
-        return Artifact(all_outputs(model, self.model, self.role, data, device), {})
+        return Artifact(outputs_by_split(model, self.model, self.role, data, device), {})
 
 
 def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:
@@ -91,7 +91,7 @@ def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:
     data = config.data.for_seed(config.seed)
     if role == "student" and model.sees == "own":
         data = data.for_student()  # so that it is trained once, however many teachers there are
-    prepared = prepared_data(data)
+    prepared = data_stage(data)
     training, seed = config.pretraining, config.seed
     return FrozenOutputs(
         unimodal=UnimodalModel(prepared=prepared, role=role, model=model, training=training, seed=seed)
@@ -102,25 +102,25 @@ def teacher_stage(config: TrialConfig) -> FrozenOutputs | PretrainedOutputs:
     """What the trial's teacher, trained by the study or before, makes of the data."""
     if not config.teacher.is_pretrained:
         return outputs_stage(config, "teacher")
-    prepared = prepared_data(config.data.for_seed(config.seed))
+    prepared = data_stage(config.data.for_seed(config.seed))
     return PretrainedOutputs(prepared=prepared, role="teacher", model=config.teacher)
 
 
 def build_model(config: ModelConfig, split: Batch, num_classes: int, seed: int, role: Role = "student") -> Model:
-    """A network for the inputs of `split` (as `seen_by` gives it), initialised from seed and role alone, on the CPU.
+    """A network for the inputs of `split` (as `split_for` gives it), initialised from seed and role alone, on the CPU.
 
     Were the role left out, teacher and student of one shape would begin as the same network.
     """
     entry = MODELS[config.kind]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(seed, "init", *([role] if role == "teacher" else [])))
-        shapes = tuple(tuple(part.shape[1:]) for part in inputs_of(split))
+        shapes = tuple(tuple(part.shape[1:]) for part in network_inputs(split))
         return entry.build(config, shapes[0] if len(shapes) == 1 else shapes, num_classes)
 
 
 def restore_unimodal(stages: StageStore, stage: UnimodalModel, data: PairedData, device: torch.device) -> Model:
     """The trained network of a UnimodalModel stage, on `device`, in eval mode."""
-    seen = seen_by(stage.model, stage.role, data.train)
+    seen = split_for(stage.model, stage.role, data.train)
     model = build_model(stage.model, seen, data.num_classes, stage.seed, stage.role)
     arrays = stages.get(stage, device).arrays
     state = {name.removeprefix("state/"): value for name, value in arrays.items()}
@@ -135,17 +135,17 @@ def teacher_network(
     if isinstance(stage, FrozenOutputs):
         model = restore_unimodal(stages, stage.unimodal, data, device)
     else:
-        seen = seen_by(stage.model, stage.role, data.train)
+        seen = split_for(stage.model, stage.role, data.train)
         model = build_model(stage.model, seen, data.num_classes, seed=0, role=stage.role).to(device).eval()
     return model.requires_grad_(False)
 
 
-def all_outputs(
+def outputs_by_split(
     model: Model, config: ModelConfig, role: Role, data: PairedData, device: torch.device
 ) -> dict[str, Tensor]:
     """A network's outputs for every row of every split, by `split/part`."""
     arrays: dict[str, Tensor] = {}
     for name in SPLITS:
-        outputs = run_model(model, inputs_of(seen_by(config, role, data.split(name))), device)
+        outputs = run_model(model, network_inputs(split_for(config, role, data.split(name))), device)
         arrays |= {f"{name}/{part}": value for part, value in outputs._asdict().items() if value is not None}
     return arrays

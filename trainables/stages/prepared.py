@@ -49,15 +49,15 @@ def prepared_stage(config: TrialConfig) -> PreparedData:
     data = config.data.for_seed(config.seed)
     if config.method.teacher_source == "nothing" and config.student.sees == "own":
         data = data.for_student()
-    return prepared_data(data)
+    return data_stage(data)
 
 
 def evaluation_stage(config: TrialConfig, evaluation: EvaluationConfig) -> PreparedData:
     """Further data on which the trial's student is measured."""
-    return prepared_data(evaluation.data.for_seed(config.seed))
+    return data_stage(evaluation.data.for_seed(config.seed))
 
 
-def prepared_data(data: DataConfig) -> PreparedData:
+def data_stage(data: DataConfig) -> PreparedData:
     """These data, as their raw files are now."""
     return PreparedData(data=data, fingerprint=fingerprint(canonical_json(data.model_dump(mode="json"))))
 
@@ -70,7 +70,7 @@ def fingerprint(data_json: str) -> str:
     return dataset.fingerprint(dataset.config.model_validate(values))
 
 
-def read_paired(stages: StageStore, prepared: PreparedData) -> PairedData:
+def read_prepared(stages: StageStore, prepared: PreparedData) -> PairedData:
     """The prepared splits."""
     arrays, notes = stages.get(prepared)
     if f"train/{FILES}" in arrays and getattr(prepared.data, "input", "") == "stored":

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from trainables.common.distributed import Workers
 from trainables.common.types import Batch, ModelOutput
-from trainables.common.view_sampling import Draw
+from trainables.common.view_sampling import ViewSample
 from trainables.data.readers.lazy_images import LazyImages
-from trainables.losses.masking import draw_hidden, mask_patches
+from trainables.losses.masking import mask_patches, sample_hidden
 from trainables.methods.base import MethodConfig
 from trainables.models.base import Model
-from trainables.training.inputs import inputs_of, take
+from trainables.training.inputs import network_inputs, select_rows
 
 
 class Step(NamedTuple):
@@ -31,7 +31,7 @@ class Step(NamedTuple):
 def read_ahead(
     train: Batch,
     batches: Sequence[Int[Tensor, " batch"]],
-    draw: Callable[[Batch, Tensor, torch.Generator], Draw] | None,
+    draw: Callable[[Batch, Tensor, torch.Generator], ViewSample] | None,
     drawn: torch.Generator,
     workers: Workers,
 ) -> None:
@@ -45,7 +45,7 @@ def read_ahead(
         workers: as for `make_step`.
 
     """
-    for number, part in enumerate(inputs_of(train)):
+    for number, part in enumerate(network_inputs(train)):
         if isinstance(part, LazyImages):
             same = torch.Generator().set_state(drawn.get_state())
             places = [None if draw is None else workers.shard(draw(train, rows, same)[number]) for rows in batches]
@@ -56,14 +56,14 @@ def make_step(
     train: Batch,
     teacher: ModelOutput | Model | None,
     rows: Int[Tensor, " batch"],
-    draw: Draw | None,
+    draw: ViewSample | None,
     workers: Workers,
     dtype: torch.dtype,
 ) -> Step:
     """The step on `rows` of the training split.
 
     Args:
-        train: training rows as `trainables.training.inputs.seen_by` gives them to the student.
+        train: training rows as `trainables.training.inputs.split_for` gives them to the student.
         teacher: outputs for all of them, in the same order; or a frozen network, which is given what the student sees.
         rows: the global batch.
         draw: what each row shows, where it has several pictures and captions.
@@ -71,10 +71,10 @@ def make_step(
         dtype: number format of the inputs.
 
     """
-    stored = inputs_of(train)
+    stored = network_inputs(train)
     places = draw or (None,) * len(stored)
     inputs = tuple(
-        take(part, workers.shard(rows), workers.device, dtype, None if place is None else workers.shard(place))
+        select_rows(part, workers.shard(rows), workers.device, dtype, None if place is None else workers.shard(place))
         for part, place in zip(stored, places, strict=True)
     )
     nothing = train.labels.new_empty(len(rows), 0)
@@ -87,7 +87,7 @@ def teacher_outputs(
     teacher: ModelOutput | Model | None,
     inputs: tuple[Tensor, ...],
     rows: Int[Tensor, " batch"],
-    draw: Draw | None,
+    draw: ViewSample | None,
     workers: Workers,
 ) -> ModelOutput | None:
     """What the student imitates: the stored outputs, picked as its inputs were, or the teacher's on those inputs."""
@@ -111,6 +111,6 @@ def with_masked_view(
         return inputs
     images, captions = inputs
     size, patch = (images.shape[-2], images.shape[-1]), method.mask_patch
-    hidden = workers.shard(draw_hidden(rows, size, method.masked_fraction, patch, generator))
+    hidden = workers.shard(sample_hidden(rows, size, method.masked_fraction, patch, generator))
     masked = mask_patches(images[:, 0], hidden, patch)
     return torch.stack([images[:, 0], masked], dim=1), captions

@@ -38,7 +38,7 @@ def to_device(data: PairedData, device: torch.device, dtype: torch.dtype) -> Pai
     return replace(data, train=move(data.train), val=move(data.val), test=move(data.test))
 
 
-def take(
+def select_rows(
     inputs: Tensor,
     rows: Int[Tensor, " batch"],
     device: torch.device,
@@ -63,7 +63,7 @@ def as_numbers(inputs: Tensor, device: torch.device, dtype: torch.dtype) -> Tens
     return moved.to(dtype) if moved.is_floating_point() else moved
 
 
-def seen_by(model: ModelConfig, role: str, split: Batch) -> Batch:
+def split_for(model: ModelConfig, role: str, split: Batch) -> Batch:
     """The split as the training of one network takes it: its own inputs in the student's place.
 
     Inputs that it does not see are left out (no columns). A network that sees both keeps both.
@@ -74,8 +74,8 @@ def seen_by(model: ModelConfig, role: str, split: Batch) -> Batch:
     return split._replace(student=own, teacher=own.new_empty(len(own), 0))
 
 
-def inputs_of(split: Batch) -> tuple[Tensor, ...]:
-    """What a network is called with for a split that `seen_by` made."""
+def network_inputs(split: Batch) -> tuple[Tensor, ...]:
+    """What a network is called with for a split that `split_for` made."""
     return (split.student,) if split.teacher.shape[1:] == (0,) else (split.teacher, split.student)
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from trainables.common.distributed import ALONE, Workers
+from trainables.common.distributed import ONE_WORKER, Workers
 from trainables.common.types import EpochReport
 from trainables.config import TrainingConfig
 from trainables.training.pack import Pack
@@ -39,7 +39,7 @@ def train(
     config: TrainingConfig,
     seed: int,
     *,
-    workers: Workers = ALONE,
+    workers: Workers = ONE_WORKER,
     report: Report | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Progress:
@@ -69,7 +69,7 @@ class Member(NamedTuple):
     """Read once at the start, offered the state after every epoch."""
 
 
-def train_together(members: Sequence[Member], workers: Workers = ALONE) -> list[Progress]:
+def train_together(members: Sequence[Member], workers: Workers = ONE_WORKER) -> list[Progress]:
     """Train every member's student in place and leave it with the selected epoch's weights, in eval mode.
 
     Everything random is drawn from (seed, epoch), so a training that goes on from a checkpoint takes the same steps
@@ -83,27 +83,27 @@ def train_together(members: Sequence[Member], workers: Workers = ALONE) -> list[
     """
     if not members:
         return []
-    runs = [Run(member, workers) for member in members]
-    pack: list[Run] = []
+    runs = [MemberTraining(member, workers) for member in members]
+    pack: list[MemberTraining] = []
     epochs = epochs_of(runs[:1])
-    while going := [run for run in runs if run.going]:
-        if going != pack:  # those that ended free their part of the computation
-            pack, epochs = going, epochs_of(going)
-            for run in going:
-                run.progress.together = max(run.progress.together, len(going))
+    while active := [run for run in runs if run.is_active]:
+        if active != pack:  # those that ended free their part of the computation
+            pack, epochs = active, epochs_of(active)
+            for run in active:
+                run.progress.together = max(run.progress.together, len(active))
         started = time.perf_counter()
-        outcomes = epochs([run.progress.epoch + 1 for run in going])
-        seconds = (time.perf_counter() - started) / len(going)
-        for run, outcome in zip(going, outcomes, strict=True):
-            run.take(outcome, seconds)
-        for run in going:
-            run.hear()
+        outcomes = epochs([run.progress.epoch + 1 for run in active])
+        seconds = (time.perf_counter() - started) / len(active)
+        for run, outcome in zip(active, outcomes, strict=True):
+            run.record(outcome, seconds)
+        for run in active:
+            run.apply_answer()
     for run in runs:
         run.finish()
     return [run.progress for run in runs]
 
 
-class Run:
+class MemberTraining:
     """A member on its way."""
 
     def __init__(self, member: Member, workers: Workers) -> None:
@@ -113,17 +113,17 @@ class Run:
         self.answer: object = False
         for past in self.progress.history:
             self.answer = self.report(past)
-            self.hear()
+            self.apply_answer()
             if self.progress.stopped:
                 break
 
     @property
-    def going(self) -> bool:
+    def is_active(self) -> bool:
         """Whether there is an epoch to train."""
         progress = self.progress
         return progress.epoch < self.member.config.epochs and not progress.stopped and progress.error is None
 
-    def take(self, outcome: "Outcome", seconds: float) -> None:
+    def record(self, outcome: "Outcome", seconds: float) -> None:
         """Note how an epoch ended, save and report it."""
         if isinstance(outcome, NonFiniteLossError):
             self.progress.error = outcome
@@ -132,7 +132,7 @@ class Run:
         progress.epoch += 1
         progress.seconds += seconds
         progress.history.append(EpochReport(progress.epoch, outcome))
-        self.session.note_best(progress)
+        self.session.record_best(progress)
         if checkpoint and self.workers.rank == 0:
             checkpoint.save(lambda: self.session.state(progress), last=progress.epoch == self.member.config.epochs)
         self.answer = self.report(progress.history[-1])
@@ -142,7 +142,7 @@ class Run:
         told = self.member.report
         return told(report) if told and self.workers.rank == 0 else False
 
-    def hear(self) -> None:
+    def apply_answer(self) -> None:
         """Stop if the answer to the last report says so; every rank hears it."""
         if self.progress.error is None:
             answer = self.answer() if callable(self.answer) else self.answer
@@ -155,7 +155,7 @@ class Run:
         student.eval()
 
 
-def epochs_of(runs: Sequence[Run]) -> Callable[[Sequence[int]], list[Outcome]]:
+def epochs_of(runs: Sequence[MemberTraining]) -> Callable[[Sequence[int]], list[Outcome]]:
     """What trains each of some runs for its epoch of a given number."""
     sessions = [run.session for run in runs]
     if len({session.shape for session in sessions}) == 1 < len(sessions):

@@ -19,8 +19,8 @@ from torch.func import functional_call, vmap
 
 from trainables.common.types import Batch, ModelOutput
 from trainables.tasks import evaluate, measure
-from trainables.training.inputs import as_numbers, chunk_rows, inputs_of
-from trainables.training.pack_inputs import Fed, Feeder
+from trainables.training.inputs import as_numbers, chunk_rows, network_inputs
+from trainables.training.pack_inputs import PackInputs, PackStep
 from trainables.training.pack_optimizer import PackOptimizer
 from trainables.training.session import NonFiniteLossError, Outcome, Session
 
@@ -28,7 +28,7 @@ State = dict[str, dict[str, Tensor]]
 """Of each network, by name: what a step uses and does not train. The first axis is that of the members."""
 
 
-class Slot(NamedTuple):
+class ParameterPlace(NamedTuple):
     """Where one parameter lies in a member's row of the stacked numbers."""
 
     network: str
@@ -43,12 +43,12 @@ class Pack:
         self.sessions = list(sessions)
         first = self.sessions[0]
         self.student, self.method = copy.deepcopy(first.problem.student), copy.deepcopy(first.problem.method)
-        self.slots = [Slot(network, name, value.shape) for network, name, value in trained(first)]
+        self.places = [ParameterPlace(network, name, value.shape) for network, name, value in trained(first)]
         self.state = stacked_state(self.sessions)
         self.optimizer = PackOptimizer(self.sessions, [[value for *_, value in trained(s)] for s in self.sessions])
         self.rows = self.optimizer.rows
         self.numbers = different_numbers(self.sessions)
-        self.feeder = Feeder(self.sessions)
+        self.inputs = PackInputs(self.sessions)
         self.terms: tuple[str, ...] = ()
 
     def run_epochs(self, epochs: Sequence[int]) -> list[Outcome]:
@@ -56,12 +56,12 @@ class Pack:
         plans = [session.begin_epoch(epoch) for session, epoch in zip(self.sessions, epochs, strict=True)]
         values: list[Tensor] = []
         weights = self.rows.new_zeros(0)
-        for step, fed in enumerate(self.feeder.epoch(plans)):
+        for step, step_data in enumerate(self.inputs.epoch(plans)):
             for session, epoch in zip(self.sessions, epochs, strict=True):
                 session.set_lr((epoch - 1) * session.steps + step)
-            value, weights = self.run_step(fed)
+            value, weights = self.run_step(step_data)
             values.append(value)
-        self.optimizer.hand_back()
+        self.optimizer.write_step_counts()
         losses, weighed = torch.stack(values, dim=1).double().cpu(), weights.tolist()
         measured = self.evaluate()
         outcomes: list[Outcome] = []
@@ -74,17 +74,17 @@ class Pack:
                 outcomes.append(session.end_epoch(metrics, measured[number]))
         return outcomes
 
-    def run_step(self, fed: Fed) -> tuple[Float[Tensor, "members terms"], Float[Tensor, "members terms"]]:
+    def run_step(self, step_data: PackStep) -> tuple[Float[Tensor, "members terms"], Float[Tensor, "members terms"]]:
         """One optimisation step of every member; values and weights of the loss terms."""
         parameters = self.split()
-        values, weights = vmap(self.member)(parameters, self.state, self.numbers, *fed)
+        values, weights = vmap(self.member)(parameters, self.state, self.numbers, *step_data)
         gradients = torch.autograd.grad((values * weights).sum(), parameters, allow_unused=True)
         self.optimizer.step(gradients)
         return values.detach(), weights.detach()
 
     def split(self) -> tuple[Float[Tensor, "members numbers"], ...]:
         """The stacked numbers, parameter by parameter."""
-        return self.rows.split([slot.shape.numel() for slot in self.slots], dim=1)
+        return self.rows.split([place.shape.numel() for place in self.places], dim=1)
 
     def member(
         self,
@@ -111,9 +111,9 @@ class Pack:
     def named(self, parameters: tuple[Tensor, ...], state: State, network: str) -> dict[str, Tensor]:
         """What one of the two networks is called with, by its names in it."""
         return state[network] | {
-            slot.name: value.view(slot.shape)
-            for slot, value in zip(self.slots, parameters, strict=True)
-            if slot.network == network
+            place.name: value.view(place.shape)
+            for place, value in zip(self.places, parameters, strict=True)
+            if place.network == network
         }
 
     @torch.no_grad()
@@ -122,7 +122,7 @@ class Pack:
         vals = [s.problem.val for s in self.sessions]
         if any(inputs is not first for val in vals for inputs, first in zip(val[:3], vals[0][:3], strict=True)):
             return [session.evaluate() for session in self.sessions]
-        student, task, inputs = self.student.eval(), self.sessions[0].problem.task, inputs_of(vals[0])
+        student, task, inputs = self.student.eval(), self.sessions[0].problem.task, network_inputs(vals[0])
 
         def logits(parameters: tuple[Tensor, ...], state: State, chunk: tuple[Tensor, ...]) -> Tensor:
             with self.sessions[0].autocast():

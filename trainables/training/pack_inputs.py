@@ -9,14 +9,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainables.common.types import Batch, ModelOutput
-from trainables.training.inputs import inputs_of, take
+from trainables.training.inputs import network_inputs, select_rows
 from trainables.training.session import DTYPES, EpochPlan, Session
 
 BLOCK_NUMBERS = 2**22
 """Most numbers that are picked out of the stored splits at once: several steps of small inputs."""
 
 
-class Fed(NamedTuple):
+class PackStep(NamedTuple):
     """Tensors of one step; the first axis of each is that of the members, the second that of the batch."""
 
     inputs: tuple[Tensor, ...]
@@ -27,26 +27,28 @@ class Fed(NamedTuple):
     """What a Batch holds besides its inputs."""
 
 
-class Feeder:
+class PackInputs:
     """The data of some sessions of one shape."""
 
     def __init__(self, sessions: Sequence[Session]) -> None:
         self.sessions = sessions
         first = sessions[0]
         problems = [session.problem for session in sessions]
-        self.plain = not (first.problem.task.draw or first.problem.method.config.masked_fraction) and all(
+        self.plain = not (first.problem.task.sample_views or first.problem.method.config.masked_fraction) and all(
             not isinstance(problem.targets, torch.nn.Module) for problem in problems
         )
         """Whether a step's inputs are rows of what is stored, so that they can be picked for all members at once."""
         self.stored: list[Sequence[Tensor]] = []
         if self.plain:
-            self.stored += zip(*(inputs_of(problem.train) for problem in problems), strict=True)
-            targets = [present(problem.targets) for problem in problems if isinstance(problem.targets, ModelOutput)]
-            self.stored += [widened(parts) for parts in zip(*targets, strict=True)]
+            self.stored += zip(*(network_inputs(problem.train) for problem in problems), strict=True)
+            targets = [
+                existing_outputs(problem.targets) for problem in problems if isinstance(problem.targets, ModelOutput)
+            ]
+            self.stored += [pad_to_widest(parts) for parts in zip(*targets, strict=True)]
             self.stored += zip(*(problem.train[2:] for problem in problems), strict=True)
-        self.num_inputs = len(inputs_of(first.problem.train))
+        self.num_inputs = len(network_inputs(first.problem.train))
 
-    def epoch(self, plans: Sequence[EpochPlan]) -> Iterator[Fed]:
+    def epoch(self, plans: Sequence[EpochPlan]) -> Iterator[PackStep]:
         """The steps of an epoch in turn."""
         first = self.sessions[0]
         orders = torch.stack([plan.order for plan in plans])[:, : first.steps * first.batch_size]
@@ -60,7 +62,7 @@ class Feeder:
             for parts in zip(*picked, strict=True):
                 inputs, rest = parts[: self.num_inputs], parts[self.num_inputs :]
                 split = len(rest) - len(Batch._fields[2:])
-                yield Fed(inputs, rest[:split], rest[split:])
+                yield PackStep(inputs, rest[:split], rest[split:])
 
     def pick(self, number: int, rows: Int[Tensor, "steps members batch"]) -> Tensor:
         """Each member's rows of a stored tensor, (steps, members, batch, ...)."""
@@ -70,26 +72,26 @@ class Feeder:
         def picked(part: Tensor, own: Tensor) -> Tensor:
             if number >= self.num_inputs:
                 return part[own.to(part.device)]
-            return take(part, own.flatten(), device, dtype).unflatten(0, own.shape)
+            return select_rows(part, own.flatten(), device, dtype).unflatten(0, own.shape)
 
         if all(part is parts[0] for part in parts):
             return picked(parts[0], rows)
         return torch.stack([picked(part, own) for part, own in zip(parts, rows.unbind(1), strict=True)], dim=1)
 
-    def drawn(self, rows: Int[Tensor, "members batch"], plans: Sequence[EpochPlan]) -> Fed:
+    def drawn(self, rows: Int[Tensor, "members batch"], plans: Sequence[EpochPlan]) -> PackStep:
         """A step whose inputs each member draws, or whose teacher looks at them: made as it would be alone."""
-        steps = [session.feed(own, plan) for session, own, plan in zip(self.sessions, rows, plans, strict=True)]
-        teacher = [present(step.teacher_out) for step in steps if step.teacher_out is not None]
+        steps = [session.prepare_step(own, plan) for session, own, plan in zip(self.sessions, rows, plans, strict=True)]
+        teacher = [existing_outputs(step.teacher_out) for step in steps if step.teacher_out is not None]
         parts = ([step.inputs for step in steps], teacher, [step.batch[2:] for step in steps])
-        return Fed(*(tuple(map(torch.stack, zip(*part, strict=True))) for part in parts))
+        return PackStep(*(tuple(map(torch.stack, zip(*part, strict=True))) for part in parts))
 
 
-def present(out: ModelOutput) -> tuple[Tensor, ...]:
+def existing_outputs(out: ModelOutput) -> tuple[Tensor, ...]:
     """A network's outputs without the embeddings that it has not."""
     return tuple(part for part in out if part is not None)
 
 
-def widened(parts: Sequence[Tensor]) -> Sequence[Tensor]:
+def pad_to_widest(parts: Sequence[Tensor]) -> Sequence[Tensor]:
     """Tensors of the same last width: narrower ones get zeros, which the method knows not to look at."""
     widest = max(part.shape[-1] for part in parts)
     return [functional.pad(part, (0, widest - part.shape[-1])) if part.shape[-1] < widest else part for part in parts]

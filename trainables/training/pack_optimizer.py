@@ -37,23 +37,25 @@ def sgd(row: Tensor, gradient: Tensor, moments: Sequence[Tensor], steps: Tensor,
 
 def adam(row: Tensor, gradient: Tensor, moments: Sequence[Tensor], steps: Tensor, settings: Settings) -> None:
     """Adam with the decay as an L2 gradient (Kingma and Ba 2015, Algorithm 1)."""
-    torch.ops.aten._fused_adam_([row], [gradient], *([one] for one in moments), [], [steps], **of_adam(settings))
+    torch.ops.aten._fused_adam_([row], [gradient], *([one] for one in moments), [], [steps], **adam_arguments(settings))
 
 
 def adamw(row: Tensor, gradient: Tensor, moments: Sequence[Tensor], steps: Tensor, settings: Settings) -> None:
     """Adam with decoupled decay (Loshchilov and Hutter 2019, Algorithm 2)."""
-    torch.ops.aten._fused_adamw_([row], [gradient], *([one] for one in moments), [], [steps], **of_adam(settings))
+    torch.ops.aten._fused_adamw_(
+        [row], [gradient], *([one] for one in moments), [], [steps], **adam_arguments(settings)
+    )
 
 
-def of_adam(settings: Settings) -> Settings:
+def adam_arguments(settings: Settings) -> Settings:
     """What both kinds of Adam are called with."""
     names = ("lr", "weight_decay", "eps", "amsgrad", "maximize")
     betas = dict(zip(("beta1", "beta2"), settings["betas"], strict=True))
     return betas | {name: settings[name] for name in names}
 
 
-class Kind(NamedTuple):
-    """One line of `KINDS`."""
+class OptimizerEntry(NamedTuple):
+    """One line of `OPTIMIZERS`."""
 
     update: Update
     moments: tuple[str, ...]
@@ -62,10 +64,10 @@ class Kind(NamedTuple):
     """Whether torch's keeps the number of steps."""
 
 
-KINDS: dict[str, Kind] = {
-    "sgd": Kind(sgd, ("momentum_buffer",), counts=False),
-    "adam": Kind(adam, ("exp_avg", "exp_avg_sq"), counts=True),
-    "adamw": Kind(adamw, ("exp_avg", "exp_avg_sq"), counts=True),
+OPTIMIZERS: dict[str, OptimizerEntry] = {
+    "sgd": OptimizerEntry(sgd, ("momentum_buffer",), counts=False),
+    "adam": OptimizerEntry(adam, ("exp_avg", "exp_avg_sq"), counts=True),
+    "adamw": OptimizerEntry(adamw, ("exp_avg", "exp_avg_sq"), counts=True),
 }
 
 
@@ -81,13 +83,13 @@ class PackOptimizer:
         values = [torch.cat([value.detach().flatten() for value in own]) for own in parameters]
         self.rows: Float[Tensor, "members numbers"] = torch.stack(values).requires_grad_()
         self.gradient = torch.zeros_like(self.rows)
-        self.kind = KINDS[sessions[0].config.optimizer]
+        self.kind = OPTIMIZERS[sessions[0].config.optimizer]
         self.moments = [torch.zeros_like(self.rows, requires_grad=False) for _ in self.kind.moments]
         self.steps = self.rows.new_zeros(len(sessions), dtype=torch.float32, requires_grad=False)
         for number in range(len(sessions)):
-            self.adopt(number)
+            self.link_to_row(number)
 
-    def adopt(self, number: int) -> None:
+    def link_to_row(self, number: int) -> None:
         """Make a session's parameters and moments views of row `number`, with the values that they have."""
         known = self.sessions[number].optimizer.state
         for place, value in enumerate(self.parameters[number]):
@@ -120,7 +122,7 @@ class PackOptimizer:
         for part, value in kept:
             part.copy_(value)
 
-    def hand_back(self) -> None:
+    def write_step_counts(self) -> None:
         """Note in every session's optimiser how many steps it has taken."""
         if self.kind.counts:
             for session, count in zip(self.sessions, self.steps.tolist(), strict=True):

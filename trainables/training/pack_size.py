@@ -36,13 +36,13 @@ def find_pack_size(problem: Problem, config: TrainingConfig, workers: Workers, l
     """The number of members, up to `largest`, at which one costs least; 1 if stacking does not pay.
 
     Args:
-        problem: untrained; it is copied, and its data are cut to a few batches.
+        problem: untrained; its networks are copied, and its data are cut to a few batches.
         config: how it is trained.
         workers: the device.
         largest: how many there are.
 
     """
-    problem = shortened(problem, STEPS * config.batch_size)
+    problem = first_rows(problem, STEPS * config.batch_size)
     alone = seconds_per_member(problem, config, workers, 1)
     best, least = 1, alone * WORTHWHILE
     for size in sizes_up_to(largest):
@@ -66,7 +66,7 @@ def sizes_up_to(largest: int) -> list[int]:
 
 def seconds_per_member(problem: Problem, config: TrainingConfig, workers: Workers, size: int) -> float:
     """Seconds that a short epoch takes for each of `size` members."""
-    sessions = [Session(copied(problem), config, seed, workers) for seed in range(size)]
+    sessions = [Session(copy_networks(problem), config, seed, workers) for seed in range(size)]
     run_epochs = Pack(sessions).run_epochs if size > 1 else sessions[0].run_epochs
     taken: list[float] = []
     for epoch in range(1, REPEATS + 2):
@@ -95,12 +95,12 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def copied(problem: Problem) -> Problem:
+def copy_networks(problem: Problem) -> Problem:
     """The same with networks of its own; the data are shared, as in a pack."""
     return problem._replace(student=copy.deepcopy(problem.student), method=copy.deepcopy(problem.method), probe=None)
 
 
-def shortened(problem: Problem, rows: int) -> Problem:
+def first_rows(problem: Problem, rows: int) -> Problem:
     """The same on the first `rows` rows of each split."""
     targets = problem.targets
     if isinstance(targets, ModelOutput):

@@ -23,7 +23,7 @@ from trainables.methods.base import Method
 from trainables.models.base import Model
 from trainables.tasks import Task, evaluate, metric_direction
 from trainables.training.batches import Step, make_step, read_ahead, with_masked_view
-from trainables.training.inputs import as_numbers, chunk_rows, inputs_of
+from trainables.training.inputs import as_numbers, chunk_rows, network_inputs
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.float32}
 """Number format of weights and data for each `training.precision` (bfloat16 is autocast over float32)."""
@@ -48,7 +48,7 @@ class Problem(NamedTuple):
     student: Model
     method: Method
     train: Batch
-    """Training rows, as `trainables.training.inputs.seen_by` gives them to the student."""
+    """Training rows, as `trainables.training.inputs.split_for` gives them to the student."""
     val: Batch
     targets: ModelOutput | Model | None
     """The teacher's outputs for the rows of `train`, in the same order; or the frozen teacher itself."""
@@ -121,7 +121,7 @@ class Session:
         order = torch.randperm(len(self.problem.train.labels), generator=shuffle).to(self.workers.device)
         drawn = torch.Generator().manual_seed(derive_seed(self.seed, "draw", epoch))
         batches = order[: self.steps * self.batch_size].split(self.batch_size)
-        read_ahead(self.problem.train, batches, self.problem.task.draw, drawn, self.workers)
+        read_ahead(self.problem.train, batches, self.problem.task.sample_views, drawn, self.workers)
         self.problem.student.train()
         return EpochPlan(order, generator, drawn)
 
@@ -136,10 +136,10 @@ class Session:
         """The task's metrics on the validation split."""
         return evaluate_split(self.problem, self.problem.val, self.workers, self.autocast())
 
-    def feed(self, rows: Int[Tensor, " batch"], plan: "EpochPlan") -> Step:
+    def prepare_step(self, rows: Int[Tensor, " batch"], plan: "EpochPlan") -> Step:
         """What the step on the global batch `rows` works on, with everything that is drawn for it."""
         problem, dtype = self.problem, DTYPES[self.config.precision]
-        draw = problem.task.draw(problem.train, rows, plan.drawn) if problem.task.draw else None
+        draw = problem.task.sample_views(problem.train, rows, plan.drawn) if problem.task.sample_views else None
         with self.autocast():
             step = make_step(problem.train, problem.targets, rows, draw, self.workers, dtype)
             masked = with_masked_view(step.inputs, problem.method.config, len(rows), self.workers, plan.generator)
@@ -147,7 +147,7 @@ class Session:
 
     def run_step(self, rows: Int[Tensor, " batch"], plan: "EpochPlan") -> dict[str, LossTerm]:
         """One optimisation step on the global batch `rows`; the loss terms, detached, still on the device."""
-        step = self.feed(rows, plan)
+        step = self.prepare_step(rows, plan)
         with self.autocast():
             own = self.student(*step.inputs)
             method = self.problem.method
@@ -189,7 +189,7 @@ class Session:
             return nullcontext()
         return torch.autocast(self.workers.device.type, dtype=torch.bfloat16)
 
-    def note_best(self, progress: Progress) -> None:
+    def record_best(self, progress: Progress) -> None:
         """Keep a copy of the weights if this epoch is the selected one so far (the first of equals stays)."""
         monitored = progress.history[-1].metrics[self.config.monitor]
         value = monitored if metric_direction(self.config.monitor) == "maximize" else -monitored
@@ -279,13 +279,13 @@ def run_chunks(model: Model, inputs: tuple[Tensor, ...], device: torch.device) -
 def evaluate_split(
     problem: Problem, split: Batch, workers: Workers, autocast: AbstractContextManager[Any] | None = None
 ) -> dict[str, float]:
-    """The task's metrics of the student on a whole split (as `seen_by` gives it).
+    """The task's metrics of the student on a whole split (as `split_for` gives it).
 
     Every rank computes its share of the rows and gets the same answer.
     """
     rows = len(split.labels)
     padded = torch.arange(rows + -rows % workers.size).clamp(max=rows - 1)
-    inputs = inputs_of(split)
+    inputs = network_inputs(split)
     if workers.size > 1:
         inputs = tuple(part[workers.shard(padded).to(part.device)] for part in inputs)
     with autocast or nullcontext():

@@ -150,7 +150,7 @@ def find_size(tasks: Sequence[Task], stages: StageStore, workers: Workers) -> in
         prepared = prepare_trial(config, InputCache(stages, workers.device), workers)
     except Exception:  # training the trial raises the same error and reports it
         return 1
-    stages.put_back(prepared.used)
+    stages.add_usage(prepared.used)
     return find_pack_size(prepared.problem, config.training, workers, len(tasks))
 
 

@@ -16,7 +16,7 @@ from tests.helpers.tiny_clip import TINY
 from trainables.common.distributed import Workers
 from trainables.config import CHOICES, TrialConfig
 from trainables.data import DATASETS
-from trainables.evaluation import teacher_check as audit
+from trainables.evaluation import teacher_check
 from trainables.fitting import FitResult, fit
 from trainables.models import MODELS
 from trainables.stages.artifacts import StageStore
@@ -107,23 +107,23 @@ def test_a_pretrained_teacher_is_not_trained_and_known_by_its_weights(stages: St
         assert one == pytest.approx(other_metrics, rel=1e-4)  # stored in float32
 
 
-def test_the_audit_finds_embeddings_that_do_not_match(stages: StageStore, tmp_path: Path) -> None:
+def test_the_teacher_check_finds_embeddings_that_do_not_match(stages: StageStore, tmp_path: Path) -> None:
     config = trial({"method": "clip_kd"}, **pretrained(checkpoint(tmp_path)))
     stage = target_stage(config)
     assert stage is not None
-    found = audit.audit_teacher(config, stages, torch.device("cpu"))
+    found = teacher_check.check_teacher(config, stages, torch.device("cpu"))
     assert found is not None and found.least > 0.9999 and found.rows == 32
     stored = stages.get(stage).arrays["train/embeddings"].clone()
     stored[:, 0] = stored[:, 0].roll(1, dims=-1)
     with pytest.raises(
         ValueError, match=r"cosine >= 0.9999\), but the least cosine of 32 rows is .*; delete .* to com"
     ):
-        audit.audit(stages, stage, stored, torch.device("cpu"))
+        teacher_check.compare_embeddings(stages, stage, stored, torch.device("cpu"))
     stored = stages.get(stage).arrays["train/embeddings"].clone()
     aside = torch.linalg.qr(torch.stack([stored[3, 1], stored[3, 1].roll(1)], dim=1)).Q[:, 1]
     stored[3, 1] = 0.9998 * stored[3, 1] + (1 - 0.9998**2) ** 0.5 * aside
     with pytest.raises(ValueError, match=r"least cosine of 32 rows is 0\.9998"):  # one embedding of all
-        audit.audit(stages, stage, stored, torch.device("cpu"))
+        teacher_check.compare_embeddings(stages, stage, stored, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from queue import SimpleQueue
 from typing import Any
 
-from trainables.common.child_process import Child, ChildDiedError
+from trainables.common.child_process import ChildDiedError, ChildProcess
 from trainables.data.readers.media import UnreadableError
 
 Task = Callable[[Any], None]
@@ -57,7 +57,7 @@ class Worker:
     """One child process, started at the first call and again after it died."""
 
     def __init__(self) -> None:
-        self.child = Child()
+        self.child = ChildProcess()
 
     def ask(self, task: Task, argument: Any) -> str | None:
         """The error message of one call, also if it killed the process; None if it succeeded.

@@ -12,30 +12,30 @@ import pytest
 from tests.helpers.child_work import divide, leave, raise_what_cannot_be_pickled, say
 from tests.helpers.paths import ROOT
 from tests.helpers.waiting import has_ended, wait_until
-from trainables.common.child_process import Child, ChildDiedError
+from trainables.common.child_process import ChildDiedError, ChildProcess
 
 
 @pytest.fixture
-def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChildProcess]:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    child = Child()
+    child = ChildProcess()
     yield child
     child.close()
     assert child.process is None
 
 
-def test_it_answers_and_stays(child: Child) -> None:
+def test_it_answers_and_stays(child: ChildProcess) -> None:
     assert child.call(divide, 7, 2) == 3.5
     assert child.process
     first = child.process.pid
     assert child.call(os.getpid) == first != os.getpid()
 
 
-def test_what_it_prints_is_no_answer(child: Child) -> None:
+def test_what_it_prints_is_no_answer(child: ChildProcess) -> None:
     assert child.call(say, "hello") == "hello"
 
 
-def test_its_exceptions_are_the_callers(child: Child) -> None:
+def test_its_exceptions_are_the_callers(child: ChildProcess) -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         child.call(divide, 1, 0)
     assert "child_work.py" in caught.value.__notes__[0]
@@ -44,13 +44,13 @@ def test_its_exceptions_are_the_callers(child: Child) -> None:
     assert child.call(divide, 1, 2) == 0.5
 
 
-def test_one_that_died_is_replaced(child: Child) -> None:
+def test_one_that_died_is_replaced(child: ChildProcess) -> None:
     with pytest.raises(ChildDiedError, match="exit code 3"):
         child.call(leave, 3)
     assert child.call(divide, 1, 2) == 0.5
 
 
-def test_ctrl_c_in_the_terminal_is_not_for_it(child: Child) -> None:
+def test_ctrl_c_in_the_terminal_is_not_for_it(child: ChildProcess) -> None:
     pid = child.call(os.getpid)
     assert os.getpgid(pid) == pid != os.getpgid(0)
 
@@ -60,8 +60,8 @@ def test_it_ends_with_a_parent_that_is_killed_even_in_the_middle_of_work(tmp_pat
 import sys, os
 from pathlib import Path
 from tests.helpers.child_work import work_for_ever
-from trainables.common.child_process import Child
-child = Child()
+from trainables.common.child_process import ChildProcess
+child = ChildProcess()
 print(child.call(os.getpid), flush=True)
 child.call(work_for_ever, Path(sys.argv[1]))
 """

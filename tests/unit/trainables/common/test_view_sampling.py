@@ -3,8 +3,8 @@
 import torch
 
 from trainables.common.types import Batch, ModelOutput
-from trainables.common.view_sampling import Draw, draw_pairs
-from trainables.training.inputs import as_numbers, take
+from trainables.common.view_sampling import ViewSample, sample_views
+from trainables.training.inputs import as_numbers, select_rows
 
 ROWS, VIEWS, CAPTIONS = 6, 3, 4
 
@@ -20,30 +20,30 @@ def captioned() -> Batch:
 
 def test_every_view_and_existing_caption_is_drawn_about_equally_often() -> None:
     data, rows = captioned(), torch.full((4000,), 2)
-    draw = draw_pairs(data, rows, torch.Generator().manual_seed(0))
+    draw = sample_views(data, rows, torch.Generator().manual_seed(0))
     assert (draw.views.bincount() / 4000 - 1 / 3).abs().max() < 0.03
     assert (draw.captions.bincount(minlength=4) / 4000 - torch.tensor([1, 1, 1, 0]) / 3).abs().max() < 0.03
-    assert draw_pairs(data, torch.zeros(50).long(), torch.Generator()).captions.eq(0).all()
+    assert sample_views(data, torch.zeros(50).long(), torch.Generator()).captions.eq(0).all()
 
 
 def test_the_generator_alone_decides() -> None:
     data, rows = captioned(), torch.arange(ROWS)
-    first, again, other = (draw_pairs(data, rows, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    first, again, other = (sample_views(data, rows, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(first, other, strict=True))
 
 
 def test_rows_whose_labels_are_classes_have_all_their_captions() -> None:
     data = captioned()._replace(labels=torch.zeros(ROWS).long())
-    draw = draw_pairs(data, torch.zeros(400).long(), torch.Generator().manual_seed(0))
+    draw = sample_views(data, torch.zeros(400).long(), torch.Generator().manual_seed(0))
     assert set(draw.captions.tolist()) == {0, 1, 2, 3}
 
 
 def test_inputs_and_stored_outputs_are_picked_alike() -> None:
     data, rows = captioned(), torch.tensor([5, 1])
-    draw = Draw(torch.tensor([2, 0]), torch.tensor([1, 0]))
-    images = take(data.teacher, rows, torch.device("cpu"), torch.float64, draw.views)
-    tokens = take(data.student, rows, torch.device("cpu"), torch.float64, draw.captions)
+    draw = ViewSample(torch.tensor([2, 0]), torch.tensor([1, 0]))
+    images = select_rows(data.teacher, rows, torch.device("cpu"), torch.float64, draw.views)
+    tokens = select_rows(data.student, rows, torch.device("cpu"), torch.float64, draw.captions)
     assert images.shape == (2, 1, 3, 2, 2) and tokens.shape == (2, 1, 5)
     assert (images[:, 0, 0, 0, 0] * 255).tolist() == [52, 10] and tokens[:, 0, 0].tolist() == [501, 100]
     stored = torch.arange(2.0 * (VIEWS + CAPTIONS)).view(2, -1, 1).expand(-1, -1, 3)

@@ -13,7 +13,12 @@ from trainables.common.types import Batch, ModelOutput
 from trainables.config import CHOICES, TrialConfig
 from trainables.data import DATASETS
 from trainables.diagnostics.contrastive import similarity_divergence
-from trainables.evaluation.contrastive_diagnostics import clip_diagnostics, first_pairs, in_teacher_space, teacher_gap
+from trainables.evaluation.contrastive_diagnostics import (
+    contrastive_diagnostics,
+    first_pairs,
+    in_teacher_space,
+    teacher_gap,
+)
 from trainables.fitting import fit
 from trainables.methods.none import NoDistillation, NoneConfig
 from trainables.models.base import Model
@@ -111,14 +116,14 @@ def test_without_a_teacher_or_pictures_nothing_is_measured(tmp_path: Path) -> No
     assert first_pairs(numbers) is None
     plain = problem(Toy(4, 0), Toy(4, 1))._replace(val=numbers)
     assert teacher_gap(CONFIG, plain, stages(tmp_path), CPU) is None
-    assert clip_diagnostics(CONFIG, plain, numbers, stages(tmp_path), CPU) == {}
+    assert contrastive_diagnostics(CONFIG, plain, numbers, stages(tmp_path), CPU) == {}
 
 
 def test_the_kept_arrays_are_of_the_test_split(tmp_path: Path) -> None:
     student, teacher = Toy(6, 0), Toy(4, 1)
-    found = clip_diagnostics(CONFIG, problem(student, teacher), split(25, views=1), stages(tmp_path), CPU)
+    found = contrastive_diagnostics(CONFIG, problem(student, teacher), split(25, views=1), stages(tmp_path), CPU)
     assert found["clip/rows"].tolist() == [25] and "clip/cosine" not in found
-    found = clip_diagnostics(CONFIG, problem(student, teacher, Projecting), split(25), stages(tmp_path), CPU)
+    found = contrastive_diagnostics(CONFIG, problem(student, teacher, Projecting), split(25), stages(tmp_path), CPU)
     ours, theirs = (pairs(model, split(25)) for model in (student, teacher))
     cosine = functional.cosine_similarity(ours[..., :4], theirs, dim=-1).mean(dim=0)
     torch.testing.assert_close(found["clip/cosine"], cosine)

@@ -8,7 +8,7 @@ from torch.nn import functional
 from tests.helpers.tiny_clip import ENTRIES
 from trainables.common.types import PairedData
 from trainables.evaluation import final_metrics as assessment
-from trainables.evaluation.final_metrics import assess
+from trainables.evaluation.final_metrics import final_split_metrics
 from trainables.metrics import retrieval
 from trainables.metrics.retrieval import fold_metrics, retrieval_metrics
 from trainables.models.contrastive.base import ContrastiveModel
@@ -37,9 +37,9 @@ def test_captioned_images_have_the_tasks_metrics_and_their_folds(monkeypatch: py
     model, paired = student(), data("captioned")
     logits = logits_of(model, paired.test.teacher, paired.test.student)
     whole = {name: value.item() for name, value in retrieval_metrics(logits, paired.test.labels).items()}
-    assert assess(model, paired, paired.test, "retrieval", CPU) == pytest.approx(whole)
+    assert final_split_metrics(model, paired, paired.test, "retrieval", CPU) == pytest.approx(whole)
     monkeypatch.setattr(assessment, "fold_metrics", lambda logits, labels: fold_metrics(logits, labels, 10))
-    found = assess(model, paired, paired.test, "retrieval", CPU)
+    found = final_split_metrics(model, paired, paired.test, "retrieval", CPU)
     folds = fold_metrics(logits, paired.test.labels, 10)
     assert found == pytest.approx(whole | {f"1k_{name}": value.item() for name, value in folds.items()})
     assert found["1k_t2i_median_rank"] < found["t2i_median_rank"]
@@ -49,7 +49,7 @@ def test_captioned_images_have_the_tasks_metrics_and_their_folds(monkeypatch: py
 def test_classes_are_found_by_their_prompts_alone_and_together(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(assessment, "PROMPT_ROWS", rows)
     model, paired = student(seed=6), data("classified")
-    found = assess(model, paired, paired.test, "zero_shot", CPU)
+    found = final_split_metrics(model, paired, paired.test, "zero_shot", CPU)
     assert paired.prompts is not None and found["top1"] != found["ensemble_top1"]
     with torch.no_grad():
         images = model.eval().encode_images(paired.test.teacher[:, 0].float() / 255)
@@ -68,8 +68,8 @@ def test_a_split_without_a_class_still_has_it_among_the_candidates() -> None:
     for label in paired.test.labels.unique():
         kept = paired.test.labels == label
         one = type(paired.test)(*(part[kept] for part in paired.test))
-        assert assess(model, without, one, "zero_shot", CPU)["top1"] == 1, "only one class occurs"
-        found.append(assess(model, paired, one, "zero_shot", CPU)["top1"])
+        assert final_split_metrics(model, without, one, "zero_shot", CPU)["top1"] == 1, "only one class occurs"
+        found.append(final_split_metrics(model, paired, one, "zero_shot", CPU)["top1"])
     assert min(found) < 1, "an untrained student does not know every class"
 
 

@@ -14,7 +14,7 @@ from trainables.fitting import FitResult, fit
 from trainables.models.mlp import MLPConfig, build_mlp
 from trainables.stages.artifacts import StageStore
 from trainables.stages.networks import outputs_stage, restore_unimodal
-from trainables.stages.prepared import prepared_stage, read_paired
+from trainables.stages.prepared import prepared_stage, read_prepared
 
 LINEAR = {"model": "mlp", "hidden": [], "feature_dim": 8, "activation": "none"}
 DATA = {"dataset": "separable", "dim": 10, "general_dim": 4, "train": 60, "val": 40, "test": 300}
@@ -104,7 +104,7 @@ def test_the_loss_stops_at_the_corollarys_line(collapsed: FitResult) -> None:
 
 def test_the_limit_is_that_of_the_trials_own_teacher(collapsed: FitResult, stages: StageStore) -> None:
     config = trial()
-    data, unimodal = read_paired(stages, prepared_stage(config)), outputs_stage(config, "teacher").unimodal
+    data, unimodal = read_prepared(stages, prepared_stage(config)), outputs_stage(config, "teacher").unimodal
     weight = restore_unimodal(stages, unimodal, data, torch.device("cpu")).tap.weight.detach().double().numpy()
     teacher_x = matrices(SeparableConfig.model_validate(DATA))[0]
     expected = 0.5 * ((weight[:, 4:] @ teacher_x[4:]) ** 2).sum()
@@ -131,7 +131,7 @@ def test_kept_arrays_are_what_they_say(collapsed: FitResult, stages: StageStore)
     kept, student = collapsed.diagnostics, collapsed.student
     torch.testing.assert_close(kept["weights/tap"], weight_spectrum(student.tap.weight))
     torch.testing.assert_close(kept["weights/head"], weight_spectrum(student.head.weight))
-    test = read_paired(stages, prepared_stage(trial())).test.student
+    test = read_prepared(stages, prepared_stage(trial())).test.student
     rows = np.linspace(0, 299, SAMPLE_ROWS).round().astype(int)
     with torch.no_grad():
         torch.testing.assert_close(kept["sample/student"], student(test[rows]).features)

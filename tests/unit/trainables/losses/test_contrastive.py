@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from trainables.losses.contrastive import (
-    Embedded,
+    EmbeddingPair,
     contrastive,
     contrastive_gradients,
     embedding_mse,
@@ -26,7 +26,7 @@ from trainables.losses.distillation import feature_clip
 from trainables.losses.te_proxies import te1, te2
 
 Rows = list[list[float]]
-T = TypeVar("T", Tensor, Embedded)
+T = TypeVar("T", Tensor, EmbeddingPair)
 TAU, TAU_T = 0.3, 0.2
 
 
@@ -35,8 +35,8 @@ def unit(*shape: int, seed: int) -> Tensor:
     return rows / rows.norm(dim=-1, keepdim=True)
 
 
-def pairs(dim: int = 5, rows: int = 7, seed: int = 0) -> Embedded:
-    return Embedded(unit(rows, dim, seed=seed), unit(rows, dim, seed=seed + 100))
+def pairs(dim: int = 5, rows: int = 7, seed: int = 0) -> EmbeddingPair:
+    return EmbeddingPair(unit(rows, dim, seed=seed), unit(rows, dim, seed=seed + 100))
 
 
 STUDENT, TEACHER, WIDE = pairs(seed=1), pairs(seed=2), pairs(dim=6, seed=3)
@@ -74,32 +74,32 @@ def squared(a: Rows, b: Rows) -> float:
     return sum((x - y) ** 2 for left, right in zip(a, b, strict=True) for x, y in zip(left, right, strict=True))
 
 
-def naive_cl(s: Embedded) -> float:
+def naive_cl(s: EmbeddingPair) -> float:
     sim = products(s.image.tolist(), s.text.tolist(), TAU)
     return (diagonal_ce(sim) + diagonal_ce(transposed(sim))) / 2
 
 
-def naive_kl(s: Embedded, t: Embedded, tau_t: float) -> float:
+def naive_kl(s: EmbeddingPair, t: EmbeddingPair, tau_t: float) -> float:
     own = products(s.image.tolist(), s.text.tolist(), TAU)
     target = products(t.image.tolist(), t.text.tolist(), tau_t)
     return (kl(target, own) + kl(transposed(target), transposed(own))) / 2
 
 
-def naive_mse(s: Embedded, t: Embedded) -> float:
+def naive_mse(s: EmbeddingPair, t: EmbeddingPair) -> float:
     return sum(squared(a.tolist(), b.tolist()) for a, b in zip(s, t, strict=True)) / len(s.image)
 
 
-def naive_icl(s: Embedded, t: Embedded) -> float:
+def naive_icl(s: EmbeddingPair, t: EmbeddingPair) -> float:
     images = diagonal_ce(products(s.image.tolist(), t.text.tolist(), TAU))
     return (images + diagonal_ce(products(s.text.tolist(), t.image.tolist(), TAU))) / 2
 
 
-def naive_mi(s: Embedded, t: Embedded) -> float:
+def naive_mi(s: EmbeddingPair, t: EmbeddingPair) -> float:
     bounds = [math.log(len(a)) - diagonal_ce(products(a.tolist(), b.tolist(), TAU)) for a, b in zip(s, t, strict=True)]
     return -sum(bounds)
 
 
-def autograd_gradients(embedded: Embedded, tau: float) -> list[Tensor]:
+def autograd_gradients(embedded: EmbeddingPair, tau: float) -> list[Tensor]:
     """By the derivative of the cross-entropy itself, for both directions: anchors, keys, anchors, keys."""
     found: list[Tensor] = []
     for anchors, keys in ((embedded.image, embedded.text), (embedded.text, embedded.image)):
@@ -109,7 +109,7 @@ def autograd_gradients(embedded: Embedded, tau: float) -> list[Tensor]:
     return found
 
 
-def naive_gd(s: Embedded, t: Embedded) -> float:
+def naive_gd(s: EmbeddingPair, t: EmbeddingPair) -> float:
     found = zip(autograd_gradients(s, TAU), autograd_gradients(t, TAU_T), strict=True)
     return sum(squared(a.tolist(), b.tolist()) / a.numel() for a, b in found)
 
@@ -125,16 +125,18 @@ def mean_cosine(student: Rows, teacher: Rows, lag: int, which: str) -> float:
     return sum(found) / len(found)
 
 
-def naive_te1(s: Embedded, t: Embedded, lag: int, which: str) -> float:
+def naive_te1(s: EmbeddingPair, t: EmbeddingPair, lag: int, which: str) -> float:
     return sum(mean_cosine(a.tolist(), b.tolist(), lag, which) for a, b in zip(s, t, strict=True)) / 2
 
 
-def naive_te2(s: Embedded, t: Embedded, lag: int, which: str) -> float:
+def naive_te2(s: EmbeddingPair, t: EmbeddingPair, lag: int, which: str) -> float:
     own, target = ([[*v, *w] for v, w in zip(e.image.tolist(), e.text.tolist(), strict=True)] for e in (s, t))
     return mean_cosine(own, target, lag, which)
 
 
-LOSSES: dict[str, tuple[Callable[[Embedded, Embedded], Tensor], Callable[[Embedded, Embedded], float]]] = {
+LOSSES: dict[
+    str, tuple[Callable[[EmbeddingPair, EmbeddingPair], Tensor], Callable[[EmbeddingPair, EmbeddingPair], float]]
+] = {
     "cl": (lambda s, t: contrastive(s, TAU), lambda s, t: naive_cl(s)),
     "kl": (lambda s, t: relation_kl(s, t, TAU, TAU), lambda s, t: naive_kl(s, t, TAU)),
     "crd": (lambda s, t: relation_kl(s, t, TAU, TAU_T), lambda s, t: naive_kl(s, t, TAU_T)),
@@ -166,13 +168,13 @@ def test_against_a_loop_written_from_the_equation(name: str) -> None:
 def test_gradient_is_that_of_finite_differences(name: str) -> None:
     small = [part.requires_grad_() for part in pairs(dim=3, rows=4, seed=5)]
     target = pairs(dim=3, rows=4, seed=6)
-    assert torch.autograd.gradcheck(lambda v, t: LOSSES[name][0](Embedded(v, t), target), small)
+    assert torch.autograd.gradcheck(lambda v, t: LOSSES[name][0](EmbeddingPair(v, t), target), small)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_the_order_of_the_batch_matters_to_neighbours_only(name: str) -> None:
     order = torch.tensor([3, 0, 6, 1, 5, 2, 4])
-    shuffled = [Embedded(both.image[order], both.text[order]) for both in (STUDENT, TEACHER)]
+    shuffled = [EmbeddingPair(both.image[order], both.text[order]) for both in (STUDENT, TEACHER)]
     before, after = LOSSES[name][0](STUDENT, TEACHER), LOSSES[name][0](*shuffled)
     assert (abs(before - after) > 1e-3) if name in ORDERED else torch.isclose(before, after, rtol=1e-12)
 
@@ -180,8 +182,8 @@ def test_the_order_of_the_batch_matters_to_neighbours_only(name: str) -> None:
 @pytest.mark.parametrize("name", LOSSES)
 def test_stacked_batches_give_what_each_gives_alone(name: str) -> None:
     several = [pairs(seed=seed) for seed in (7, 8, 9)]
-    stacked = Embedded(*(torch.stack(parts) for parts in zip(*several, strict=True)))
-    together = vmap(lambda v, t: LOSSES[name][0](Embedded(v, t), TEACHER))(*stacked)
+    stacked = EmbeddingPair(*(torch.stack(parts) for parts in zip(*several, strict=True)))
+    together = vmap(lambda v, t: LOSSES[name][0](EmbeddingPair(v, t), TEACHER))(*stacked)
     torch.testing.assert_close(together, torch.stack([LOSSES[name][0](one, TEACHER) for one in several]))
 
 
@@ -207,11 +209,13 @@ def test_contrastive_is_the_symmetric_info_nce_of_the_feature_loss() -> None:
 def test_without_any_preference_the_right_key_is_one_of_the_batch() -> None:
     alike = torch.ones(7, 1, dtype=torch.float64)
     assert matching(alike, alike, TAU).item() == pytest.approx(math.log(7))
-    assert negative_information(Embedded(alike, alike), Embedded(alike, alike), TAU).item() == pytest.approx(0)
+    assert negative_information(EmbeddingPair(alike, alike), EmbeddingPair(alike, alike), TAU).item() == pytest.approx(
+        0
+    )
 
 
 def test_information_is_bounded_by_the_logarithm_of_the_batch() -> None:
-    corners = Embedded(torch.eye(7, dtype=torch.float64), torch.eye(7, dtype=torch.float64))
+    corners = EmbeddingPair(torch.eye(7, dtype=torch.float64), torch.eye(7, dtype=torch.float64))
     assert negative_information(corners, corners, 0.01).item() == pytest.approx(-2 * math.log(7))
 
 
@@ -223,7 +227,7 @@ def test_written_out_gradients_are_autograds(tau: float) -> None:
 
 
 def test_fused_normalises_before_it_contrasts() -> None:
-    longer = Embedded(3 * STUDENT.image, 0.1 * STUDENT.text)
+    longer = EmbeddingPair(3 * STUDENT.image, 0.1 * STUDENT.text)
     assert fused(longer, TAU).item() == pytest.approx(naive_cl(STUDENT), rel=1e-12)
 
 
@@ -237,14 +241,14 @@ def test_te_is_1_where_the_student_equals_the_teacher(name: str, which: Literal[
 
 
 def test_te_with_lag_1_is_1_where_the_student_follows_the_teacher() -> None:
-    later = Embedded(*(torch.roll(part, 1, 0) for part in TEACHER))
+    later = EmbeddingPair(*(torch.roll(part, 1, 0) for part in TEACHER))
     assert te1(later, TEACHER, 1).item() == pytest.approx(1, abs=1e-12)
     assert te2(later, TEACHER, 0) < 0.9
 
 
 @pytest.mark.parametrize("name", [key for key in LOSSES if key.startswith("te")])
 def test_te_does_not_see_a_common_shift(name: str) -> None:
-    shifted = Embedded(STUDENT.image + unit(5, seed=11), STUDENT.text - 0.3)
+    shifted = EmbeddingPair(STUDENT.image + unit(5, seed=11), STUDENT.text - 0.3)
     before, after = LOSSES[name][0](STUDENT, TEACHER), LOSSES[name][0](shifted, TEACHER)
     torch.testing.assert_close(after, before, rtol=1e-12, atol=1e-14)
 
@@ -258,7 +262,7 @@ def test_te1_of_unit_vectors_at_a_cosine_is_about_that_cosine(level: float) -> N
         other = other - (other * target).sum(dim=1, keepdim=True) * target
         return level * target + math.sqrt(1 - level**2) * other / other.norm(dim=1, keepdim=True)
 
-    student = Embedded(at(teacher.image, 21), at(teacher.text, 22))
+    student = EmbeddingPair(at(teacher.image, 21), at(teacher.text, 22))
     torch.testing.assert_close((student.image * teacher.image).sum(dim=1), torch.full((256,), level).double())
     assert te1(student, teacher).item() == pytest.approx(level, abs=0.02)
 
@@ -266,8 +270,8 @@ def test_te1_of_unit_vectors_at_a_cosine_is_about_that_cosine(level: float) -> N
 def test_te2_weighs_a_modality_by_how_far_it_moves_and_te1_does_not() -> None:
     """Texts that move the wrong way hardly at all: half of TE1 is lost, of TE2 nearly nothing."""
     still = unit(7, 5, seed=30)
-    teacher = Embedded(TEACHER.image, still[:1] + 1e-3 * TEACHER.text)
-    student = Embedded(TEACHER.image, still[:1] - 1e-3 * TEACHER.text)
+    teacher = EmbeddingPair(TEACHER.image, still[:1] + 1e-3 * TEACHER.text)
+    student = EmbeddingPair(TEACHER.image, still[:1] - 1e-3 * TEACHER.text)
     assert te1(student, teacher).item() == pytest.approx(0, abs=1e-6)
     assert te2(student, teacher).item() == pytest.approx(1, abs=1e-5)
 
@@ -278,8 +282,8 @@ def test_te2_weighs_a_modality_by_how_far_it_moves_and_te1_does_not() -> None:
 def test_te_of_rows_that_do_not_move_is_0_with_a_finite_gradient(
     name: str, which: Literal["adjacent", "all"], dtype: torch.dtype
 ) -> None:
-    still, moving = (Embedded(*(part.to(dtype) for part in both)) for both in (STUDENT, TEACHER))
-    still = Embedded(*(part[:1].repeat(7, 1).requires_grad_() for part in still))
+    still, moving = (EmbeddingPair(*(part.to(dtype) for part in both)) for both in (STUDENT, TEACHER))
+    still = EmbeddingPair(*(part[:1].repeat(7, 1).requires_grad_() for part in still))
     value = TE[name](still, moving, 0, which)
     assert value.dtype == dtype and value.item() == pytest.approx(0, abs=1e-8)
     assert TE[name](still, still, 0, which).item() == 0
@@ -293,12 +297,13 @@ def test_equal_captions_that_differ_by_rounding_have_no_direction(which: Literal
     def twice(text: Tensor) -> Tensor:
         return torch.cat([text[:3], text[2:3] * (1 + 1e-7), text[4:]])
 
-    student, teacher = (Embedded(both.image, twice(both.text)) for both in (STUDENT, TEACHER))
+    student, teacher = (EmbeddingPair(both.image, twice(both.text)) for both in (STUDENT, TEACHER))
     exact = [
-        Embedded(both.image, torch.cat([both.text[:3], both.text[2:3], both.text[4:]])) for both in (STUDENT, TEACHER)
+        EmbeddingPair(both.image, torch.cat([both.text[:3], both.text[2:3], both.text[4:]]))
+        for both in (STUDENT, TEACHER)
     ]
     text = student.text.clone().requires_grad_()
-    value = te1(Embedded(student.image, text), teacher, 0, which)
+    value = te1(EmbeddingPair(student.image, text), teacher, 0, which)
     torch.testing.assert_close(value, te1(*exact, 0, which), rtol=1e-6, atol=0)
     (gradient,) = torch.autograd.grad(value, text)
     assert gradient.abs().max() < 1
@@ -306,6 +311,6 @@ def test_equal_captions_that_differ_by_rounding_have_no_direction(which: Literal
 
 @pytest.mark.parametrize(("lag", "rows"), [(0, 1), (1, 2)])
 def test_te_refuses_a_batch_without_a_difference(lag: Literal[0, 1], rows: int) -> None:
-    few = Embedded(STUDENT.image[:rows], STUDENT.text[:rows])
+    few = EmbeddingPair(STUDENT.image[:rows], STUDENT.text[:rows])
     with pytest.raises(ValueError, match=f"lag {lag} needs {lag + 2} rows or more, but the batch has {rows}"):
         te1(few, few, lag)

@@ -2,11 +2,11 @@
 
 import torch
 
-from trainables.losses.masking import draw_hidden, mask_patches
+from trainables.losses.masking import mask_patches, sample_hidden
 
 
 def draw(rows: int, size: tuple[int, int], fraction: float, patch: int, seed: int = 0) -> torch.Tensor:
-    return draw_hidden(rows, size, fraction, patch, torch.Generator().manual_seed(seed))
+    return sample_hidden(rows, size, fraction, patch, torch.Generator().manual_seed(seed))
 
 
 def test_every_picture_loses_the_same_number_of_patches_in_other_places() -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trainables.common.types import Batch, ModelOutput
 from trainables.config import TrialConfig, incompatibilities
 from trainables.losses import contrastive as losses
-from trainables.losses.contrastive import Embedded
+from trainables.losses.contrastive import EmbeddingPair
 from trainables.losses.distillation import unit_rows
 from trainables.losses.te_proxies import te1, te2
 from trainables.methods import clip_kd
@@ -48,12 +48,12 @@ STUDENT, TEACHER = out(3, DIM, STUDENT_SCALE, 1), out(2, DIM, TEACHER_SCALE, 2)
 WIDE_TEACHER = out(2, WIDE, TEACHER_SCALE, 3)
 
 
-def parts(which: ModelOutput, image: int = 0) -> Embedded:
+def parts(which: ModelOutput, image: int = 0) -> EmbeddingPair:
     assert which.embeddings is not None
-    return Embedded(which.embeddings[:, image], which.embeddings[:, -1])
+    return EmbeddingPair(which.embeddings[:, image], which.embeddings[:, -1])
 
 
-def expected(student: Embedded, masked: Embedded, teacher: Embedded) -> dict[str, Callable[[], Tensor]]:
+def expected(student: EmbeddingPair, masked: EmbeddingPair, teacher: EmbeddingPair) -> dict[str, Callable[[], Tensor]]:
     """Without projections and fusion."""
     return {
         "cl": lambda: losses.contrastive(student, TAU),
@@ -98,7 +98,7 @@ def test_afd_contrasts_linear_maps_of_both_networks() -> None:
         row = torch.cat([own, target], dim=1) @ layer.weight.T + layer.bias
         mapped.append(row / row.norm(dim=1, keepdim=True))
     value = built(STUDENT, WIDE_TEACHER, batch())["afd"].value
-    torch.testing.assert_close(value, losses.contrastive(Embedded(*mapped), TAU))
+    torch.testing.assert_close(value, losses.contrastive(EmbeddingPair(*mapped), TAU))
 
 
 @pytest.mark.parametrize("term", ["mse", "icl", "mi", "te1", "te2", "fd", "mfd", "gd"])
@@ -106,9 +106,9 @@ def test_where_dimensions_differ_the_student_is_projected_and_normalised_again(t
     built = method(DIM, WIDE, **only(term))
     assert built.projection is not None and built.fusion is None
 
-    def project(embedded: Embedded) -> Embedded:
+    def project(embedded: EmbeddingPair) -> EmbeddingPair:
         assert built.projection is not None
-        return Embedded(*(unit_rows(layer(one)) for layer, one in zip(built.projection, embedded, strict=True)))
+        return EmbeddingPair(*(unit_rows(layer(one)) for layer, one in zip(built.projection, embedded, strict=True)))
 
     wanted = expected(project(parts(STUDENT)), project(parts(STUDENT, 1)), parts(WIDE_TEACHER))[term]()
     found = built(STUDENT, WIDE_TEACHER, batch())[term].value
@@ -189,7 +189,7 @@ def test_only_labelled_rows_are_contrasted_and_all_are_distilled() -> None:
     built = method(kl=1.0)
     some = batch()._replace(labelled=torch.arange(ROWS) < 4)
     found = built(STUDENT, TEACHER, some)
-    four = Embedded(*(part[:4] for part in parts(STUDENT)))
+    four = EmbeddingPair(*(part[:4] for part in parts(STUDENT)))
     torch.testing.assert_close(found["cl"].value, losses.contrastive(four, TAU))
     assert found["kl"].value == built(STUDENT, TEACHER, batch())["kl"].value
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from tests.helpers.process_group import join_group
 from tests.helpers.tiny_clip import CAPTIONS, CLASSES, LENGTH, SIDE, VIEWS, split
-from trainables.common.distributed import ALONE, Workers
+from trainables.common.distributed import ONE_WORKER, Workers
 from trainables.common.types import ModelOutput
 from trainables.config import TrainingConfig
 from trainables.methods.clip_kd import ClipKD, ClipKDConfig
@@ -60,7 +60,7 @@ def test_two_workers_equal_one_on_the_same_global_batch(tmp_path: Path) -> None:
     mp.spawn(train_rank, args=(2, str(tmp_path)), nprocs=2)
     together = torch.load(tmp_path / "done.pt", weights_only=True)
     for arm, both in zip(ARMS, together, strict=True):
-        alone = trained(arm, ALONE)
+        alone = trained(arm, ONE_WORKER)
         for name, value in alone["state"].items():
             torch.testing.assert_close(both["state"][name], value, rtol=1e-9, atol=1e-12, msg=f"{arm} {name}")
         for one, other in zip(alone["history"], both["history"], strict=True):
@@ -70,7 +70,7 @@ def test_two_workers_equal_one_on_the_same_global_batch(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arm", ARMS, ids=str)
 def test_a_training_moves_towers_and_adapters(arm: dict[str, Any]) -> None:
     """So that the equality of two trainings is one of what they did."""
-    done = trained(arm, ALONE)
+    done = trained(arm, ONE_WORKER)
     torch.manual_seed(0)
     tower = ClipConfig(feature_dim=6, channels=(4, 8), text_width=4)
     start = build_clip(tower, ((VIEWS, 3, SIDE, SIDE), (CAPTIONS, LENGTH)), CLASSES).double().state_dict()

@@ -69,15 +69,15 @@ def test_usage_counts_parents_and_savings(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(artifacts, "time", clock)
     first = StageStore(tmp_path / "stages")
     assert first.get(sums).arrays["sums"].tolist() == [0, 1, 5]
-    usage = first.take_usage()
+    usage = first.pop_usage()
     assert [label.split("/")[0] for label in usage.computed] == ["squares", "sums"]
     assert usage.reused == () and usage.seconds_saved == 0 and usage.seconds_computing == 5
     second = StageStore(tmp_path / "stages")
     second.get(sums)
-    usage = second.take_usage()
+    usage = second.pop_usage()
     assert usage.computed == () and usage.reused == (f"sums/{sums.key}",)
     assert (first.seconds(sums.squares), first.seconds(sums)) == (5, 0), "a parent's cost is not its child's"
-    assert second.take_usage().reused == ()
+    assert second.pop_usage().reused == ()
 
 
 def ask(root: str, stage: Squares) -> None:

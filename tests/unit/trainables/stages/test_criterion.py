@@ -11,8 +11,8 @@ from trainables.config import TrialConfig
 from trainables.mi import ESTIMATORS
 from trainables.mi.base import IntervalConfig
 from trainables.stages.artifacts import StageStore
-from trainables.stages.criterion import Criterion, CriterionSettings, criterion_stage, has_classes, measure
-from trainables.stages.estimator_error import estimator_test, read_test
+from trainables.stages.criterion import Criterion, CriterionSettings, criterion_stage, estimate_criterion, has_classes
+from trainables.stages.estimator_error import read_self_test, self_test_stage
 
 SETTINGS = {
     name: CriterionSettings(mi=ESTIMATORS[name].config(interval=IntervalConfig(subsamples=0)))
@@ -39,7 +39,7 @@ def test_the_gap_of_gaussians_is_the_closed_form(name: str, tau: float, sigma: f
     """The criterion holds iff τ < σ; the interval lies on that side of 0 and within three errors of the truth."""
     gamma = 0.9
     h1, h2, y = scalars(1500, tau, sigma, gamma, seed=3)
-    found = measure(h1, h2, y, False, SETTINGS[name], seed=0)
+    found = estimate_criterion(h1, h2, y, False, SETTINGS[name], seed=0)
     shared, labels = (information(gamma / math.sqrt(1 + noise**2)) for noise in (tau, sigma))
     assert found.shared == pytest.approx(shared, abs=3.5 * found.shared_error + 0.02)
     assert found.labels == pytest.approx(labels, abs=3.5 * found.labels_error + 0.02)
@@ -52,7 +52,7 @@ def test_the_gaps_error_is_its_own_and_that_of_repeated_draws() -> None:
     that of two independent terms.
     """
     settings = SETTINGS["gaussian"].model_copy(update={"subsamples": 40})
-    draws = [measure(*scalars(300, 0.4, 0.4, 0.9, seed), False, settings, seed=seed) for seed in range(40)]
+    draws = [estimate_criterion(*scalars(300, 0.4, 0.4, 0.9, seed), False, settings, seed=seed) for seed in range(40)]
     spread = torch.tensor([one.gap for one in draws]).std().item()
     errors = torch.tensor([one.gap_error for one in draws]).mean().item()
     assert errors == pytest.approx(spread, rel=0.3)
@@ -118,27 +118,27 @@ def test_an_estimate_is_computed_once_from_the_held_out_rows(tmp_path: Path) -> 
     stages, stage = StageStore(tmp_path), criterion_stage(trial(), SETTINGS["ksg"])
     assert isinstance(stage, Criterion)
     first = stages.get(stage)
-    assert any(name.startswith("criterion/") for name in stages.take_usage().computed)
+    assert any(name.startswith("criterion/") for name in stages.pop_usage().computed)
     again = stages.get(criterion_stage(trial(method={"method": "feature_kd"}), SETTINGS["ksg"]))
-    assert stages.take_usage().computed == ()
+    assert stages.pop_usage().computed == ()
     assert torch.equal(first.arrays["values"], again.arrays["values"])
     assert first.notes["rows"] == 100 and first.notes["classes"] == 10
     features = [stages.get(outputs).arrays["val/features"] for outputs in (stage.teacher, stage.student)]
     labels = stages.get(stage.student.unimodal.prepared).arrays["val/labels"]
     from trainables.common.distributed import derive_seed
 
-    expected = measure(*features, labels, True, SETTINGS["ksg"], derive_seed(0, "criterion"))
+    expected = estimate_criterion(*features, labels, True, SETTINGS["ksg"], derive_seed(0, "criterion"))
     assert first.arrays["values"].tolist() == [expected.shared, expected.labels, expected.gap]
 
 
 def test_the_estimators_own_error_is_a_stage_of_rows_and_widths(tmp_path: Path) -> None:
     """A neighbour estimate in 6 + 6 dimensions is far too low for 2 nats, and right for independent columns."""
     mi = SETTINGS["ksg"].mi.model_copy(update={"pca": 6})
-    test = estimator_test(mi, 200, (128, 6), 0, 2)
+    test = self_test_stage(mi, 200, (128, 6), 0, 2)
     assert (test.dim_x, test.dim_y, test.classes) == (6, 6, 0)
-    assert test.key == estimator_test(mi.model_copy(update={"interval": IntervalConfig()}), 200, (6, 64), 0, 2).key
-    assert test.key != estimator_test(mi, 200, (128, 1), 10, 2).key
-    found = read_test(StageStore(tmp_path).get(test))
+    assert test.key == self_test_stage(mi.model_copy(update={"interval": IntervalConfig()}), 200, (6, 64), 0, 2).key
+    assert test.key != self_test_stage(mi, 200, (128, 1), 10, 2).key
+    found = read_self_test(StageStore(tmp_path).get(test))
     assert [row.true for row in found.rows] == [0.0, 0.5, 1.0, 2.0] and {row.repeats for row in found.rows} == {2}
     assert abs(found.rows[0].bias) < 0.15 and found.rows[-1].bias < -0.4
     assert found.at(found.rows[-1].mean)[0] == pytest.approx(found.rows[-1].bias)

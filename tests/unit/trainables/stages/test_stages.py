@@ -12,7 +12,7 @@ from trainables.methods.none import NoneConfig
 from trainables.stages.artifacts import StageStore
 from trainables.stages.bottleneck import bottleneck_stage
 from trainables.stages.networks import outputs_stage, restore_unimodal
-from trainables.stages.prepared import prepared_stage, read_paired
+from trainables.stages.prepared import prepared_stage, read_prepared
 from trainables.stages.targets import required_stages, target_stage
 
 
@@ -72,7 +72,7 @@ def test_frozen_outputs_are_the_trained_network_s(tmp_path: Path) -> None:
     config = trial({"method": "kd"})
     stage = outputs_stage(config, "teacher")
     arrays = stages.get(stage).arrays
-    data = read_paired(stages, stage.unimodal.prepared)
+    data = read_prepared(stages, stage.unimodal.prepared)
     model = restore_unimodal(stages, stage.unimodal, data, torch.device("cpu"))
     for name in ("train", "val", "test"):
         with torch.no_grad():

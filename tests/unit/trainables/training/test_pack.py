@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.unit.trainables.training.test_loop import MemoryCheckpoint, trial
-from trainables.common.distributed import ALONE
+from trainables.common.distributed import ONE_WORKER
 from trainables.config import TrainingConfig, TrialConfig
 from trainables.fitting import FitJob, FitResult, InputCache, build_problem, fit, fit_together
 from trainables.models.mlp import MLPConfig
@@ -26,7 +26,7 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> StageStore:
 
 def prepared(config: TrialConfig, stages: StageStore) -> Problem:
     inputs = InputCache(stages, CPU)
-    return build_problem(config, inputs.data(config), inputs.targets(config), ALONE)
+    return build_problem(config, inputs.data(config), inputs.targets(config), ONE_WORKER)
 
 
 def member(config: TrialConfig, stages: StageStore, report: Any = None, checkpoint: Any = None) -> Member:

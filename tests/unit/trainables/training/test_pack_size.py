@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainables.common.distributed import ALONE
+from trainables.common.distributed import ONE_WORKER
 from trainables.config import TrialConfig
 from trainables.fitting import InputCache, prepare_trial
 from trainables.stages.artifacts import StageStore
@@ -28,7 +28,9 @@ def config() -> TrialConfig:
 
 @pytest.fixture(scope="module")
 def problem(config: TrialConfig, tmp_path_factory: pytest.TempPathFactory) -> Problem:
-    return prepare_trial(config, InputCache(StageStore(tmp_path_factory.mktemp("stages")), ALONE.device), ALONE).problem
+    return prepare_trial(
+        config, InputCache(StageStore(tmp_path_factory.mktemp("stages")), ONE_WORKER.device), ONE_WORKER
+    ).problem
 
 
 @pytest.mark.parametrize(
@@ -58,7 +60,7 @@ def test_the_size_at_which_a_member_costs_least(
         return times[members] * (1.0 if 10.0 in times.values() else 1e-3)
 
     monkeypatch.setattr(pack_size, "seconds_per_member", timed)
-    assert find_pack_size(problem, config.training, ALONE, largest) == size
+    assert find_pack_size(problem, config.training, ONE_WORKER, largest) == size
     assert asked == tried
 
 
@@ -69,6 +71,6 @@ def test_sizes_double_up_to_the_number_itself() -> None:
 def test_measuring_changes_nothing_of_what_is_measured(problem: Problem, config: TrialConfig) -> None:
     before = {name: value.clone() for name, value in problem.student.state_dict().items()}
     rows = len(problem.train.labels)
-    assert 1 <= find_pack_size(problem, config.training, ALONE, 4) <= 4
+    assert 1 <= find_pack_size(problem, config.training, ONE_WORKER, 4) <= 4
     assert all(torch.equal(value, before[name]) for name, value in problem.student.state_dict().items())
     assert len(problem.train.labels) == rows > pack_size.STEPS * config.training.batch_size

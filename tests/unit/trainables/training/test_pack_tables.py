@@ -30,7 +30,7 @@ TASK_OF_MODEL = {**dict.fromkeys(CELLS, "detection"), **dict.fromkeys(EMBEDDINGS
 
 def split(model: str, task: str, rows: int, seed: int, dtype: torch.dtype) -> Batch:
     """Random rows that the model takes, with some labels missing."""
-    if TASKS[task].draw:
+    if TASKS[task].sample_views:
         return tiny_clip.split(rows, tiny_clip.VIEWS if rows == ROWS else 1, seed, classes=False)
     generator = torch.Generator().manual_seed(seed)
     shapes = SHAPES[model] if MODELS[model].config.sees == "both" else ((0,), SHAPES[model])
@@ -45,7 +45,7 @@ def targets(method: MethodConfig, task: str, seed: int, dtype: torch.dtype) -> M
     if method.teacher_source == "nothing":
         return None
     generator = torch.Generator().manual_seed(100 + seed)
-    several = (tiny_clip.VIEWS + tiny_clip.CAPTIONS,) if TASKS[task].draw else ()
+    several = (tiny_clip.VIEWS + tiny_clip.CAPTIONS,) if TASKS[task].sample_views else ()
     width = getattr(method, "bottleneck_dim", TEACHER_DIM)
     features = torch.randn(ROWS, *several, width, generator=generator, dtype=torch.float64).to(dtype)
     if several:
@@ -91,7 +91,7 @@ def trial(model: ModelConfig, method: MethodConfig, task: str) -> TrialConfig:
         for entry in DATASETS.values()
         if entry.config.task == task and not any(field.is_required() for field in entry.config.model_fields.values())
     )
-    teacher = model if TASKS[task].draw else MODELS["mlp"].config(**SMALL["mlp"])
+    teacher = model if TASKS[task].sample_views else MODELS["mlp"].config(**SMALL["mlp"])
     training = TrainingConfig(monitor=MONITOR.get(task, "val/loss"))
     return TrialConfig(data=config(), teacher=teacher, student=model, method=method, training=training)
 
@@ -135,7 +135,7 @@ def varied(config: MethodConfig, number: int, weights: bool = True) -> MethodCon
 
 
 def student_for(config: MethodConfig) -> ModelConfig:
-    name = "clip" if TASKS[task_of(config)].draw else "mlp"
+    name = "clip" if TASKS[task_of(config)].sample_views else "mlp"
     return MODELS[name].config(**{**SMALL[name], "feature_dim": STUDENT_DIM})
 
 

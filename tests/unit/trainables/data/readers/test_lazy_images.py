@@ -20,8 +20,8 @@ from trainables.data.readers.lazy_images import LazyImages
 from trainables.data.readers.prefetch import AHEAD, decoders
 from trainables.fitting import FitResult, fit
 from trainables.stages.artifacts import StageStore
-from trainables.stages.prepared import SPLITS, prepared_data, read_paired
-from trainables.training.inputs import take
+from trainables.stages.prepared import SPLITS, data_stage, read_prepared
+from trainables.training.inputs import select_rows
 
 CPU = torch.device("cpu")
 VIEWS = 3
@@ -74,8 +74,8 @@ def test_rows_asked_for_in_another_order_than_said_are_right_too(processes: int)
     said = [(torch.tensor(rows), torch.tensor(places)) for rows, places in (([1, 2], [0, 1]), ([3, 0], [2, 2]))]
     left.prefetch([*said, (torch.tensor([7, 6]), None), (torch.tensor([5, 4]), None)])
     for rows, places in (said[0], (torch.tensor([6]), torch.tensor([1])), said[1]):
-        expected = take(stored, rows, CPU, torch.float64, places)
-        assert torch.equal(take(left, rows, CPU, torch.float64, places), expected)
+        expected = select_rows(stored, rows, CPU, torch.float64, places)
+        assert torch.equal(select_rows(left, rows, CPU, torch.float64, places), expected)
     assert torch.equal(left[torch.tensor([7, 6])], stored[torch.tensor([7, 6])])
     assert len(batches_of(processes)) == 1
     del left
@@ -208,19 +208,19 @@ def test_a_preparation_that_began_to_store_goes_on_to_and_a_check_is_no_beginnin
 def test_the_stage_keeps_names_and_finds_moved_files(tmp_path: Path) -> None:
     folder, kept = copy_of("coco", tmp_path), StageStore(tmp_path / "stages")
     config = config_of("coco", folder, input="decoded", decoders=0, views=VIEWS)
-    data, expected = read_paired(kept, prepared_data(config)), load("coco", views=VIEWS)
-    arrays = kept.get(prepared_data(config)).arrays
+    data, expected = read_prepared(kept, data_stage(config)), load("coco", views=VIEWS)
+    arrays = kept.get(data_stage(config)).arrays
     assert "train/teacher" not in arrays and arrays["train/files"].dtype == torch.uint8
     moved = config_of("coco", folder.rename(tmp_path / "moved"), decoders=0, views=VIEWS)
-    again = read_paired(kept, prepared_data(moved))
-    assert prepared_data(moved).key == prepared_data(config).key
+    again = read_prepared(kept, data_stage(moved))
+    assert data_stage(moved).key == data_stage(config).key
     for split in SPLITS:
         rows = torch.arange(len(data.split(split).labels))
         assert torch.equal(again.split(split).teacher[rows], expected.split(split).teacher)
     stored = config_of("coco", tmp_path / "moved", input="stored", views=VIEWS)
     message = r"data\.input is 'stored', but .* delete .*stages/prepared/\w+ to store"
     with pytest.raises(ValueError, match=message) as error:
-        read_paired(kept, prepared_data(stored))
+        read_prepared(kept, data_stage(stored))
     assert "\n" not in str(error.value)
 
 
@@ -270,6 +270,6 @@ def test_what_was_decoded_ahead_is_what_a_training_asks_for(tmp_path: Path, monk
     plain = prefetch.Prefetcher.next_if
     monkeypatch.setattr(prefetch.Prefetcher, "next_if", noted)
     monkeypatch.setattr("trainables.data.readers.lazy_images.PendingBatch", pending)
-    monkeypatch.setattr("trainables.evaluation.teacher_check.AUDITED", {})
+    monkeypatch.setattr("trainables.evaluation.teacher_check.TEACHER_CHECKS", {})
     trained(tmp_path, False, input="decoded", decoders=0)
     assert alone == [8] and len(ahead) > 10, "all but the audit's sample"
