@@ -25,7 +25,7 @@ from study.storage.store import StudyStore
 from trainables.common.child_process import ChildDiedError, ChildProcess
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Group
 
     from study.console.run_summary import RunStatus
     from study.search.search import Search
@@ -177,7 +177,7 @@ class Run:
 
             return drive(self.study, self.store, search, emit), True
 
-    def write_report(self, timing: dict[str, float] | None, aside: bool) -> tuple[Path, "Table"]:
+    def write_report(self, timing: dict[str, float] | None, aside: bool) -> tuple[Path, "Group"]:
         """The report, and its main table. `aside`: by a child process, because its libraries need much memory.
 
         MLflow is brought up to date meanwhile.
@@ -214,11 +214,12 @@ class Run:
         self.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def make_report(study: StudyConfig, store: StudyStore, timing: dict[str, float] | None) -> tuple[Path, "Table"]:
-    """Write the report; its path, and its main table for the terminal."""
-    from study.report.write import arms_table, write_report
+def make_report(study: StudyConfig, store: StudyStore, timing: dict[str, float] | None) -> tuple[Path, "Group"]:
+    """Write the report; its path, and its main tables for the terminal."""
+    from study.report.terminal import result_tables
+    from study.report.write import write_report
 
-    return write_report(study, store, timing), arms_table(study, store)
+    return write_report(study, store, timing), result_tables(study, store)
 
 
 def nothing_left(search: "Search") -> bool:

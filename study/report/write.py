@@ -12,9 +12,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.table import Table
-
-from study.analysis.notation import metric_label, metric_name, show_p, show_params, show_summary
 from study.analysis.study_results import StudyResults, study_results
 from study.config.study_config import StudyConfig
 from study.report.format.csv_tables import csv_files
@@ -28,6 +25,7 @@ from study.report.sections.criterion import CRITERION_FIGURES, criterion_blocks
 from study.report.sections.diagnostics import DIAGNOSTIC_FIGURES
 from study.report.sections.figures import FIGURES
 from study.report.sections.findings import findings, reading
+from study.report.sections.pareto import PARETO_FIGURES, front_csv, pareto_blocks
 from study.report.sections.provenance import ended, provenance, work
 from study.report.sections.published import published_blocks
 from study.report.sections.settings import data_notes, introduction, settings, silent_choices
@@ -54,13 +52,15 @@ def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, flo
         study,
         results,
         store,
-        {**FIGURES, **CRITERION_FIGURES, **SUGGESTED_H_FIGURES, **DIAGNOSTIC_FIGURES, **CLIP_FIGURES},
+        {**FIGURES, **PARETO_FIGURES, **CRITERION_FIGURES, **SUGGESTED_H_FIGURES, **DIAGNOSTIC_FIGURES, **CLIP_FIGURES},
     )
     blocks = contents(study, results, store, figures, timing)
     title = f"Study {study.study}"
     end = f"Made from {store.directory.name}/ on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
     directory = store.directory / "report"
     files = {f"tables/{name}": data for name, data in csv_files(study, results).items()}
+    if len(study.search.objectives) > 1:
+        files["tables/pareto.csv"] = front_csv(study, results)
     for figure in figures:
         files |= {f"figures/{figure.name}.svg": figure.svg, f"figures/{figure.name}.png": figure.png}
     files["report.md"] = to_markdown(title, blocks, end).encode()
@@ -87,6 +87,7 @@ def contents(
 ) -> list[Block]:
     """The blocks of the report, in order."""
     drawn = {figure.name: figure for figure in figures}
+    front = [drawn.pop(name) for name in PARETO_FIGURES if name in drawn]
     gains = [drawn.pop(name) for name in CRITERION_FIGURES if name in drawn]
     clip = [drawn.pop(name) for name in CLIP_FIGURES if name in drawn]
     main = [drawn.pop(name) for name in MAIN_FIGURES if name in drawn]
@@ -104,6 +105,8 @@ def contents(
         arms_table_block(results),
         *pairs_table(study, results),
         best_table(results),
+        *pareto_blocks(study, results),
+        *front,
         *published_blocks(study, results),
         *criterion_blocks(study, results, store),
         *gains,
@@ -119,22 +122,3 @@ def contents(
         *silent_choices(study),
         *provenance(study, store),
     ]
-
-
-def arms_table(study: StudyConfig, store: StudyStore) -> Table:
-    """The result for the terminal: each arm's best configuration and its corrected p-value against the baseline."""
-    results = study_results(study, collect_groups(study, store))
-    table = Table(caption=f"best configuration of each arm by {metric_name(results.metric)}, mean ± std over n seeds")
-    table.add_column("arm")
-    table.add_column("best hyperparameters", overflow="fold")
-    for name in (metric_label(results.metric), metric_label(results.test_metric), "n"):
-        table.add_column(name, justify="right")
-    table.add_column(
-        f"p vs {'its baseline' if results.baselines else results.baseline}\n(Welch, Holm)", justify="right"
-    )
-    for row in results.arms:
-        corrected = "baseline" if row.comparison is None else show_p(row.comparison.holm)
-        params = show_params(row.best.params) if row.best else "no complete configuration"
-        shown = [show_summary(row.objective, results.metric), show_summary(row.test, results.test_metric)]
-        table.add_row(row.arm, params, *shown, str(row.test.n if row.test else 0), corrected)
-    return table

@@ -17,12 +17,16 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
+from study.analysis.pareto import FrontMember, front_members
 from study.config.study_config import Params, StudyConfig
 from study.storage.groups import Group, GroupStatus
 from study.storage.store import StudyStore, TrialRecord
 from trainables.common.atomic_files import read_json
 from trainables.common.types import EpochReport
 from trainables.config import TrialConfig
+
+NOTE_LIMIT = 20000
+"""Most characters of a note that is written to MLflow."""
 
 CURVE = "epoch/"
 """Prefix of the metrics that have one value per epoch."""
@@ -148,11 +152,41 @@ def study_content(study: StudyConfig, store: StudyStore, groups: list[Group]) ->
         status=RUN_STATUS["complete" if finished else "unfinished"],
         start=min((span[0] for span in spans), default=0),
         end=max((span[1] for span in spans), default=0),
-        tags={"files": text_digest(files)},
+        tags={"files": text_digest(files)} | front_note(study, groups),
         params={},
         points=[],
         settled=True,
     )
+
+
+def front_note(study: StudyConfig, groups: list[Group]) -> dict[str, str]:
+    """The note of the run named `study`: the Pareto front as a table; empty for a study with one objective."""
+    members = front_members(study, groups)
+    if not members:
+        return {}
+    metrics = [objective.metric for objective in study.search.objectives]
+    lines = [
+        "**Pareto front** of each arm, mean over seeds. The tag `pareto_front` of a run is `arm`, or `overall` if its "
+        "configuration is also on the front over all arms.",
+        "",
+        f"| arm | configuration | {' | '.join(metrics)} | n | front |",
+        "|---|---|" + "---|" * len(metrics) + "---|---|",
+    ]
+    for member in members:
+        name = group_name(member.group.arm, member.group.params).removeprefix(member.group.arm).strip()
+        values = " | ".join(f"{value.mean:.4g}" for value in member.values)
+        lines.append(f"| {member.group.arm} | {name} | {values} | {member.values[0].n} | {front_tag(member)} |")
+    return {"mlflow.note.content": "\n".join(lines)[:NOTE_LIMIT]}
+
+
+def front_tags(study: StudyConfig, groups: list[Group]) -> dict[str, str]:
+    """By group id, the tag `pareto_front` of the configurations on the front."""
+    return {member.group.group_id: front_tag(member) for member in front_members(study, groups)}
+
+
+def front_tag(member: FrontMember) -> str:
+    """`overall` on the front over all arms, else `arm`."""
+    return "overall" if member.overall else "arm"
 
 
 def is_settled(group: Group) -> bool:

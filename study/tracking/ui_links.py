@@ -15,16 +15,13 @@ from pydantic import JsonValue
 from study.config.study_config import Objective, StudyConfig
 from study.storage.groups import Group, best_group
 from study.storage.store import StudyStore
-from study.tracking.content import CURVE, group_name, swept_names
+from study.tracking.content import CURVE, NOTE_LIMIT, group_name, swept_names
 
 VIEW_TAG = "mlflow.sharedViewState."
 """Prefix of the experiment tags in which MLflow's UI keeps shared views."""
 
 SHARED_CHARTS = 100
 """Most runs that one chart draws."""
-
-NOTE_LIMIT = 20000
-"""Most characters of an experiment tag."""
 
 
 def experiment_tags(

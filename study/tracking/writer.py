@@ -10,6 +10,7 @@ from study.tracking.content import (
     RunContent,
     artifact_files,
     environment_tags,
+    front_tags,
     group_content,
     is_settled,
     study_content,
@@ -24,6 +25,9 @@ ENTITIES_PER_BATCH = 1000
 """Most metrics, parameters and tags together that MLflow takes in one call."""
 
 
+FRONT_TAG = "pareto_front"
+
+
 class Logged(NamedTuple):
     """A run that MLflow holds."""
 
@@ -31,6 +35,8 @@ class Logged(NamedTuple):
     synced: str
     """How far it is logged: `created`, `waiting` (parameters only), `started <digest>`, or `<digest>` (complete)."""
     parent: str
+    pareto_front: str = ""
+    """The tag of that name."""
 
 
 class Writer:
@@ -63,6 +69,7 @@ class Writer:
         run_id = ""
         if final:
             run_id = self.sync_study(groups)
+            self.sync_front(groups)
             self.remove_stale(groups)
         self.sync_experiment(groups)
         return run_id
@@ -102,6 +109,22 @@ class Writer:
         self.write(run_id, content, is_new=logged is None)
         return run_id
 
+    def sync_front(self, groups: list[Group]) -> None:
+        """The tag `pareto_front` of the configurations on the front, and of no others.
+
+        The tag is not part of a run's content, because a later configuration can take a run off the front.
+        """
+        wanted = front_tags(self.study, groups)
+        for group in groups:
+            logged, value = self.runs["group", group.group_id], wanted.get(group.group_id, "")
+            if logged.pareto_front == value:
+                continue
+            if value:
+                self.client.set_tag(logged.run_id, FRONT_TAG, value)
+            else:
+                self.client.delete_tag(logged.run_id, FRONT_TAG)
+            self.runs["group", group.group_id] = logged._replace(pareto_front=value)
+
     def sync_experiment(self, groups: list[Group]) -> None:
         """The experiment's note and the prepared view of its runs table, from these groups and the leading ones."""
         known = {group.group_id: group for group in (*groups, *self.leading.values())}
@@ -133,7 +156,7 @@ class Writer:
         state = content.digest if content.settled else "waiting"
         if not logged or logged.synced != state:
             self.write(run_id, content, is_new=logged is None)
-        self.runs[key] = Logged(run_id, state, parent)
+        self.runs[key] = Logged(run_id, state, parent, logged.pareto_front if logged else "")
         return run_id
 
     def create(self, content: RunContent, parent: str) -> str:
@@ -227,7 +250,7 @@ def find_runs(client: "MlflowClient", experiment_id: str, key: str) -> dict[tupl
             tags = run.data.tags
             kind = tags["kind"]
             found[kind, "study" if kind == "study" else tags[f"{kind}_id"]] = Logged(
-                run.info.run_id, tags.get("synced", ""), tags.get("mlflow.parentRunId", "")
+                run.info.run_id, tags.get("synced", ""), tags.get("mlflow.parentRunId", ""), tags.get(FRONT_TAG, "")
             )
         token = page.token
         if not token:

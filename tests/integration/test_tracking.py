@@ -15,9 +15,9 @@ import pytest
 from numpy.random import default_rng
 from urllib3.util import connection
 
-from study.config.study_config import StudyConfig, TrackingConfig
+from study.config.study_config import Objective, StudyConfig, TrackingConfig
 from study.storage.groups import collect_groups
-from study.storage.store import StudyStore
+from study.storage.store import Proposal, StudyStore
 from study.tracking.content import parameters, trial_span
 from study.tracking.tracker import (
     Tracker,
@@ -266,3 +266,31 @@ def test_only_one_process_writes(root: Path, monkeypatch: pytest.MonkeyPatch) ->
     study, store = filled(root)
     with Tracker(study, store).open(), pytest.raises(TrackingBusy, match="another process"):
         Tracker(study, store).sync()
+
+
+def test_the_pareto_front_is_tagged_and_in_the_note_of_the_study_run(root: Path) -> None:
+    """One configuration a front member, then a better one takes it off the front."""
+    two = (Objective(), Objective(metric="val/loss", direction="minimize"))
+    study = example_study(root, seeds=(0,), objectives=two)
+    store = StudyStore(study.directory)
+
+    def add(number: int, batch_size: int, accuracy: float, loss: float) -> str:
+        config = study.arm("none").trial({"batch_size": batch_size}, 0)
+        store.propose(Proposal("none", number, config.group_id, {"batch_size": batch_size}))
+        store.trial(config.trial_id).begin(config, 0)
+        store.trial(config.trial_id).finish(TrialResult("complete", {"val/accuracy": accuracy, "val/loss": loss}))
+        return config.group_id
+
+    first = add(0, 32, 0.7, 0.5)
+    summary = Tracker(study, store).sync()
+    assert tags(root, run_of(root, "group_id", first))["pareto_front"] == "overall"
+    assert "| none | batch_size=32 | 0.7 | 0.5 | 1 | overall |" in tags(root, summary.run_id)["mlflow.note.content"]
+    second = add(1, 64, 0.8, 0.4)
+    summary = Tracker(study, store).sync()
+    assert "pareto_front" not in tags(root, run_of(root, "group_id", first))
+    assert tags(root, run_of(root, "group_id", second))["pareto_front"] == "overall"
+    note = tags(root, summary.run_id)["mlflow.note.content"]
+    assert "batch_size=64" in note and "batch_size=32" not in note
+    before = snapshot(root)
+    Tracker(study, store).sync()
+    assert snapshot(root) == before

@@ -16,7 +16,8 @@ from study.config.study_config import StudyConfig
 from study.report.format.document import Code, Heading, Items, Table, Text, to_html, to_markdown
 from study.report.sections.findings import findings
 from study.report.sections.settings import counted, domain_text
-from study.report.write import arms_table, write_report
+from study.report.terminal import arms_table
+from study.report.write import write_report
 from study.storage.groups import collect_groups
 from study.storage.manifest import environment, read_manifest, write_manifest
 from study.storage.store import Proposal, StudyStore
