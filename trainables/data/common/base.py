@@ -1,4 +1,4 @@
-"""What a data set is: a config, a fingerprint, a shape and a loader."""
+"""The parts of a data set: its config, and its entry in `DATASETS` with loader, fingerprint and shape."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,14 +11,14 @@ from trainables.common.types import IDENTITY, Frozen, PairedData, TableConfig
 
 
 class DataShape(NamedTuple):
-    """What a data set will deliver, known without loading it: for checks and for `--dry-run`."""
+    """Shapes and sizes of a data set, known without loading it: for checks and for `--dry-run`."""
 
     teacher: tuple[int, ...]
     """Shape of one teacher input."""
     student: tuple[int, ...]
     """Shape of one student input."""
     num_classes: int
-    """Classes; how many logits a network has for a row (or for each of its cells)."""
+    """Number of classes: the logits of a network for a row (or for each of its cells)."""
     train: int
     """Number of training pairs (labelled or not)."""
     val: int
@@ -30,42 +30,42 @@ class DataConfig(TableConfig):
 
     kind_field: ClassVar[str] = "dataset"
     teacher_only: ClassVar[tuple[str, ...]] = ()
-    """Fields that only say what the teacher sees. A method without a teacher is the same trial whatever they are."""
+    """Fields that change the teacher's inputs only. A method without a teacher is one trial for all their values."""
     task: ClassVar[str] = "classification"
-    """The line of `trainables.tasks.TASKS` by which the labels are learnt and the outputs judged."""
+    """Key in `trainables.tasks.TASKS`: the task of the labels, with its loss and metrics."""
     location: ClassVar[tuple[str, ...]] = ()
-    """Fields that only say where raw files lie: part of no identity, so that data may be moved."""
+    """Fields that only say where the raw files are. They are not part of any identity, so that files may be moved."""
     reading: ClassVar[tuple[str, ...]] = ()
-    """Fields that only say how raw files are read: the arrays are the same, so they are part of no identity either."""
+    """Fields that only say how raw files are read. They do not change the arrays and are not part of any identity."""
     axes: ClassVar[dict[str, tuple[str, Callable[[float], float]]]] = {}
-    """How the papers plot a swept field: the axis label, and their value of ours."""
+    """How the papers plot a swept field: the axis label, and a function from our value to theirs."""
 
     @classmethod
     def task_of(cls, values: Mapping[str, object]) -> str:
-        """The task of a config with these fields, the others at their defaults: for files that are not checked yet."""
+        """The task of a config with these field values (the others at their defaults), before they are checked."""
         return cls.task
 
     def for_seed(self, seed: int) -> "DataConfig":
-        """The data of the trial with this seed: every field called `..._seed` that is null becomes the trial's seed."""
-        own = [name for name in type(self).model_fields if name.endswith("_seed") and getattr(self, name) is None]
-        return self.model_copy(update=dict.fromkeys(own, seed)) if own else self
+        """The config of the trial with this seed: every field `..._seed` that is null becomes the trial's seed."""
+        names = [name for name in type(self).model_fields if name.endswith("_seed") and getattr(self, name) is None]
+        return self.model_copy(update=dict.fromkeys(names, seed)) if names else self
 
     def for_student(self) -> "DataConfig":
-        """What a student on its own is trained on and known by: the same for configs that differ to the teacher only.
+        """The config of a student without a teacher: equal for all configs that differ for the teacher only.
 
-        The rows and the student's inputs must be those of this config. Where another preparation is too dear to be
-        worth it, the config itself.
+        The rows and the student's inputs are those of this config. Where a second preparation costs more than the
+        shared trials save, it is the config itself.
         """
         return self
 
     def shared_inputs(self) -> int | None:
-        """How many leading inputs are the same for teacher and student (D_g of Theorem 1); None: not known."""
+        """Number of leading inputs that teacher and student share (D_g of Theorem 1); None: unknown."""
         return None
 
     @model_serializer(mode="wrap")
-    def _leave_out_location(self, whole: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
-        """All fields; without `location` and `reading` where the values are to identify something (`identity_of`)."""
-        values = whole(self)
+    def _leave_out_location(self, serialize: Callable[[Any], dict[str, Any]], info: Any) -> dict[str, Any]:
+        """All fields; without `location` and `reading` in the context IDENTITY (see `identity_of`)."""
+        values = serialize(self)
         if info.context is IDENTITY:
             for name in (*self.location, *self.reading):
                 values.pop(name, None)
@@ -73,38 +73,38 @@ class DataConfig(TableConfig):
 
 
 class Dataset(NamedTuple):
-    """One line of `DATASETS`."""
+    """An entry of `DATASETS`."""
 
     config: type[DataConfig]
     load: Callable[..., PairedData]
-    """`load(config) -> PairedData`, the same arrays every time. Raises FileNotFoundError (what to put where).
+    """`load(config) -> PairedData`, the same arrays every time. Raises FileNotFoundError with the missing path.
 
-    Contiguous tensors: inputs float32, labels and index int64, labelled bool. No row is in two splits, and whatever is
-    fitted (a standardisation) is fitted to the training rows.
+    Contiguous tensors: inputs float32, labels and indices int64, labelled bool. No row is in two splits, and fitted
+    transforms (a standardisation) are fitted to the training rows.
     """
     fingerprint: Callable[..., str]
-    """`fingerprint(config) -> str`: changes whenever the raw data that `load` reads do, or what its code makes of them
-    (the module's `VERSION`). It need not change with the config, which stands beside it in every key."""
+    """`fingerprint(config) -> str`: changes when the raw data that `load` reads change, or when its code makes other
+    arrays of them (the module's `VERSION`). It may ignore the config, which every stage key contains as well."""
     shape: Callable[..., DataShape]
-    """`shape(config) -> DataShape`, without loading anything; of files it reads no more than their index.
+    """`shape(config) -> DataShape`, without loading the data; it reads no more than the index of the files.
 
-    Raises ValueError or OSError, one clear line, where files are missing or wrong (what to put where).
+    Raises ValueError or OSError with a message of one line if files are missing or wrong.
     """
     load_in: Callable[..., PairedData] | None = None
-    """For data whose preparation takes long: `load_in(config, folder)` gives what `load` gives, and keeps finished
-    parts in `folder`, which outlives a kill and is deleted once the result is safe."""
+    """For data sets that take long to prepare: `load_in(config, folder)` returns what `load` returns and keeps finished
+    parts in `folder`, which survives a kill and is deleted when the result is stored."""
     not_comparable: Callable[..., str | None] = lambda config: "the data set is none of the papers'"
-    """`not_comparable(config)`: why results on this data must not be set beside published ones, or None."""
+    """`not_comparable(config)`: the reason why results must not be compared with published ones, or None."""
     decoded: Callable[..., Tensor] | None = None
-    """`decoded(config, split, files, numbers)`: the teacher's inputs of a split whose pictures stayed in their files
-    instead of being stored (`trainables.data.readers.lazy_images`); None for data that are always stored."""
+    """`decoded(config, split, files, numbers)`: the teacher's inputs of a split whose images stay in their files
+    (`trainables.data.readers.lazy_images`); None for data sets whose arrays are always stored."""
 
 
 def identity_of(config: Frozen) -> dict[str, Any]:
-    """The fields of a config, at any depth, that belong to its identity: not where files lie or how they are read."""
+    """The fields of a config, at any depth, that identify it: all except the location and reading of files."""
     return config.model_dump(mode="json", context=IDENTITY)
 
 
 def load_data(entry: Dataset, config: DataConfig, folder: Path) -> PairedData:
-    """The splits; with finished parts kept in `folder` where the data set can do that."""
+    """The splits; a data set with `load_in` keeps finished parts in `folder`."""
     return entry.load(config) if entry.load_in is None else entry.load_in(config, folder)

@@ -1,4 +1,4 @@
-"""Spoiling what the teacher sees, by blur and by noise: how much a teacher is worth becomes a swept number."""
+"""Corruption of the teacher's inputs by blur and noise, so that a study can sweep the quality of the teacher."""
 
 from typing import Annotated, Any
 
@@ -12,15 +12,15 @@ from search_spaces.domains import Choice
 Blur = Annotated[float, Field(ge=0), Choice((0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0))]
 """Standard deviation in pixels."""
 NoiseLevel = Annotated[float, Field(ge=0), Choice((0.0, 0.5, 1.0, 2.0, 4.0))]
-"""Standard deviation, in units of each feature's own."""
+"""Standard deviation of the noise, relative to that of each feature."""
 NoiseSeed = Annotated[int | None, Field(ge=0)]
 
-UNSPOILT: dict[str, Any] = {"teacher_noise": 0.0, "noise_seed": 0}
-"""The values of the two noise fields that concern no student."""
+NO_NOISE: dict[str, Any] = {"teacher_noise": 0.0, "noise_seed": 0}
+"""The two noise fields in the config of a student without a teacher."""
 
 
 def blur(images: Float[ndarray, "rows side side"], sigma: float) -> Float[ndarray, "rows side side"]:
-    """Each image convolved with a Gaussian of deviation `sigma` pixels; what lies outside the image is blank."""
+    """Each image convolved with a Gaussian of standard deviation `sigma` pixels; zeros outside the image."""
     from scipy.ndimage import gaussian_filter
 
     return gaussian_filter(images, sigma=(0, sigma, sigma), mode="constant")
@@ -33,10 +33,18 @@ def add_noise(
     train: Int64[ndarray, " _"],
     axes: tuple[int, ...] = (0,),
 ) -> Float[ndarray, " rows *inputs"]:
-    """The view plus level · s · e, e ~ N(0, 1) for every number of every row, s the feature's deviation in training.
+    """Add Gaussian noise: view + level · s · e with e ~ N(0, 1), s the feature's standard deviation in training.
 
-    A feature is what remains beside `axes`; a constant one stays as it is. Levels scale one and the same draw e, so
-    they differ in nothing but the level. A config without a seed draws with seed 0.
+    Args:
+        view: inputs of one modality.
+        level: relative standard deviation of the noise; 0: `view` is returned.
+        seed: seed of e; None: 0. All levels scale the same e.
+        train: rows from which s is computed.
+        axes: axes over which s is computed; the other axes are the features. Constant features stay constant.
+
+    Returns:
+        The noisy inputs, with the shape and dtype of `view`.
+
     """
     if level == 0:
         return view

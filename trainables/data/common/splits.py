@@ -1,4 +1,4 @@
-"""Rows into splits: balanced or given, partly labelled, standardised; and splits into batches."""
+"""Divides rows into splits (balanced, partly labelled), standardises them, and turns splits into batches."""
 
 from collections.abc import Mapping
 
@@ -11,11 +11,21 @@ from trainables.common.types import Batch, PairedData
 
 
 def balanced_split(labels: Int64[ndarray, " rows"], train: int, val: int, seed: int) -> dict[str, Int64[ndarray, " _"]]:
-    """Row numbers of train, val and test; in every leading run of train, and of val, the classes differ by one at most.
+    """Row numbers of train, val and test with balanced classes.
 
-    The rows of each class are shuffled, then the classes deal in turn; one that has no rows left is passed over,
-    which only happens in the test split. So the first n training rows are a balanced subset for every n, and grow
-    with n.
+    The rows of each class are shuffled, then taken from the classes in turn; a class without rows left is skipped
+    (in the test split only). So the first n training rows are a balanced subset for every n: class counts differ by
+    at most one. The same holds for val.
+
+    Args:
+        labels: class of each row.
+        train: number of training rows.
+        val: number of validation rows; all others are test rows.
+        seed: seed of the shuffle.
+
+    Returns:
+        Row numbers by split, in the order in which they were taken.
+
     """
     generator = np.random.default_rng(seed)
     turn = np.empty(len(labels), dtype=np.int64)
@@ -27,9 +37,19 @@ def balanced_split(labels: Int64[ndarray, " rows"], train: int, val: int, seed: 
 
 
 def standardise(view: ndarray, train: Int64[ndarray, " _"], axes: tuple[int, ...] = (0,)) -> ndarray:
-    """Zero mean and unit deviation over the training rows (and the other `axes`), float32; constants become 0."""
-    seen = view[train].astype(np.float64)
-    mean, deviation = seen.mean(axis=axes, keepdims=True), seen.std(axis=axes, keepdims=True)
+    """The view with mean 0 and standard deviation 1 over the training rows.
+
+    Args:
+        view: inputs, (rows, ...).
+        train: training rows.
+        axes: axes over which mean and deviation are computed; the other axes are the features.
+
+    Returns:
+        float32, with the shape of `view`; constant features become 0.
+
+    """
+    rows = view[train].astype(np.float64)
+    mean, deviation = rows.mean(axis=axes, keepdims=True), rows.std(axis=axes, keepdims=True)
     return ((view - mean) / np.where(deviation == 0, 1, deviation)).astype(np.float32)
 
 
@@ -40,7 +60,19 @@ def split_pairs(
     splits: Mapping[str, Int64[ndarray, " _"]],
     labelled: int | None,
 ) -> PairedData:
-    """The splits of one set of rows, in ascending order; the first `labelled` of `splits["train"]` are labelled."""
+    """The splits of one set of rows; the rows of each split are in ascending order.
+
+    Args:
+        teacher: the teacher's inputs of all rows.
+        student: the student's inputs of all rows.
+        labels: class of each row.
+        splits: row numbers by split.
+        labelled: number of training rows with a label, the first of `splits["train"]`; None: all.
+
+    Returns:
+        The splits; the index of a row is its row number.
+
+    """
     mask = np.ones(len(labels), dtype=bool)
     if labelled is not None:
         mask[splits["train"][labelled:]] = False
@@ -50,7 +82,16 @@ def split_pairs(
 
 
 def join_splits(parts: list[tuple[ndarray, ndarray, ndarray]], num_classes: int) -> PairedData:
-    """Splits drawn one by one (teacher, student, labels), all labelled, rows numbered through train, val and test."""
+    """Joins splits that were drawn one by one.
+
+    Args:
+        parts: (teacher, student, labels) of train, val and test.
+        num_classes: number of classes.
+
+    Returns:
+        The splits, all labelled; the index counts the rows of train, val and test in this order.
+
+    """
     ends = np.cumsum([len(labels) for _, _, labels in parts])
     batches = [
         to_batch(teacher, student, labels, np.ones(len(labels), dtype=bool), np.arange(end - len(labels), end))

@@ -1,6 +1,6 @@
-"""Captions as token ids: CLIP's byte-pair encoding, as every open_clip model takes them.
+"""Captions as token ids in CLIP's byte-pair encoding, the input of every open_clip model.
 
-One caption, "a cat" at length 6: [49406, 320, 2368, 49407, 0, 0]: start, the sub-words, end, then zeros.
+The caption "a cat" with length 6 is [49406, 320, 2368, 49407, 0, 0]: start, the sub-words, end, then zeros.
 """
 
 from collections.abc import Sequence
@@ -16,30 +16,40 @@ if TYPE_CHECKING:
     from open_clip.tokenizer import SimpleTokenizer
 
 ContextLength = Annotated[int, Field(ge=3, le=77)]
-"""Tokens of a caption, start and end included; a longer one loses its last words."""
+"""Tokens of a caption, including start and end; a longer caption is cut at its end."""
 
 
 @cache
 def tokenizer() -> "SimpleTokenizer":
-    """open_clip's tokenizer with the vocabulary that its package holds."""
-    from open_clip.tokenizer import SimpleTokenizer  # five seconds to import: only who reads captions pays for it
+    """open_clip's tokenizer with the vocabulary of its package."""
+    from open_clip.tokenizer import SimpleTokenizer  # takes five seconds to import, so only when captions are read
 
     return SimpleTokenizer()
 
 
 def tokenize(texts: Sequence[str], length: int) -> Int32[ndarray, "texts {length}"]:
-    """Token ids, lower-cased, start and end included, cut at `length` (the end stays) or filled with zeros."""
+    """Token ids of lower-cased texts with start and end, cut to `length` (the end token stays) or padded with zeros."""
     return tokenizer()(list(texts), context_length=length).numpy().astype(np.int32)
 
 
 def caption_tokens(
     captions: Sequence[Sequence[str]], count: int, length: int
 ) -> tuple[Int32[ndarray, "rows {count} {length}"], Bool[ndarray, "rows {count}"]]:
-    """The first `count` captions of each row, all zeros where it has fewer, and which there are."""
-    present = np.array([[place < len(own) for place in range(count)] for own in captions], dtype=bool)
+    """Token ids of the first `count` captions of each row.
+
+    Args:
+        captions: the captions of each row.
+        count: captions kept of each row.
+        length: tokens of a caption.
+
+    Returns:
+        The token ids, all zeros where a row has fewer captions; and a mask of the existing captions.
+
+    """
+    present = np.array([[place < len(texts) for place in range(count)] for texts in captions], dtype=bool)
     present = present.reshape(len(captions), count)
     tokens = np.zeros((len(captions), count, length), dtype=np.int32)
-    flat = [caption for own in captions for caption in own[:count]]
+    flat = [caption for texts in captions for caption in texts[:count]]
     if flat:
         tokens[present] = tokenize(flat, length)
     return tokens, present

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
-from trainables.data.common.raw_files import needs
+from trainables.data.common.raw_files import require_path
 from trainables.data.readers.media import UnreadableError, unreadable
 
 ENDINGS = (".jpg", ".jpeg", ".png")
@@ -14,7 +14,7 @@ ENDINGS = (".jpg", ".jpeg", ".png")
 
 def photo_paths(folder: Path) -> list[Path]:
     """Every picture in the folder and in those within, by name. Raises FileNotFoundError (what to put where)."""
-    needs("mnist_m", folder, "photos for the backgrounds, such as those of BSDS500,")
+    require_path("mnist_m", folder, "photos for the backgrounds, such as those of BSDS500,")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in ENDINGS)
     if not found:
         raise FileNotFoundError(

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from trainables.common.types import PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
-from trainables.data.common.corruption import UNSPOILT, Blur, NoiseLevel, NoiseSeed, add_noise, blur
+from trainables.data.common.corruption import NO_NOISE, Blur, NoiseLevel, NoiseSeed, add_noise, blur
 from trainables.data.common.field_checks import at_most_train, leaves_test_rows
 from trainables.data.common.raw_files import fingerprint_of
 from trainables.data.common.splits import balanced_split, split_pairs, standardise
@@ -60,7 +60,7 @@ class DigitsConfig(DataConfig):
     """Seed of the teacher's noise; null: the trial's seed."""
 
     def for_student(self) -> DataConfig:
-        return self.model_copy(update={"teacher_blur": 0.0, **UNSPOILT})
+        return self.model_copy(update={"teacher_blur": 0.0, **NO_NOISE})
 
 
 def load(config: DigitsConfig) -> PairedData:

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 
 from trainables.common.types import PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
-from trainables.data.common.corruption import UNSPOILT, NoiseLevel, NoiseSeed, add_noise
+from trainables.data.common.corruption import NO_NOISE, NoiseLevel, NoiseSeed, add_noise
 from trainables.data.common.field_checks import at_most_train, leaves_test_rows
 from trainables.data.common.raw_files import fingerprint_of
 from trainables.data.common.splits import balanced_split, split_pairs, standardise
@@ -52,7 +52,7 @@ class MfeatConfig(DataConfig):
     """Seed of the teacher's noise; null: the trial's seed."""
 
     def for_student(self) -> DataConfig:
-        return self.model_copy(update={"teacher": self.student, **UNSPOILT})
+        return self.model_copy(update={"teacher": self.student, **NO_NOISE})
 
 
 def load(config: MfeatConfig) -> PairedData:

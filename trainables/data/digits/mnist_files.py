@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 from numpy import ndarray
 
-from trainables.data.common.raw_files import needs
+from trainables.data.common.raw_files import require_path
 from trainables.data.readers.media import UnreadableError, read_image
 
 IDX_NAMES = {"train": "train", "test": "t10k"}
@@ -28,7 +28,7 @@ def idx_path(root: Path, part: str, kind: str) -> Path:
         for path in (root / place / name, root / place / f"{name}.gz"):
             if path.exists():
                 return path
-    return needs("mnist_m", root / PLACES[0] / name, f"MNIST's {kind} ({name}, .gz or not)")
+    return require_path("mnist_m", root / PLACES[0] / name, f"MNIST's {kind} ({name}, .gz or not)")
 
 
 def read_idx(path: Path, dims: int, header_only: bool = False) -> tuple[tuple[int, ...], bytes]:
@@ -83,7 +83,7 @@ def digits_of(root: Path, part: str) -> tuple[UInt8[ndarray, "rows height width"
 
 def picture_list(root: Path, part: str) -> list[tuple[str, int]]:
     """Names and labels of MNIST-M's pictures, as listed. Raises ValueError with the first wrong line."""
-    path = needs("mnist_m", root / "mnist_m" / f"mnist_m_{part}_labels.txt", "MNIST-M's labels")
+    path = require_path("mnist_m", root / "mnist_m" / f"mnist_m_{part}_labels.txt", "MNIST-M's labels")
     found = []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         name, *label = line.split()[:3] or [""]
@@ -95,7 +95,7 @@ def picture_list(root: Path, part: str) -> list[tuple[str, int]]:
         if name:
             found.append((name, int(label[0])))
     if not found:
-        raise ValueError(f"mnist_m: {str(path)!r} lists nothing; restore the file")
+        raise ValueError(f"mnist_m: {str(path)!r} has no entries; restore the file")
     return found
 
 

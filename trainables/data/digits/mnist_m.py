@@ -19,7 +19,7 @@ from pydantic import Field
 
 from trainables.common.types import Batch, PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
-from trainables.data.common.corruption import UNSPOILT, Blur, NoiseLevel, NoiseSeed, add_noise, blur
+from trainables.data.common.corruption import NO_NOISE, Blur, NoiseLevel, NoiseSeed, add_noise, blur
 from trainables.data.common.raw_files import fingerprint_of_files
 from trainables.data.common.splits import balanced_split, standardise
 from trainables.data.digits.backgrounds import cut_patches, photo_paths
@@ -70,7 +70,7 @@ class MNISTMConfig(DataConfig):
     """Seed of the teacher's noise; null: the trial's seed."""
 
     def for_student(self) -> DataConfig:
-        return self.model_copy(update={"teacher_channels": 3, "teacher_blur": 0.0, **UNSPOILT})
+        return self.model_copy(update={"teacher_channels": 3, "teacher_blur": 0.0, **NO_NOISE})
 
 
 def load(config: MNISTMConfig) -> PairedData:

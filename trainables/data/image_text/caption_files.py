@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainables.data.common.raw_files import needs
+from trainables.data.common.raw_files import require_path
 from trainables.data.readers.preparation import Split
 
 KARPATHY_SPLITS: dict[str, Split] = {"train": "train", "restval": "train", "val": "val", "test": "test"}
@@ -58,7 +58,7 @@ def read_karpathy(dataset: str, path: Path, folder: Callable[[Mapping[str, Any]]
 
 def read_json(dataset: str, path: Path) -> Any:
     """A json file. Raises FileNotFoundError or ValueError."""
-    needs(dataset, path, "the captions")
+    require_path(dataset, path, "the captions")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -83,7 +83,7 @@ def read_annotations(dataset: str, path: Path) -> dict[str, tuple[str, ...]]:
 
 def read_tokens(dataset: str, path: Path) -> dict[str, tuple[str, ...]]:
     """The captions of each file name in one of Flickr's files, by their number. Raises ValueError."""
-    needs(dataset, path, "the captions")
+    require_path(dataset, path, "the captions")
     found: dict[str, list[tuple[int, str]]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if not line.strip():
@@ -111,7 +111,7 @@ def read_lists(
     """
     found: dict[str, Captioned] = {}
     for split, path in lists.items():
-        needs(dataset, path, f"the list of {split} images")
+        require_path(dataset, path, f"the list of {split} images")
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
         names = [name if name.endswith(".jpg") else f"{name}.jpg" for name in names]
         without = [name for name in names if not captions.get(name)]

@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 
 from trainables.common.types import PairedData
 from trainables.data.common.base import Dataset, DataShape
-from trainables.data.common.raw_files import fingerprint_of_files, needs
+from trainables.data.common.raw_files import fingerprint_of_files, require_path
 from trainables.data.image_text.base import PhotosConfig, decoded, photo_row, read_photos
 from trainables.data.image_text.caption_files import Captioned, check_captions
 from trainables.data.image_text.image_arrays import Limit, limited, sizes_of, with_captions
@@ -69,7 +69,7 @@ def check_images(dataset: str, root: Path, files: Iterable[str], source: str) ->
     there = {
         f"{folder}/{entry.name}"
         for folder in folders
-        for entry in os.scandir(needs(dataset, root / folder, "the folder of images"))
+        for entry in os.scandir(require_path(dataset, root / folder, "the folder of images"))
     }
     missing = [file for file in listed if file not in there]
     if missing:

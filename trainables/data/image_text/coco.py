@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.data.common.raw_files import needs
+from trainables.data.common.raw_files import require_path
 from trainables.data.image_text.caption_files import Captioned, read_annotations, read_karpathy
 from trainables.data.image_text.captioned import Captions, CaptionsConfig, captioned_photos
 
@@ -37,7 +37,7 @@ class COCOConfig(CaptionsConfig):
 
 def index(config: COCOConfig) -> Captions:
     """Images and captions. Raises FileNotFoundError or ValueError, one line each."""
-    root = needs(
+    root = require_path(
         "coco", Path(config.root), f"the folder of COCO 2014 (train2014/, val2014/, {KARPATHY} or annotations/)"
     )
     if config.splits == "karpathy":

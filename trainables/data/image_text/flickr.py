@@ -15,7 +15,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from trainables.data.common.raw_files import needs
+from trainables.data.common.raw_files import require_path
 from trainables.data.image_text.caption_files import read_karpathy, read_lists, read_tokens
 from trainables.data.image_text.captioned import Captions, CaptionsConfig, captioned_photos
 from trainables.data.readers.preparation import Split
@@ -74,11 +74,11 @@ def index(config: Flickr8kConfig | Flickr30kConfig) -> Captions:
     """Images and captions. Raises FileNotFoundError or ValueError, one line each."""
     name, layout = config.dataset, LAYOUTS[config.dataset]
     what = f"the folder of {name} ({layout.folder}/, {layout.karpathy} or {layout.tokens})"
-    root = needs(name, Path(config.root), what)
+    root = require_path(name, Path(config.root), what)
     if (root / layout.karpathy).exists():
         images = read_karpathy(name, root / layout.karpathy, lambda entry: layout.folder)
         return Captions(images, [root / layout.karpathy])
-    needs(name, root / layout.tokens, f"the captions ({layout.karpathy}, or {layout.tokens} with lists)")
+    require_path(name, root / layout.tokens, f"the captions ({layout.karpathy}, or {layout.tokens} with lists)")
     lists = {split: root / file for split, file in layout.lists.items()}
     captions = read_tokens(name, root / layout.tokens)
     images = read_lists(name, lists, captions, layout.folder, layout.tokens)

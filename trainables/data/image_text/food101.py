@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.data.common.raw_files import needs
+from trainables.data.common.raw_files import require_path
 from trainables.data.image_text.caption_files import read_json
 from trainables.data.image_text.classified import Classes, ClassesConfig, classified_photos
 from trainables.data.image_text.prompts import FOOD
@@ -32,8 +32,8 @@ class Food101Config(ClassesConfig):
 
 def index(config: Food101Config) -> Classes:
     """Images and classes. Raises FileNotFoundError or ValueError, one line each."""
-    root = needs("food101", Path(config.root), "the unpacked folder food-101 (images/ and meta/)")
-    path = needs("food101", root / "meta" / "classes.txt", "the list of classes")
+    root = require_path("food101", Path(config.root), "the unpacked folder food-101 (images/ and meta/)")
+    path = require_path("food101", root / "meta" / "classes.txt", "the list of classes")
     classes = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     place = {name: number for number, name in enumerate(classes)}
     parts, files = {}, [path]
@@ -56,7 +56,7 @@ def read_list(meta: Path, part: str) -> tuple[list[str], Path]:
     if not text.exists() and twin.exists():
         by_class = read_json("food101", twin)
         return [image for name in sorted(by_class) for image in by_class[name]], twin
-    needs("food101", text, f"the list of {part} images")
+    require_path("food101", text, f"the list of {part} images")
     return [line.strip() for line in text.read_text(encoding="utf-8-sig").splitlines() if line.strip()], text
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainables.data.common.raw_files import needs
+from trainables.data.common.raw_files import require_path
 from trainables.data.image_text.classified import Classes, ClassesConfig, classified_photos
 from trainables.data.image_text.imagenet_files import class_folders, read_classes, validation_images
 from trainables.data.image_text.prompts import PHOTOS
@@ -38,7 +38,7 @@ class ImageNetConfig(ClassesConfig):
 
 def index(config: ImageNetConfig) -> Classes:
     """Images and classes. Raises FileNotFoundError or ValueError, one line each."""
-    root = needs("imagenet", Path(config.root), "the folder of ImageNet-1k (train/, val/ and a list of classes)")
+    root = require_path("imagenet", Path(config.root), "the folder of ImageNet-1k (train/, val/ and a list of classes)")
     classes = read_classes(root / config.class_list)
     test, files = validation_images(root, classes)
     train = [] if (config.train, config.val) == (0, 0) else class_folders(root / "train", classes, "train")

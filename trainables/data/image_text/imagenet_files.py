@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainables.data.common.raw_files import needs, read_csv
+from trainables.data.common.raw_files import read_csv, require_path
 
 SOLUTION = "LOC_val_solution.csv"
 DEVKIT = "ILSVRC2012_devkit_t12/data"
@@ -19,7 +19,7 @@ VAL_NAME = "ILSVRC2012_val_{:08d}"
 
 def read_classes(path: Path) -> dict[str, str]:
     """The name of each class (the first of its synonyms) by wnid, in the file's order. Raises ValueError."""
-    needs("imagenet", path, "the list of classes (a line each: `n01440764 tench, Tinca tinca`)")
+    require_path("imagenet", path, "the list of classes (a line each: `n01440764 tench, Tinca tinca`)")
     found: dict[str, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if not line.strip():
@@ -38,7 +38,7 @@ def class_folders(folder: Path, classes: Mapping[str, str], dataset_path: str) -
     """Path within the root and class of every image in `folder/<wnid>/`. Raises FileNotFoundError."""
     found = []
     for label, wnid in enumerate(classes):
-        needs("imagenet", folder / wnid, f"a folder of images for each class of the list in {dataset_path}/")
+        require_path("imagenet", folder / wnid, f"a folder of images for each class of the list in {dataset_path}/")
         names = sorted(
             entry.name for entry in os.scandir(folder / wnid) if entry.name.lower().endswith((".jpeg", ".jpg"))
         )
@@ -56,7 +56,7 @@ def validation_images(root: Path, classes: Mapping[str, str]) -> tuple[list[tupl
         ValueError: if that file is wrong.
 
     """
-    folder = needs("imagenet", root / "val", "the folder of validation images")
+    folder = require_path("imagenet", root / "val", "the folder of validation images")
     if any((folder / wnid).is_dir() for wnid in classes):
         return class_folders(folder, classes, "val"), []
     label_of = {wnid: label for label, wnid in enumerate(classes)}
@@ -65,7 +65,7 @@ def validation_images(root: Path, classes: Mapping[str, str]) -> tuple[list[tupl
     else:
         place = root / DEVKIT
         what = f"the classes of the validation images ({SOLUTION}, {DEVKIT}/{TRUTH}, or folders val/<wnid>/)"
-        needs("imagenet", place / TRUTH, what)
+        require_path("imagenet", place / TRUTH, what)
         wnids, files = read_ground_truth(place), [place / TRUTH, place / META]
     unknown = [name for name, wnid in wnids.items() if wnid not in label_of]
     if unknown:
@@ -84,7 +84,7 @@ def read_solution(path: Path) -> dict[str, str]:
 
 def read_ground_truth(folder: Path) -> dict[str, str]:
     """The wnid of each image, from the development kit. Raises FileNotFoundError or ValueError."""
-    wnid_of = read_meta(needs("imagenet", folder / META, "the classes of the development kit"))
+    wnid_of = read_meta(require_path("imagenet", folder / META, "the classes of the development kit"))
     numbers = (folder / TRUTH).read_text(encoding="utf-8").split()
     wrong = [number for number in numbers if not number.isdigit() or int(number) not in wnid_of]
     if wrong:

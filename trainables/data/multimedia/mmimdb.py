@@ -25,7 +25,7 @@ from pydantic import AfterValidator, Field
 from trainables.common.types import Batch, PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
 from trainables.data.common.field_checks import only_with
-from trainables.data.common.raw_files import fingerprint_of_files, needs, or_why_not
+from trainables.data.common.raw_files import fingerprint_of_files, require_path, without_file_errors
 from trainables.data.common.splits import standardise
 from trainables.data.multimedia.mmimdb_raw import GENRES, FilmSource, list_films, load_films, width_of
 
@@ -124,7 +124,7 @@ def standardised(data: PairedData, view: str) -> dict[str, torch.Tensor]:
 
 def hdf5_shapes(config: MMIMDBConfig) -> dict[str, tuple[int, ...]]:
     """Shapes of the two views and of the genres. Raises FileNotFoundError or ValueError, one line each."""
-    path = needs("mmimdb", Path(config.root) / HDF5_NAME, "the features of MM-IMDB")
+    path = require_path("mmimdb", Path(config.root) / HDF5_NAME, "the features of MM-IMDB")
     wanted = [HDF5_ARRAYS[config.teacher], HDF5_ARRAYS[config.student], "genres"]
     with hdf5_tables(path) as tables:
         shapes = {name: tables[name].shape for name in wanted if name in tables}
@@ -198,7 +198,7 @@ def shape(config: MMIMDBConfig) -> DataShape:
     return DataShape(teacher, student, len(GENRES), *sizes)
 
 
-@or_why_not
+@without_file_errors
 def not_comparable(config: MMIMDBConfig) -> str | None:
     """Only the official features, complete and in the official splits, are those of the published numbers."""
     if config.layout == "raw":

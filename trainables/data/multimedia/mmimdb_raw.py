@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from trainables.common.types import PairedData
-from trainables.data.common.raw_files import needs
+from trainables.data.common.raw_files import require_path
 from trainables.data.readers.media import UnreadableError, read_image, unreadable
 from trainables.data.readers.preparation import Clip, Layout, Place, paired, prepare
 
@@ -56,11 +56,13 @@ class FilmSource(NamedTuple):
 
 def list_films(source: FilmSource) -> list[Clip]:
     """Every film of split.json. Raises FileNotFoundError or ValueError, one line each."""
-    needs("mmimdb", source.root, "the folder of MM-IMDB (dataset/ and split.json)")
-    path = needs("mmimdb", source.root / "split.json", "the splits")
-    needs("mmimdb", source.root / "dataset", "the folder of films (<id>.json and <id>.jpeg)")
+    require_path("mmimdb", source.root, "the folder of MM-IMDB (dataset/ and split.json)")
+    path = require_path("mmimdb", source.root / "split.json", "the splits")
+    require_path("mmimdb", source.root / "dataset", "the folder of films (<id>.json and <id>.jpeg)")
     if source.features == "files":
-        needs("mmimdb", source.root / "features", "features (text/<id>.npy and image/<id>.npy), or `features: made`")
+        require_path(
+            "mmimdb", source.root / "features", "features (text/<id>.npy and image/<id>.npy), or `features: made`"
+        )
     try:
         splits = json.loads(path.read_bytes())
         films = [(str(film), split) for split, name in SPLIT_NAMES.items() for film in splits[name]]

@@ -19,9 +19,9 @@ from pydantic import AfterValidator, Field
 
 from trainables.common.types import PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
-from trainables.data.common.corruption import UNSPOILT, NoiseLevel, NoiseSeed, add_noise
+from trainables.data.common.corruption import NO_NOISE, NoiseLevel, NoiseSeed, add_noise
 from trainables.data.common.field_checks import only_with
-from trainables.data.common.raw_files import fingerprint_of_files, needs
+from trainables.data.common.raw_files import fingerprint_of_files, require_path
 from trainables.data.common.splits import standardise, to_batch
 from trainables.data.multimedia.mosei_csd import CSD_FILES, csd_index, csd_means
 from trainables.data.multimedia.mosei_mmsa import mmsa_index, mmsa_means, mmsa_path
@@ -71,7 +71,7 @@ class MOSEIConfig(DataConfig):
         return "sentiment" if values.get("target") == "regression" else "classification"
 
     def for_student(self) -> DataConfig:
-        return self.model_copy(update={"teacher": self.student, **UNSPOILT})
+        return self.model_copy(update={"teacher": self.student, **NO_NOISE})
 
 
 class Rows(NamedTuple):
@@ -147,7 +147,7 @@ def fingerprint(config: MOSEIConfig) -> str:
     if config.layout == "mmsa":
         return fingerprint_of_files("cmu_mosei", VERSION, [], [mmsa_path(root, config.version)], root)
     files = [root / name for name in CSD_FILES.values()]
-    splits = needs("cmu_mosei", root / "splits.json", "the standard folds")
+    splits = require_path("cmu_mosei", root / "splits.json", "the standard folds")
     return fingerprint_of_files("cmu_mosei", VERSION, [splits], files, root)
 
 

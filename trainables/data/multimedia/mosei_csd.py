@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from trainables.data.common.raw_files import needs
+from trainables.data.common.raw_files import require_path
 
 if TYPE_CHECKING:
     import h5py
@@ -40,7 +40,7 @@ def csd_videos(root: Path, kind: str) -> "Iterator[dict[str, h5py.Group]]":
     """The videos of a file by name. Raises FileNotFoundError, or ValueError if it is truncated or something else."""
     import h5py
 
-    path = needs("cmu_mosei", root / CSD_FILES[kind], f"the {kind} of the CMU-MultimodalSDK")
+    path = require_path("cmu_mosei", root / CSD_FILES[kind], f"the {kind} of the CMU-MultimodalSDK")
     try:
         with h5py.File(path, "r") as file:
             groups = [file, *(group for group in file.values() if isinstance(group, h5py.Group))]
@@ -58,7 +58,9 @@ def csd_videos(root: Path, kind: str) -> "Iterator[dict[str, h5py.Group]]":
 
 def read_folds(root: Path) -> dict[str, list[str]]:
     """Videos of each official split. Raises ValueError or FileNotFoundError."""
-    path = needs("cmu_mosei", root / "splits.json", "the standard folds, lists of videos for train, valid and test,")
+    path = require_path(
+        "cmu_mosei", root / "splits.json", "the standard folds, lists of videos for train, valid and test,"
+    )
     try:
         folds = json.loads(path.read_text(encoding="utf-8"))
         return {split: [str(video) for video in folds[split]] for split in OFFICIAL}

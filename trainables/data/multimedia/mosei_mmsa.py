@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
-from trainables.data.common.raw_files import needs
+from trainables.data.common.raw_files import require_path
 from trainables.data.readers.safe_pickle import PickledArray, read_plain
 
 MODALITIES = ("text", "audio", "vision")
@@ -29,7 +29,7 @@ def mmsa_path(root: Path, version: str) -> Path:
     for place in (root / f"{version}.pkl", root / "Processed" / f"{version}.pkl"):
         if place.exists():
             return place
-    return needs("cmu_mosei", root / f"{version}.pkl", "MMSA's features")
+    return require_path("cmu_mosei", root / f"{version}.pkl", "MMSA's features")
 
 
 def mmsa_tables(root: Path, version: str) -> dict[str, dict[str, Any]]:

@@ -25,7 +25,7 @@ from pydantic import AfterValidator, Field
 from trainables.common.types import PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
 from trainables.data.common.field_checks import only_with
-from trainables.data.common.raw_files import fingerprint_of_files, or_why_not
+from trainables.data.common.raw_files import fingerprint_of_files, without_file_errors
 from trainables.data.multimedia.ravdess_clips import list_clips, read_clip
 from trainables.data.multimedia.ravdess_features import CSV_FILES, list_features, read_features
 from trainables.data.multimedia.ravdess_source import EMOTIONS, FRAMES, MFCC, Modality, Source
@@ -134,7 +134,7 @@ def shape(config: RavdessConfig) -> DataShape:
     return DataShape(teacher, student, len(EMOTIONS), *sizes)
 
 
-@or_why_not
+@without_file_errors
 def not_comparable(config: RavdessConfig) -> str | None:
     """Rebuilt features and splits are not those of the published numbers; nor is a part of the clips."""
     if config.layout == "clips":

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy import ndarray
 
-from trainables.data.common.raw_files import needs
+from trainables.data.common.raw_files import require_path
 from trainables.data.multimedia.ravdess_source import EMOTIONS, MFCC, Modality, Source, normalised
 from trainables.data.readers.audio_features import mfcc
 from trainables.data.readers.media import read_frames, read_sound
@@ -53,7 +53,7 @@ def list_clips(
         FileNotFoundError: if there are no clips.
 
     """
-    needs("ravdess", root, "the folder of the official clips (Actor_01/ to Actor_24/)")
+    require_path("ravdess", root, "the folder of the official clips (Actor_01/ to Actor_24/)")
     files = find_files(root)
     takes = sorted(take for take in files if channel in ("both", take.channel))
     names = {take: {modality: choose(files[take], modality) for modality in FIRST_CHOICE} for take in takes}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from trainables.data.common.raw_files import needs, read_csv
+from trainables.data.common.raw_files import read_csv, require_path
 from trainables.data.multimedia.ravdess_source import EMOTIONS, MFCC, Modality, Source, normalised
 from trainables.data.readers.media import UnreadableError, read_image, unreadable
 from trainables.data.readers.preparation import Clip, Place, Split
@@ -22,7 +22,7 @@ def list_features(root: Path, size: tuple[int, int], views: tuple[Modality, Moda
         ValueError: if a label is not 0 to 7.
 
     """
-    needs("ravdess", root, "the folder of the MFH features (data_file/, aud_features/, vid_features/)")
+    require_path("ravdess", root, "the folder of the MFH features (data_file/, aud_features/, vid_features/)")
     clips = []
     for split, name in CSV_FILES.items():
         lines = read_csv("ravdess", root / "data_file" / name, 3, "sound file, picture file and label")

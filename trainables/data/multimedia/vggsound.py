@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from trainables.common.types import PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
-from trainables.data.common.raw_files import fingerprint_of_files, or_why_not
+from trainables.data.common.raw_files import fingerprint_of_files, without_file_errors
 from trainables.data.multimedia.vggsound_index import Index, Source, index_files, read_index
 from trainables.data.readers.audio_features import stft_magnitude
 from trainables.data.readers.media import UnreadableError, read_frames, read_sound
@@ -156,7 +156,7 @@ def shape(config: VGGSoundConfig) -> DataShape:
     return DataShape(teacher, student, len(index.classes), *index.sizes())
 
 
-@or_why_not
+@without_file_errors
 def not_comparable(config: VGGSoundConfig) -> str | None:
     """The published numbers are of 100 classes and 60,000 clips."""
     index = index_of(config)

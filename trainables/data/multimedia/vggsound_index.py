@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from trainables.data.common.raw_files import needs, read_csv
+from trainables.data.common.raw_files import read_csv, require_path
 from trainables.data.readers.preparation import SPLITS, Clip, Place, Split
 
 WHOLE, PARTS, FOLDER = "vggsound.csv", {"train": "train.csv", "test": "test.csv"}, "video"
@@ -57,8 +57,8 @@ def read_index(root: Path, subset: str | None, val: float, seed: int, skip_missi
         ValueError: if a list or the subset is wrong.
 
     """
-    needs("vggsound", root, "the folder of VGG-Sound (vggsound.csv and video/)")
-    folder = needs("vggsound", root / FOLDER, "the folder of clips (<id>_<start, six digits>.mp4)")
+    require_path("vggsound", root, "the folder of VGG-Sound (vggsound.csv and video/)")
+    folder = require_path("vggsound", root / FOLDER, "the folder of clips (<id>_<start, six digits>.mp4)")
     chosen, divided = choose(read_lists(root), root, subset)
     have = {entry.name.removesuffix(".mp4") for entry in os.scandir(folder)}
     there = [clip for clip in chosen if clip.name in have]
@@ -90,7 +90,7 @@ def read_lists(root: Path) -> list[Listed]:
     """Every listed clip. Raises FileNotFoundError or ValueError."""
     if (root / WHOLE).exists():
         return read_whole(root / WHOLE)
-    needs("vggsound", root / PARTS["train"], "vggsound.csv, or train.csv and test.csv")
+    require_path("vggsound", root / PARTS["train"], "vggsound.csv, or train.csv and test.csv")
     found = []
     for split, name in PARTS.items():
         for _, (clip, label, *_) in read_csv("vggsound", root / name, 2, "clip and label", header=False):

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, Field
 
 from trainables.common.types import EarlierFields, PairedData, earlier
 from trainables.data.common.base import DataConfig, Dataset, DataShape
-from trainables.data.common.corruption import UNSPOILT, NoiseLevel, NoiseSeed, add_noise
+from trainables.data.common.corruption import NO_NOISE, NoiseLevel, NoiseSeed, add_noise
 from trainables.data.common.field_checks import only_with
 from trainables.data.common.raw_files import fingerprint_of_files
 from trainables.data.common.splits import standardise, to_batch
@@ -88,7 +88,7 @@ class TCGAConfig(DataConfig):
     """Seed of the teacher's noise; null: the trial's seed."""
 
     def for_student(self) -> DataConfig:
-        return self.model_copy(update={"teacher": self.student, **UNSPOILT})
+        return self.model_copy(update={"teacher": self.student, **NO_NOISE})
 
 
 def source_of(config: TCGAConfig) -> LinkedOmics | Mogonet:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int64
 from numpy import ndarray
 
-from trainables.data.common.raw_files import needs
+from trainables.data.common.raw_files import require_path
 
 NUMBERS = {"mRNA": 1, "methylation": 2, "miRNA": 3}
 """Of the views' files."""
@@ -31,7 +31,7 @@ class Mogonet:
 
     def path(self, name: str) -> Path:
         """One file. Raises FileNotFoundError (what to put where)."""
-        return needs("tcga", self.folder / name, f"MOGONET's {self.cohort}")
+        return require_path("tcga", self.folder / name, f"MOGONET's {self.cohort}")
 
     def label_files(self) -> list[Path]:
         """The small files, whose content counts."""

@@ -132,7 +132,7 @@ WRONG: list[tuple[Callable[[Path], None], dict[str, Any], str]] = [
         {"pairs": "classes"},
         "line 2 of .*'00000001.png three'",
     ),
-    (holding(PICTURES, b""), {"pairs": "classes"}, "lists nothing"),
+    (holding(PICTURES, b""), {"pairs": "classes"}, "has no entries"),
     (without("mnist_m/mnist_m_test/00000004.png"), {"pairs": "classes"}, "00000004.png' cannot be read"),
     (holding("photos/train/1.jpg", b"no picture"), {}, "photo .*1.jpg' cannot be used"),
     (lambda folder: None, {"val": 55, "train": 10}, r"60 official training rows, but got 10 \+ 55; lower"),

@@ -38,7 +38,9 @@ def test_the_largest_split_still_leaves_a_test_example_of_each_class(name: str) 
     most = {"mfeat": 1990, "digits": 1730}[name]
     data = load(name, train=most - 10, val=10, labels=None)
     assert data.test.labels.bincount(minlength=10).min() > 0
-    with pytest.raises(ValidationError, match=f"may take {most} of .* lower one of them by 1$|lower one of them by 1 "):
+    with pytest.raises(
+        ValidationError, match=f"must be at most {most} of .* lower one of them by 1$|lower one of them by 1 "
+    ):
         small(name, train=most - 9, val=10)
 
 

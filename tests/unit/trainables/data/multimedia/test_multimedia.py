@@ -284,11 +284,11 @@ def rows_in(data: PairedData) -> int:
 
 
 def test_fields_of_the_other_layout_are_refused() -> None:
-    with pytest.raises(ValidationError, match=r"belongs to `layout: clips`.* leave it out"):
+    with pytest.raises(ValidationError, match=r"is used only with `layout: clips`.* leave it out"):
         config_of("ravdess_features", split="actors")
-    with pytest.raises(ValidationError, match="belongs to `layout: raw`"):
+    with pytest.raises(ValidationError, match="is used only with `layout: raw`"):
         config_of("mmimdb_hdf5", features="files")
-    with pytest.raises(ValidationError, match="belongs to `layout: hdf5`"):
+    with pytest.raises(ValidationError, match="is used only with `layout: hdf5`"):
         config_of("mmimdb_raw", ends=(20, 30))
 
 

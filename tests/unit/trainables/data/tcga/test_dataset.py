@@ -139,8 +139,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ),
     ({"layout": "mogonet"}, "but got 'RPPA'"),
     ({"views": ("mRNA", "CNV")}, "must be among views = ['mRNA', 'CNV'], but got 'RPPA'"),
-    ({"split": "official"}, "belongs to `layout: mogonet`"),
-    ({"layout": "mogonet", "student": "miRNA", "label_row": "x"}, "belongs to `layout: linkedomics`"),
+    ({"split": "official"}, "is used only with `layout: mogonet`"),
+    ({"layout": "mogonet", "student": "miRNA", "label_row": "x"}, "is used only with `layout: linkedomics`"),
 ]
 
 
