@@ -4,6 +4,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -81,8 +82,17 @@ def test_every_study_file_loads(block: CodeBlock, tmp_path: Path) -> None:
         assert not other and "root" in block.text, str(error)
 
 
+@pytest.fixture
+def finished_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory of the examples: a small study in sweep.yaml, and the directory that it left."""
+    with tarfile.open(ROOT / "tests" / "integration" / "previous_version" / "store.tar.gz") as archive:
+        archive.extractall(tmp_path / "studies", filter="data")
+    (tmp_path / "studies" / "small.yaml").rename(tmp_path / "sweep.yaml")
+    monkeypatch.chdir(tmp_path)
+
+
 @each("python")
-def test_every_python_block_runs(block: CodeBlock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_python_block_runs(block: CodeBlock, finished_study: None, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(block.text, block.page, "exec"), {})
     assert capsys.readouterr().out, "an example prints what it shows"
 
