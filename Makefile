@@ -16,7 +16,8 @@ lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache && $(BIN)/pyright && $(BIN)/codespell
 
 docs: install  ## Build the documentation site in build/docs; warnings are errors, local links are checked.
-	$(BIN)/python -m sphinx -W --keep-going --quiet -b html docs build/docs
+	rm -rf build/docs
+	$(BIN)/python -m sphinx -W --keep-going --quiet -E -b html docs build/docs
 	$(BIN)/python docs/check_links.py build/docs
 
 install: .venv/installed

@@ -1,4 +1,4 @@
-"""The studies that README and guides show are run to the end, in a short form; the README is short and shows true things."""
+"""The studies of README and guides run to the end, in a short form; the README is short and what it shows is true."""
 
 import re
 from pathlib import Path
