@@ -69,10 +69,11 @@ def drive(study: StudyConfig, store: StudyStore, search: Search, emit: Emit) -> 
             run_tuner(study, bridge, address, scratch)
         if bridge.interrupted.is_set():
             ray.get(bridge.mailbox.interrupt.remote())
+            if slots.failure is None:
+                emit(events.Interrupted())
             slots.join(INTERRUPT_SECONDS)
             if slots.failure is not None:
                 raise RuntimeError(f"a slot's workers could not be kept running: {slots.failure}") from slots.failure
-            emit(events.Interrupted())
             return "interrupted"
         ray.get(bridge.mailbox.close.remote())
         slots.join()

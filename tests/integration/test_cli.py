@@ -5,11 +5,14 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
@@ -27,6 +30,8 @@ from study.storage.store import StudyStore
 from tests.helpers.example_store import example_study, fill, write_trial
 from tests.helpers.paths import ROOT
 from trainables.common.child_process import ChildProcess, start
+from trainables.stages.artifacts import StageStore
+from trainables.stages.targets import teacher_stage
 
 TINY = """\
 study: tiny
@@ -311,13 +316,11 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(file: Path) -> None:
     summary = file.parent / "summary.json"
     arguments = [sys.executable, "-u", "-m", "study.run", str(file), "--json", str(summary)]
     with subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        seen = ""
-        while "1/6" not in seen:
-            seen = process.stdout.readline()
-            assert seen, process.stderr and process.stderr.read()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=600)
+        with blocked_teachers(load(file)):  # so that the arm `kd` cannot end before the signal
+            read_until(process, "1/6")
+            process.send_signal(signal.SIGINT)
+            read_until(process, "stopping; finished epochs are kept")
+        out, err = process.communicate()
     assert (process.returncode, err) == (130, "")
     assert f"-m study.run {file}" in out
     interrupted = json.loads(summary.read_text())
@@ -337,3 +340,24 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(file: Path) -> None:
     assert complete["mlflow"]["run_id"] == interrupted["mlflow"]["run_id"]
     trials = StudyStore(file.parent / "studies/tiny").records()
     assert [trial.result.status for trial in trials if trial.result] == ["complete"] * 6
+
+
+@contextmanager
+def blocked_teachers(study: StudyConfig) -> Iterator[None]:
+    """While the block runs, the trials that need a teacher wait, as if another process were training it."""
+    stages = StageStore(study.stages_directory)
+    arm = study.arm("kd")
+    with ExitStack() as locks:
+        for seed in study.search.seeds:
+            stage = teacher_stage(arm.trial({"temperature": 1.0}, seed))
+            path = stages.path(stage).with_suffix(".lock")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            locks.enter_context(FileLock(path))
+        yield
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    """Read the process's output up to a line with the text."""
+    assert process.stdout and process.stderr
+    while text not in (line := process.stdout.readline()):
+        assert line, process.stderr.read()

@@ -3,8 +3,6 @@
 import contextlib
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from study.execution import events
 from study.parsing.loader import load
 from study.search.search import Search
 from study.storage.store import StudyStore
+from tests.helpers.waiting import wait_until
 from trainables.fitting import fit
 from trainables.stages.artifacts import StageStore
 
@@ -222,19 +221,12 @@ def test_a_pack_whose_workers_die_loses_nothing(ray_cluster: None, tmp_path: Pat
     study = study_of(
         tmp_path / "pack deaths", "concurrency: 1, pack: 4, checkpoint_seconds: 0.1", arm=arm, epochs=EPOCHS
     )
-    victims: list[str] = []
-    deaths: list[tuple[int, int]] = []
-
-    def watch(event: events.Event) -> None:
-        if isinstance(event, events.TrialStarted) and event.trial.arm == "kd" and not victims:
-            victims.append(event.trial.trial_id)
-            threading.Thread(target=kill_workers, args=(study, event.trial.trial_id, 2), daemon=True).start()
-        if isinstance(event, events.WorkersDied) and event.trials:
-            deaths.append((len(event.trials), event.deaths))
-
-    store, _, search = driven(study, watch)
-    assert deaths == [(4, 1), (4, 2)] and search.counts.complete == 6
-    assert [attempt["from_epoch"] > 0 for attempt in store.trial(victims[0]).attempts()] == [False, True, True]
+    # Nothing is pruned so early, but a trial that might be cannot end before the driver has seen all of its epochs.
+    search = study.search.model_copy(update={"pruner": "median", "warmup_epochs": EPOCHS})
+    killer = WorkerKiller(study := study.model_copy(update={"search": search}), times=2)
+    store, _, search = driven(study, killer)
+    assert killer.deaths == [(4, 1), (4, 2)] and search.counts.complete == 6
+    assert [attempt["from_epoch"] > 0 for attempt in killer.attempts()] == [False, True, True]
     for record in store.records():
         fitted = fit(record.config, stages=StageStore(study.stages_directory))
         assert record.result is not None and record.result.metrics == pytest.approx(fitted.result.metrics, rel=1e-9)
@@ -258,31 +250,44 @@ def test_a_trial_that_kills_three_worker_groups_is_failed_and_the_rest_goes_on(
     ray_cluster: None, tmp_path: Path
 ) -> None:
     study = study_of(tmp_path / "deaths", "concurrency: 1", arm="kd: {method: kd, training: {epochs: 100000}}")
-    victims: list[str] = []
-    deaths: list[int] = []
-
-    def watch(event: events.Event) -> None:
-        if isinstance(event, events.TrialStarted) and event.trial.arm == "kd" and not victims:
-            victims.append(event.trial.trial_id)
-            threading.Thread(target=kill_workers, args=(study, event.trial.trial_id), daemon=True).start()
-        if isinstance(event, events.WorkersDied) and event.trials:
-            deaths.append(event.deaths)
-
-    store, _, search = driven(study, watch)
-    result = store.trial(victims[0]).result()
+    killer = WorkerKiller(study, times=3)
+    store, _, search = driven(study, killer)
+    result = store.trial(killer.victim).result()
     assert result is not None and result.status == "failed" and result.error is not None
-    assert result.error.kind == "WorkerDied" and deaths == [1, 2, 3]
+    assert result.error.kind == "WorkerDied" and killer.deaths == [(1, 1), (1, 2), (1, 3)]
     assert search.counts.failed == 1 and search.counts.complete == 2
 
 
-def kill_workers(study: StudyConfig, trial_id: str, times: int = 3) -> None:
-    """Kill the Ray Train worker that holds the trial, each time that it has gone on with it."""
-    trial = StudyStore(study.directory).trial(trial_id)
-    for attempt in range(1, times + 1):
-        while len(trial.attempts()) < attempt:
-            time.sleep(0.1)
-        time.sleep(0.3)
-        os.kill(int(trial.attempts()[-1]["pid"]), signal.SIGKILL)
+class WorkerKiller:
+    """Kills the Ray Train worker of the first trial of `kd` once it has a checkpoint, and then each one that goes on.
+
+    It is called with the driver's events and keeps the driver waiting meanwhile.
+    """
+
+    def __init__(self, study: StudyConfig, times: int) -> None:
+        self.store, self.times = StudyStore(study.directory), times
+        self.victim = ""
+        self.killed = 0
+        self.deaths: list[tuple[int, int]] = []
+        """How many trials died with a worker, and how often they had by then."""
+
+    def __call__(self, event: events.Event) -> None:
+        if isinstance(event, events.EpochFinished) and not self.killed and event.trial.arm == "kd":
+            self.victim = self.victim or event.trial.trial_id
+            if any(self.store.trial(self.victim).checkpoint.glob("*.pt")):
+                self.kill()
+        if isinstance(event, events.WorkersDied) and event.trials:
+            self.deaths.append((len(event.trials), event.deaths))
+            if self.killed < self.times:
+                self.kill()
+
+    def attempts(self) -> list[dict[str, Any]]:
+        return self.store.trial(self.victim).attempts()
+
+    def kill(self) -> None:
+        wait_until(lambda: len(self.attempts()) > self.killed, "a worker has begun with the trial again")
+        self.killed += 1
+        os.kill(int(self.attempts()[-1]["pid"]), signal.SIGKILL)
 
 
 def killing(killed: list[int], *words: str) -> Callable[[events.Event], None]:
@@ -365,5 +370,5 @@ def test_a_slot_that_cannot_start_ends_the_run_instead_of_waiting_for_ever(
 
 
 def test_no_worker_is_left_behind(ray_cluster: None) -> None:
-    time.sleep(2)
-    assert pids("ray::") and not pids("RayTrainWorker")
+    wait_until(lambda: not pids("RayTrainWorker"), "the workers of the last study have ended")
+    assert pids("ray::")

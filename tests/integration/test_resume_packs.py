@@ -1,12 +1,12 @@
 """kill -9 in the middle of a pack: its members lose at most the epoch under way, and end as if trained alone."""
 
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from study.storage.store import StudyStore
+from tests.helpers.waiting import has_ended, wait_until
 from tests.integration.test_resume import Run, kill_after
 from trainables.fitting import fit
 from trainables.stages.artifacts import StageStore
@@ -35,13 +35,11 @@ def epochs_by_trial(run: Run) -> dict[str, int]:
     return {record.trial_id: len(record.history) for record in store.records() if not record.result}
 
 
-def settled(run: Run) -> dict[str, int]:
-    """As `epochs_by_trial`, once the orphaned workers have noticed that they are alone."""
-    before = -1
-    while before != run.epochs():
-        before = run.epochs()
-        time.sleep(2)
-    return epochs_by_trial(run)
+def wait_for_the_orphans(run: Run) -> None:
+    """Wait until the workers that a killed driver has left have noticed it, and write nothing any more."""
+    store = StudyStore(run.directory)
+    workers = {attempt["pid"] for record in store.records() for attempt in store.trial(record.trial_id).attempts()}
+    wait_until(lambda: all(map(has_ended, workers)), "the workers of the killed driver have ended")
 
 
 def test_a_pack_killed_on_the_way_goes_on_with_every_member(tmp_path: Path) -> None:
@@ -51,7 +49,8 @@ def test_a_pack_killed_on_the_way_goes_on_with_every_member(tmp_path: Path) -> N
     store = StudyStore(run.directory)
     assert kill_after(run, run.start(), "driver", 300)  # in the second pack
     run.wait()
-    stood = settled(run)
+    wait_for_the_orphans(run)
+    stood = epochs_by_trial(run)
     run.start()
     outcome = run.wait()
     assert outcome.code == 0, outcome.output
