@@ -178,10 +178,8 @@ def search_rest(folder: Path) -> Row:
 
 def search_start(folder: Path) -> Row:
     """The start on the finished store."""
-    from study.runner import nothing_left
-
     search, _ = open_search(folder)
-    assert nothing_left(search)
+    assert search.peek() is None
     return {"start at end, s": since_start(), "CPU s": time.process_time()}
 
 
@@ -235,13 +233,15 @@ INSIDE = {
 def open_search(folder: Path) -> tuple[Any, Any]:
     """What `study.run` does before it starts Ray; the search and the store."""
     from study.parsing.loader import load
+    from study.planning.resolve import resolve
     from study.search.search import Search
     from study.storage.lock import check_changes, record_study
     from study.storage.manifest import write_manifest
     from study.storage.store import StudyStore
 
-    study = load(folder / "sweep.yaml")
-    check_changes(study, folder / "sweep.yaml")
+    loaded = load(folder / "sweep.yaml")
+    check_changes(loaded, folder / "sweep.yaml")
+    study = resolve(loaded, compute=False)
     record_study(study)
     store = StudyStore(study.directory)
     write_manifest(study, store)

@@ -12,10 +12,11 @@ import pandas as pd  # pyright: ignore[reportMissingTypeStubs] - it has types, b
 
 from study.analysis.result_frames import configurations_frame, data_frame, history_frame, trials_frame
 from study.analysis.study_results import study_results
+from study.config.resolved_study import ResolvedStudy
 from study.config.study_config import Objective, Params, StudyConfig
 from study.errors import StudyError
 from study.parsing.loader import load as load_file
-from study.planning.saved_h import with_kept
+from study.planning.resolve import resolve
 from study.report.format.csv_tables import ARM_COLUMNS, arm_values
 from study.run import INVALID
 from study.run_process import run_process
@@ -77,9 +78,9 @@ class Study:
         return f"<Study {self._loaded.study!r} in {self.directory}>"
 
     @property
-    def config(self) -> StudyConfig:
+    def config(self) -> ResolvedStudy:
         """The study as loaded, with the values of H that a run has chosen from the spectrum, if any."""
-        return with_kept(self._loaded)
+        return resolve(self._loaded, compute=False)
 
     @property
     def directory(self) -> Path:

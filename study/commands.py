@@ -2,21 +2,22 @@
 
 from pathlib import Path
 
-from study.config.study_config import StudyConfig
+from study.config.resolved_study import ResolvedStudy
 from study.errors import StudyError
-from study.planning.saved_h import load_chosen
+from study.parsing.loader import load
+from study.planning.resolve import resolve
 from study.storage.lock import check_changes
 from study.storage.store import StudyStore
 
 
-def open_stored(path: Path) -> tuple[StudyConfig, StudyStore]:
+def open_stored(path: Path) -> tuple[ResolvedStudy, StudyStore]:
     """The study in `path` and what it has stored.
 
     Raises:
         StudyError: if it was never run.
 
     """
-    study = load_chosen(path)
+    study = resolve(load(path), compute=False)
     if not (study.directory / "study.json").exists():
         raise StudyError(f"{path}: {study.directory} holds no study yet; run `python -m study.run {path}` first")
     return study, StudyStore(study.directory)
@@ -24,13 +25,13 @@ def open_stored(path: Path) -> tuple[StudyConfig, StudyStore]:
 
 def show_plan(path: Path) -> None:
     """Print what a run would do. Raises StudyError where it would."""
-    study = load_chosen(path)
+    study = load(path)
     changes = check_changes(study, path)
     from study.planning.plan import print_plan
 
     for change in changes:
         print(f"The file has changed: {change}")
-    print_plan(study)
+    print_plan(resolve(study, compute=False))
 
 
 def rebuild_report(path: Path) -> None:

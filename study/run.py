@@ -54,9 +54,10 @@ def status(file: StudyFile) -> None:
     """Where the study stands; reads only."""
     with refusals():
         from study.console.status import print_status
-        from study.planning.saved_h import load_chosen
+        from study.parsing.loader import load
+        from study.planning.resolve import resolve
 
-        print_status(load_chosen(file))
+        print_status(resolve(load(file), compute=False))
 
 
 @app.command()

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from study.config.study_config import StudyConfig
+from study.config.resolved_study import ResolvedStudy
 from study.console.log_capture import captured_output
 from study.console.timing import Timing
 from study.errors import StudyError
 from study.execution.events import Event, SlotReady
 from study.parsing.loader import load
-from study.planning.saved_h import choose
+from study.planning.resolve import resolve
 from study.storage.lock import check_changes, move_aside, record_study, study_lock
 from study.storage.store import StudyStore
 from trainables.common.child_process import ChildDiedError, ChildProcess
@@ -50,22 +50,18 @@ def run_study(path: Path, fresh: bool = False, json_file: Path | None = None) ->
         StudyError: if another process runs the study, or its directory holds another study.
 
     """
-    study = load(path)
-    aside = move_aside(study.directory) if fresh else None
-    with study_lock(study.directory):
-        check_changes(study, path)  # before anything is trained
+    loaded = load(path)
+    aside = move_aside(loaded.directory) if fresh else None
+    with study_lock(loaded.directory):
+        changes = check_changes(loaded, path)  # before anything is trained
         try:
-            study = choose(study, path)
+            study = resolve(loaded, compute=True)
         except KeyboardInterrupt:
-            print(f"Bottlenecks that are done are kept. To go on: {command('study.run', path)}")
+            print(f"What is computed so far is kept. To continue: {command('study.run', path)}")
             return INTERRUPTED
-        changes = check_changes(study, path)
+        except StudyError as error:
+            raise StudyError(f"{path}: {error}") from error
         record_study(study)
-        try:
-            estimate_beforehand(study)
-        except KeyboardInterrupt:
-            print(f"Estimates that are done are kept. To go on: {command('study.run', path)}")
-            return INTERRUPTED
         log = study.directory / "logs" / f"{time.strftime('%Y%m%d-%H%M%S')}.log"
         with captured_output(log) as console:
             run = Run(study, path, console)
@@ -77,19 +73,10 @@ def run_study(path: Path, fresh: bool = False, json_file: Path | None = None) ->
             return run.main(json_file)
 
 
-def estimate_beforehand(study: StudyConfig) -> None:
-    """The criterion of every pair of networks, where the file asks for it: before anything is distilled."""
-    if study.criterion is None:
-        return
-    from study.planning.criterion import compute_criterion
-
-    compute_criterion(study, study.criterion, print)
-
-
 class Run:
     """One run of a study whose directory this process has claimed."""
 
-    def __init__(self, study: StudyConfig, path: Path, console: Console) -> None:
+    def __init__(self, study: ResolvedStudy, path: Path, console: Console) -> None:
         self.study = study
         self.path = path
         self.console = console
@@ -162,7 +149,7 @@ class Run:
         """Run every trial that is left, and say whether there was one; none if the study is complete."""
         from study.console.live_table import show_progress
 
-        if nothing_left(search):
+        if search.peek() is None:
             self.say(f"The study is complete: {search.counts.planned} trials are in the store, nothing to run")
             return "complete", False
         from study.execution.driver import drive
@@ -214,20 +201,12 @@ class Run:
         self.console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def make_report(study: StudyConfig, store: StudyStore, timing: dict[str, float] | None) -> tuple[Path, "Group"]:
+def make_report(study: ResolvedStudy, store: StudyStore, timing: dict[str, float] | None) -> tuple[Path, "Group"]:
     """Write the report; its path, and its main tables for the terminal."""
     from study.report.terminal import result_tables
     from study.report.write import write_report
 
     return write_report(study, store, timing), result_tables(study, store)
-
-
-def nothing_left(search: "Search") -> bool:
-    """Whether every trial has a result. A search knows that its space is exhausted only once it is asked for more."""
-    job = search.next()
-    if job:
-        search.release(job.trial.trial_id)
-    return job is None
 
 
 def command(module: str, path: Path) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from study.analysis.notation import scale, show_params, show_summary, show_value
-from study.config.study_config import StudyConfig
+from study.config.resolved_study import ResolvedStudy
 from study.console.progress import Progress, RunningTrial
 from study.execution.events import (
     ConfigurationSkipped,
@@ -38,7 +38,7 @@ REDRAWS_PER_SECOND = 4
 
 
 @contextmanager
-def show_progress(study: StudyConfig, console: Console) -> Iterator[Emit]:
+def show_progress(study: ResolvedStudy, console: Console) -> Iterator[Emit]:
     """Show a run on `console` while the context lasts; feed it the driver's events."""
     display = LiveDisplay(study, console) if console.is_terminal else PlainDisplay(study, console)
     with display.shown():
@@ -48,7 +48,7 @@ def show_progress(study: StudyConfig, console: Console) -> Iterator[Emit]:
 class PlainDisplay:
     """One line for each event that a log reader wants to see; epochs are not among them."""
 
-    def __init__(self, study: StudyConfig, console: Console) -> None:
+    def __init__(self, study: ResolvedStudy, console: Console) -> None:
         self.progress = Progress(study)
         self.console = console
         self._reused_unsaid = 0
@@ -87,7 +87,7 @@ class PlainDisplay:
 class LiveDisplay:
     """A table that redraws itself; what must not scroll out of sight unseen (failures, deaths) is printed above it."""
 
-    def __init__(self, study: StudyConfig, console: Console) -> None:
+    def __init__(self, study: ResolvedStudy, console: Console) -> None:
         self.progress = Progress(study)
         self.console = console
         self._note = "starting"

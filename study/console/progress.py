@@ -11,7 +11,8 @@ from statistics import fmean
 from typing import NamedTuple
 
 from study.analysis.study_results import Summary, summarise
-from study.config.study_config import Params, StudyConfig
+from study.config.resolved_study import ResolvedStudy
+from study.config.study_config import Params
 from study.config.trial_ref import TrialRef
 from study.execution.events import (
     ConfigurationSkipped,
@@ -54,7 +55,7 @@ class BestSoFar(NamedTuple):
 class Progress:
     """The state of one run, kept by observing its events in order."""
 
-    def __init__(self, study: StudyConfig, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, study: ResolvedStudy, clock: Callable[[], float] = time.monotonic) -> None:
         self.study = study
         self.objective = study.search.objectives[0]
         self.started = clock()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Literal
 
 from study.analysis.stage_usage import stage_usage
 from study.analysis.study_results import best_rows
-from study.config.study_config import StudyConfig
+from study.config.resolved_study import ResolvedStudy
 from study.console.timing import RunSeconds
 from study.storage.groups import collect_groups
 from study.storage.store import StudyStore
@@ -21,7 +21,7 @@ RunStatus = Literal["complete", "interrupted", "failed"]
 
 def write_summary(
     path: Path,
-    study: StudyConfig,
+    study: ResolvedStudy,
     status: RunStatus,
     counts: "Counts",
     seconds: RunSeconds,

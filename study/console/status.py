@@ -11,7 +11,8 @@ from rich.table import Table
 
 from study.analysis.notation import show_params, show_summary, show_value
 from study.analysis.study_results import by_seed, summarise
-from study.config.study_config import Arm, StudyConfig
+from study.config.resolved_study import ResolvedStudy
+from study.config.study_config import Arm
 from study.config.trial_ref import trial_name
 from study.console.live_table import metric_header
 from study.formatting import clock, plural
@@ -20,7 +21,7 @@ from study.storage.lock import is_locked, read_driver
 from study.storage.store import StudyStore, TrialRecord
 
 
-def print_status(study: StudyConfig, console: Console | None = None) -> None:
+def print_status(study: ResolvedStudy, console: Console | None = None) -> None:
     """Print who runs the study, each arm's counts and best configuration, and the unfinished trials."""
     console = console or Console()
     groups = collect_groups(study, StudyStore(study.directory))
@@ -31,7 +32,7 @@ def print_status(study: StudyConfig, console: Console | None = None) -> None:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def headlines(study: StudyConfig) -> Iterator[str]:
+def headlines(study: ResolvedStudy) -> Iterator[str]:
     """Name, directory, who runs it, and when something was last written."""
     yield f"Study {study.study} in {study.directory}"
     driver = read_driver(study.directory)
@@ -54,7 +55,7 @@ def last_activity(directory: Path) -> float | None:
     return max((file.stat().st_mtime for file in files), default=None)
 
 
-def arms_table(study: StudyConfig, groups: list[Group]) -> Table:
+def arms_table(study: ResolvedStudy, groups: list[Group]) -> Table:
     """One row per arm: configurations and trials by where they stand, and the best configuration so far."""
     objective = study.search.objectives[0]
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
@@ -75,7 +76,7 @@ def arms_table(study: StudyConfig, groups: list[Group]) -> Table:
     return table
 
 
-def configurations(study: StudyConfig, arm: Arm, groups: list[Group]) -> str:
+def configurations(study: ResolvedStudy, arm: Arm, groups: list[Group]) -> str:
     """`5 of 12` proposed."""
     skipped = sum(group.status == "skipped" for group in groups)
     return f"{len(groups)} of {study.planned_groups(arm)}" + (f", {skipped} skipped" if skipped else "")
@@ -89,7 +90,7 @@ def trial_counts(groups: list[Group]) -> str:
     return ", ".join(f"{counts[status]} {status}" for status in order if counts[status]) or "none"
 
 
-def unfinished(study: StudyConfig, groups: list[Group]) -> Iterator[str]:
+def unfinished(study: ResolvedStudy, groups: list[Group]) -> Iterator[str]:
     """The trials that began and have no result: running now, or to go on with the next run; and why others failed."""
     metric = study.search.objectives[0].metric
     for group in groups:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal
 
-from study.config.study_config import StudyConfig
+from study.config.resolved_study import ResolvedStudy
 from study.execution import events
 from study.execution.events import Emit
 from study.execution.ray_private import silence_missing_results  # isort: split
@@ -43,7 +43,7 @@ ACTOR_RESTARTS = 3
 """How often Tune starts a dead trainable again. Its slot continues to train the pack."""
 
 
-def drive(study: StudyConfig, store: StudyStore, search: Search, emit: Emit) -> Literal["complete", "interrupted"]:
+def drive(study: ResolvedStudy, store: StudyStore, search: Search, emit: Emit) -> Literal["complete", "interrupted"]:
     """Run every trial that `search` returns, until the study is complete or the user interrupts it.
 
     Args:
@@ -83,7 +83,7 @@ def drive(study: StudyConfig, store: StudyStore, search: Search, emit: Emit) -> 
     return "complete"
 
 
-def run_tuner(study: StudyConfig, bridge: TuneBridge, address: dict[str, str], scratch: Path) -> None:
+def run_tuner(study: ResolvedStudy, bridge: TuneBridge, address: dict[str, str], scratch: Path) -> None:
     """Run Ray Tune over the whole study.
 
     Args:
@@ -119,7 +119,7 @@ def run_tuner(study: StudyConfig, bridge: TuneBridge, address: dict[str, str], s
 
 
 @contextmanager
-def local_ray(study: StudyConfig) -> Iterator[None]:
+def local_ray(study: ResolvedStudy) -> Iterator[None]:
     """Start a local Ray on loopback, or connect to a running cluster, and shut it down at the end.
 
     A Ray that this process has already started is used and left running.

@@ -10,7 +10,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from study.config.study_config import StudyConfig
+from study.config.resolved_study import ResolvedStudy
 from study.execution import events
 from study.execution.events import Emit
 from study.execution.mailbox import TrialUpdates
@@ -29,7 +29,7 @@ class TuneBridge:
     Tune calls the searcher and the scheduler in one thread, so the search needs no lock.
     """
 
-    def __init__(self, study: StudyConfig, store: StudyStore, search: Search, emit: Emit, mailbox: Any) -> None:
+    def __init__(self, study: ResolvedStudy, store: StudyStore, search: Search, emit: Emit, mailbox: Any) -> None:
         """Connect the parts of one run.
 
         Args:

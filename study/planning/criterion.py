@@ -15,6 +15,7 @@ import torch
 
 from study.analysis.notation import show_param
 from study.config.criterion import CriterionConfig
+from study.config.resolved_study import network_params
 from study.config.study_config import Arm, Params, StudyConfig
 from study.planning.cost_probe import trial_threads
 from study.planning.stage_counts import MAX_COMBINATIONS, example_params, fitting
@@ -26,9 +27,6 @@ from trainables.stages.estimator_error import SelfTestStage, read_self_test, sel
 from trainables.training.session import NonFiniteLossError
 
 Verdict = Literal["pays", "does not pay", "undecided"]
-
-NETWORK_SECTIONS = ("data", "teacher", "student", "pretraining")
-"""Parts of a trial on which its two unimodal networks depend."""
 
 UNUSABLE = (NonFiniteLossError, FloatingPointError, ValueError, OSError)
 """What may go wrong in an estimate or in the networks before it."""
@@ -92,30 +90,44 @@ def distils(arm: Arm) -> bool:
     return arm.base.method.teacher_source != "nothing"
 
 
-def network_params(arm: Arm, params: Params) -> Params:
-    """Those of `params` on which the arm's unimodal networks depend."""
-    return {name: value for name, value in params.items() if arm.path(name).partition(".")[0] in NETWORK_SECTIONS}
-
-
 def study_cells(study: StudyConfig, store: StudyStore) -> list[Cell]:
-    """Every arm with a teacher on each pair of networks that it will use, as far as can be told.
+    """Every arm with a teacher on each pair of networks that it uses, as far as that is known.
 
-    What an arm sweeps over a range, or over too many combinations, is known once it has been proposed.
+    Pairs that cannot be listed beforehand are known once their configurations are proposed.
     """
     found: list[Cell] = []
     for arm in filter(distils, study.arms):
-        swept = list(network_params(arm, example_params(arm)))
-        grids = [arm.space[name].grid() for name in swept]
-        if None in grids or prod(len(grid or ()) for grid in grids) > MAX_COMBINATIONS:
+        values = network_values(arm)
+        if values is None:
             proposed = [network_params(arm, proposal.params) for proposal in store.proposals(arm.name)]
-            combinations = list({repr(params): params for params in proposed}.values())
-        else:
-            combinations = [
-                dict(zip(swept, values, strict=True)) for values in product(*(grid or () for grid in grids))
-            ]
-        cells = (make_cell(arm, params, study.search.seeds) for params in combinations)
-        found += [cell for cell in cells if cell]
+            values = list({repr(params): params for params in proposed}.values())
+        found += make_cells(arm, values, study.search.seeds)
     return found
+
+
+def known_cells(study: StudyConfig) -> list[Cell]:
+    """Those of `study_cells` that can be listed before any configuration is proposed."""
+    found: list[Cell] = []
+    for arm in filter(distils, study.arms):
+        found += make_cells(arm, network_values(arm) or [], study.search.seeds)
+    return found
+
+
+def network_values(arm: Arm) -> list[Params] | None:
+    """Every combination of the swept values that the arm's networks depend on.
+
+    None if they cannot be listed: one of them has a range without steps, or there are too many combinations.
+    """
+    swept = list(network_params(arm, example_params(arm)))
+    grids = [arm.space[name].grid() for name in swept]
+    if None in grids or prod(len(grid or ()) for grid in grids) > MAX_COMBINATIONS:
+        return None
+    return [dict(zip(swept, values, strict=True)) for values in product(*(grid or () for grid in grids))]
+
+
+def make_cells(arm: Arm, values: list[Params], seeds: tuple[int, ...]) -> list[Cell]:
+    """The arm's cells at these values, without those that do not fit together."""
+    return [cell for params in values if (cell := make_cell(arm, params, seeds))]
 
 
 def make_cell(arm: Arm, params: Params, seeds: tuple[int, ...]) -> Cell | None:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 from study.analysis.comparison import PairedDifference, paired_difference
 from study.analysis.study_results import StudyResults, by_seed
+from study.config.resolved_study import network_params
 from study.config.study_config import StudyConfig
-from study.planning.criterion import Cell, assess, network_params, study_cells
+from study.planning.criterion import Cell, assess, study_cells
 from study.planning.criterion_agreement import (
     PairOutcome,
 )

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from search_spaces.domains import Choice, Domain, FloatRange
 from study.analysis.notation import show_param
-from study.config.study_config import Arm, StudyConfig
+from study.config.resolved_study import ResolvedStudy
+from study.config.study_config import Arm
 from study.formatting import clock, plural
 from study.planning import criterion_table
 from study.planning.cost_probe import training_seconds, trial_threads
@@ -47,7 +48,7 @@ class ArmPlan:
 class Plan:
     """What `--dry-run` prints."""
 
-    study: StudyConfig
+    study: ResolvedStudy
     arms: tuple[ArmPlan, ...]
     stages: tuple[StagePlan, ...]
     source: Literal["finished trials", "a short rehearsal on this machine"]
@@ -68,13 +69,13 @@ class Plan:
         return STARTUP_SECONDS + (trials + stages) / self.study.resources.concurrency
 
 
-def make_plan(study: StudyConfig, store: StudyStore) -> Plan:
+def make_plan(study: ResolvedStudy, store: StudyStore) -> Plan:
     """The plan from here on: what the store already holds is counted as finished."""
     with trial_threads(study.resources):
         return plan_with(study, store)
 
 
-def plan_with(study: StudyConfig, store: StudyStore) -> Plan:
+def plan_with(study: ResolvedStudy, store: StudyStore) -> Plan:
     """The plan, rehearsals made with the present number of threads."""
     groups = {arm.name: collect_arm(arm, study, store) for arm in study.arms}
     finished = {name: [t.result for g in found for t in g.trials if t.result] for name, found in groups.items()}
@@ -89,7 +90,7 @@ def plan_with(study: StudyConfig, store: StudyStore) -> Plan:
     return Plan(study, tuple(arms), stages, "finished trials" if measured else "a short rehearsal on this machine")
 
 
-def plan_arm(arm: Arm, study: StudyConfig, groups: list[Group], seconds: float) -> ArmPlan:
+def plan_arm(arm: Arm, study: ResolvedStudy, groups: list[Group], seconds: float) -> ArmPlan:
     """One arm's numbers."""
     return ArmPlan(
         name=arm.name,
@@ -114,7 +115,7 @@ def describe(domain: Domain) -> str:
     return f"{ends} ({', '.join(how)})" if how else ends
 
 
-def print_plan(study: StudyConfig, console: Console | None = None) -> None:
+def print_plan(study: ResolvedStudy, console: Console | None = None) -> None:
     """Print the plan of a study; nothing is started or written."""
     show_plan(make_plan(study, StudyStore(study.directory)), console or Console())
 

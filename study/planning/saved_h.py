@@ -7,15 +7,12 @@ another `around` or other data do, and the spectra are then read anew from the s
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from pydantic import JsonValue
 
 from study.config.spectrum_rule import BOTTLENECK, grid_of
 from study.config.study_config import Arm, StudyConfig
-from study.errors import StudyError
 from study.formatting import clock, plural
-from study.parsing.loader import load
 from study.planning.cost_probe import stage_seconds
 from study.planning.suggest_h import (
     Say,
@@ -25,7 +22,6 @@ from study.planning.suggest_h import (
     listed,
     spectrum_stages,
     verdict,
-    with_choice,
 )
 from trainables.bottlenecks import BOTTLENECKS
 from trainables.bottlenecks.base import SHARED_FIELDS
@@ -35,60 +31,45 @@ from trainables.methods.ciba import CIBAConfig
 from trainables.stages.artifacts import StageStore
 
 
-def load_chosen(path: Path) -> StudyConfig:
-    """The study in `path`, with the H that were chosen for it, if they were."""
-    return with_kept(load(path))
+def compute_suggestions(study: StudyConfig, say: Say) -> dict[str, Suggestion]:
+    """By arm, every suggestion that the study file asks for. Missing ones are computed and saved.
 
-
-def with_kept(study: StudyConfig) -> StudyConfig:
-    """The study, with the choices that its directory keeps; the others stay open."""
-    kept = kept_suggestions(study)
-    return replaced(study, {name: with_choice(study.arm(name), suggestion) for name, suggestion in kept.items()})
-
-
-def open_arms(study: StudyConfig) -> list[Arm]:
-    """The arms whose H is still to be chosen."""
-    kept = kept_suggestions(study)
-    return [arm for arm in arms_with_h(study) if arm.spectrum and arm.name not in kept]
-
-
-def choose(study: StudyConfig, path: Path, say: Say = print) -> StudyConfig:
-    """The study with every H chosen; what had to be chosen now is kept in its directory.
+    Args:
+        study: the study as loaded.
+        say: receives lines for the user.
 
     Raises:
         StudyError: if a bottleneck cannot be trained.
     """
-    found = kept_suggestions(study)
-    for arm in open_arms(study):
-        try:
-            found[arm.name] = compute_suggestion(arm, study, say)
-        except StudyError as error:
-            raise StudyError(f"{path}: {error}") from error
+    found = saved_suggestions(study)
+    for arm in undecided_arms(study):
+        found[arm.name] = compute_suggestion(arm, study, say)
         say(f"Arm {arm.name}: {verdict(found[arm.name])}; the search tries H = {listed(found[arm.name].chosen)}")
         entries = {
             name: {"request": request(study.arm(name)), "suggestion": suggestion.model_dump(mode="json")}
             for name, suggestion in found.items()
         }
         write_json(study.directory / "suggested_h.json", entries)
-    return replaced(study, {name: with_choice(study.arm(name), suggestion) for name, suggestion in found.items()})
+    return found
 
 
-def replaced(study: StudyConfig, arms: dict[str, Arm]) -> StudyConfig:
-    """The study with other arms of the same names."""
-    return study.model_copy(update={"arms": tuple(arms.get(arm.name, arm) for arm in study.arms)})
+def undecided_arms(study: StudyConfig) -> list[Arm]:
+    """The arms whose H is not chosen yet."""
+    saved = saved_suggestions(study)
+    return [arm for arm in arms_with_h(study) if arm.spectrum and arm.name not in saved]
 
 
-def kept_suggestions(study: StudyConfig) -> dict[str, Suggestion]:
-    """By arm, the kept suggestions that answer what the file asks now."""
+def saved_suggestions(study: StudyConfig) -> dict[str, Suggestion]:
+    """By arm, the saved suggestions for what the study file asks now."""
     try:
         entries = read_json(study.directory / "suggested_h.json")
     except FileNotFoundError:
         return {}
-    asked = {arm.name: request(arm) for arm in arms_with_h(study) if arm.spectrum}
+    requests = {arm.name: request(arm) for arm in arms_with_h(study) if arm.spectrum}
     return {
         name: Suggestion.model_validate(entry["suggestion"])
         for name, entry in entries.items()
-        if asked.get(name) == entry["request"]
+        if requests.get(name) == entry["request"]
     }
 
 
@@ -107,7 +88,7 @@ def request(arm: Arm) -> str:
 def plan_lines(study: StudyConfig) -> Iterator[str]:
     """What `--dry-run` says of the H that are left to the spectrum."""
     store = StageStore(study.stages_directory)
-    opened = {arm.name for arm in open_arms(study)}
+    opened = {arm.name for arm in undecided_arms(study)}
     counted: set[str] = set()
     for arm in (arm for arm in arms_with_h(study) if arm.spectrum):
         if arm.name not in opened:

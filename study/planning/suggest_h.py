@@ -192,8 +192,10 @@ def conditions(arms: list[Arm], study: StudyConfig) -> str:
     return f"swept, but fixed here: {', '.join(used)}" if used else "nothing else that is swept changes it"
 
 
-def with_choice(arm: Arm, suggestion: Suggestion) -> Arm:
-    """The arm, searching only the chosen H."""
+def with_suggestion(arm: Arm, suggestion: Suggestion | None) -> Arm:
+    """The arm, searching only the chosen values of H; unchanged without a suggestion."""
+    if suggestion is None:
+        return arm
     method = arm.base.method.model_copy(update={BOTTLENECK: suggestion.suggested})
     base = arm.base.model_copy(update={"method": method})
     return arm.model_copy(update={"base": base, "space": {**arm.space, BOTTLENECK: Choice(suggestion.chosen)}})

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pydantic import JsonValue
 
 from search_spaces.space import domain_words
+from study.config.spectrum_rule import BOTTLENECK, KEY
 from study.config.study_config import Arm, StudyConfig
 from trainables.config import CHOICES
 
@@ -130,8 +131,11 @@ def objectives(study: StudyConfig) -> JsonValue:
 
 
 def spaces(arm: Arm) -> JsonValue:
-    """The arm's domains, each as one text."""
-    return {name: domain_words(domain) for name, domain in arm.space.items()}
+    """The arm's domains, each as one text. If the spectrum chooses H, its rule replaces the domain of H."""
+    found: dict[str, JsonValue] = {name: domain_words(domain) for name, domain in arm.space.items()}
+    if arm.spectrum is not None:
+        found[BOTTLENECK] = {KEY: arm.spectrum.model_dump(mode="json")}
+    return found
 
 
 def free_parts(study: StudyConfig) -> dict[str, JsonValue]:

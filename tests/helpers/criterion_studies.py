@@ -5,9 +5,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from study.config.resolved_study import ResolvedStudy
 from study.config.study_config import StudyConfig
 from study.parsing.loader import load
 from study.planning.criterion import Cell, study_cells
+from study.planning.resolve import resolve
 from study.storage.store import StudyStore
 from trainables.common.atomic_files import write_json
 from trainables.stages.artifacts import StageStore
@@ -27,10 +29,10 @@ criterion: {action: gate}
 """
 
 
-def study_in(folder: Path, text: str = TEXT) -> StudyConfig:
+def study_in(folder: Path, text: str = TEXT) -> ResolvedStudy:
     path = folder / "sweep.yaml"
     path.write_text(text)
-    return load(path)
+    return resolve(load(path), compute=False)
 
 
 def cells(study: StudyConfig) -> dict[str, Cell]:

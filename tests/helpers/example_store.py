@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from search_spaces.domains import Choice, FloatRange
+from study.config.resolved_study import ResolvedStudy
 from study.config.study_config import (
     Arm,
     Objective,
@@ -21,7 +22,7 @@ from trainables.config import TrialConfig
 BASE = {"data": {"dataset": "mfeat"}, "teacher": {"model": "mlp"}, "student": {"model": "mlp"}}
 
 
-def example_study(root: Path, **search: object) -> StudyConfig:
+def example_study(root: Path, **search: object) -> ResolvedStudy:
     """Three arms: none (batch size), kd (lambda, temperature, batch size), ciba (H, batch size)."""
     batch = {"batch_size": Choice((32, 64))}
     arms = (
@@ -33,7 +34,7 @@ def example_study(root: Path, **search: object) -> StudyConfig:
         ),
         Arm(name="ciba", base=trial_config("ciba"), space={"bottleneck_dim": Choice((2, 4, 8, 16, 32)), **batch}),
     )
-    return StudyConfig(
+    return ResolvedStudy(
         study="example",
         arms=arms,
         search=SearchConfig(**{"trials": 6, "seeds": (0, 1, 2), "objectives": (Objective(),), **search}),

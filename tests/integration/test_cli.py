@@ -21,6 +21,7 @@ from study.analysis.study_results import study_results
 from study.config.study_config import StudyConfig
 from study.console.status import print_status
 from study.parsing.loader import load
+from study.planning.resolve import resolve
 from study.run import app
 from study.runner import Run
 from study.search.search import Search
@@ -69,7 +70,7 @@ def command(*arguments: str | Path) -> Result:
 
 def finish_every_trial(path: Path, failing: tuple[str, int, int] | None = None) -> None:
     """What a complete run leaves in the store; one trial (arm, number, seed) may have failed."""
-    study = load(path)
+    study = resolve(load(path), compute=False)
     record_study(study)
     store = StudyStore(study.directory)
     search = Search(study, store)
@@ -268,7 +269,7 @@ from rich.console import Console
 from study.parsing.loader import load
 from study.runner import Run
 path = Path(sys.argv[1])
-run = Run(load(path), path, Console(width=120))
+run = Run(resolve(load(path), compute=False), path, Console(width=120))
 tracker = run.open_tracker()
 tracker.start()
 report, table = run.write_report(None, aside=True)
@@ -292,7 +293,7 @@ def test_a_driver_leaves_report_and_mlflow_to_other_processes(ready: Path) -> No
 def test_a_report_whose_process_is_killed_is_named_with_its_remedy(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     finish_every_trial(file)
     said = io.StringIO()
-    run = Run(load(file), file, Console(file=said, width=200))
+    run = Run(resolve(load(file), compute=False), file, Console(file=said, width=200))
     monkeypatch.setattr("study.runner.ChildProcess", KilledChild)
     message = r"^the process that writes the report died \(exit code -9\); \S+ -m study report .*sweep.yaml writes it"
     with pytest.raises(RuntimeError, match=message):

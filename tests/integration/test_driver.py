@@ -13,6 +13,7 @@ import pytest
 from study.config.study_config import StudyConfig
 from study.execution import events
 from study.parsing.loader import load
+from study.planning.resolve import resolve
 from study.search.search import Search
 from study.storage.store import StudyStore
 from tests.helpers.waiting import wait_until
@@ -52,7 +53,7 @@ def study_of(folder: Path, resources: str, arm: str = CIBA, epochs: int = 3) -> 
     text = STUDY.replace("RESOURCES", resources).replace("STUDIES", str(folder)).replace("ARM", arm)
     file = folder / "sweep.yaml"
     file.write_text(text.replace("EPOCHS", str(epochs)))
-    return load(file)
+    return resolve(load(file), compute=False)
 
 
 def driven(study: StudyConfig, watch: Any = None) -> tuple[StudyStore, list[events.Event], Search]:

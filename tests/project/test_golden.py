@@ -20,6 +20,7 @@ from study.config.study_config import Arm, StudyConfig
 from study.parsing.loader import load
 from study.parsing.problems import StudyFileError
 from study.planning.criterion import distils
+from study.planning.resolve import resolve
 from study.search.search import Search
 from study.storage.store import StudyStore
 from tests.helpers.paths import ROOT
@@ -54,7 +55,7 @@ def value_of(trial_id: str) -> float:
 def identities(file: str, folder: Path) -> dict[str, object] | None:
     """Ids, stage keys and proposals of one study file; None if its data are missing here."""
     try:
-        study = load(ROOT / file).model_copy(update={"studies": folder})
+        study = resolve(load(ROOT / file).model_copy(update={"studies": folder}), compute=False)
     except StudyFileError:
         return None
     arms = {

@@ -21,13 +21,14 @@ STUDIES = {block.text: block.page for block in blocks("yaml") if re.search(r"^st
 def test_every_study_runs(text: str, ray_cluster: None, tmp_path: Path) -> None:
     from study.execution.driver import drive
     from study.parsing.loader import load
+    from study.planning.resolve import resolve
     from study.report.write import write_report
     from study.search.search import Search
     from study.storage.store import StudyStore
 
     file = tmp_path / "sweep.yaml"
     file.write_text(re.sub(r"epochs: \d+", "epochs: 2", text))
-    study = load(file)
+    study = resolve(load(file), compute=False)
     store = StudyStore(study.directory)
     search = Search(study, store)
     assert drive(study, store, search, lambda event: None) == "complete"

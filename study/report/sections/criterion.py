@@ -9,10 +9,11 @@ from study.analysis.comparison import PairedDifference
 from study.analysis.correlation import Correlation, spearman
 from study.analysis.notation import metric_label, metric_name, scale, show_difference, show_params, show_value
 from study.analysis.study_results import StudyResults
+from study.config.resolved_study import network_params
 from study.config.study_config import Params, StudyConfig
 from study.figures.criterion import MOST_NAMES, CriterionPanels, criterion_figure
 from study.formatting import clock, plural
-from study.planning.criterion import Assessment, network_params, show_term
+from study.planning.criterion import Assessment, show_term
 from study.planning.criterion_agreement import (
     PairOutcome,
     Share,

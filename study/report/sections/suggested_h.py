@@ -15,7 +15,7 @@ from study.config.spectrum_rule import BOTTLENECK, grid_of, neighbours
 from study.config.study_config import Arm, StudyConfig
 from study.figures.suggested_h import SpectrumPanels, suggested_h_figure
 from study.formatting import plural
-from study.planning.saved_h import kept_suggestions
+from study.planning.saved_h import saved_suggestions
 from study.planning.suggest_h import Suggestion, arms_with_h, listed, spectrum_stages, suggest
 from study.report.format.figure_files import FigureInputs, FigureTable, bottleneck_points, has, point
 from study.storage.groups import Group, best_group
@@ -59,7 +59,7 @@ def suggested_h_findings(study: StudyConfig, results: StudyResults) -> list[str]
 
 def suggested_sets(study: StudyConfig, results: StudyResults) -> list[SuggestedSet]:
     """The suggestions that were kept or can be read, arms with equal ones together."""
-    kept, sets = kept_suggestions(study), dict[str, SuggestedSet]()
+    kept, sets = saved_suggestions(study), dict[str, SuggestedSet]()
     for arm in arms_with_h(study):
         suggestion = kept.get(arm.name) or measured_suggestion(arm, study, results.arm(arm.name))
         if suggestion:

@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from search_spaces.domains import Choice, IntRange
+from study.config.resolved_study import ResolvedStudy
 from study.config.spectrum_rule import SpectrumRule, grid_of, neighbours
 from study.config.study_config import StudyConfig
 from study.errors import StudyError
 from study.parsing.loader import load
 from study.planning.plan import make_plan, render_plan
-from study.planning.saved_h import choose, load_chosen, open_arms, plan_lines, request
-from study.planning.suggest_h import Suggestion, print_suggestions, with_choice
+from study.planning.resolve import resolve
+from study.planning.saved_h import plan_lines, request, undecided_arms
+from study.planning.suggest_h import Suggestion, print_suggestions, with_suggestion
 from study.storage.lock import check_changes, record_study
 from study.storage.store import StudyStore
 from tests.helpers.paths import ROOT
@@ -165,14 +167,17 @@ def suggestion_of(dim: int) -> Suggestion:
     )
 
 
-def begin(path: Path) -> StudyConfig:
+def begin(path: Path) -> ResolvedStudy:
     """What a run does before its search."""
-    study = load(path)
-    check_changes(study, path)
-    study = choose(study, path, lambda line: None)
-    check_changes(study, path)
+    loaded = load(path)
+    check_changes(loaded, path)
+    study = resolve(loaded, compute=True, say=lambda line: None)
     record_study(study)
     return study
+
+
+def looked_up(path: Path) -> ResolvedStudy:
+    return resolve(load(path), compute=False)
 
 
 def test_a_run_searches_the_suggested_h_and_its_neighbours(folder: Path) -> None:
@@ -186,9 +191,9 @@ def test_a_run_searches_the_suggested_h_and_its_neighbours(folder: Path) -> None
         assert arm.base.method.model_dump()["bottleneck_dim"] == suggested
         assert arm.size() == len(chosen.options) * 2 * (2 if name == "clip" else 1)
     assert study.arm("plain").space["bottleneck_dim"] == Choice((1, 8))
-    assert load_chosen(path) == study and load(path) != study
-    assert open_arms(study) == [], "the chosen study asks the same"
-    assert request(with_choice(study.arm("mse"), suggestion_of(2))) == request(study.arm("mse"))
+    assert looked_up(path) == study and load(path).arms != study.arms
+    assert undecided_arms(study) == [], "the chosen study asks the same"
+    assert request(with_suggestion(study.arm("mse"), suggestion_of(2))) == request(study.arm("mse"))
 
 
 def test_a_resumed_study_keeps_its_choice_without_the_stages(folder: Path) -> None:
@@ -196,12 +201,12 @@ def test_a_resumed_study_keeps_its_choice_without_the_stages(folder: Path) -> No
     study = begin(path)
     shutil.rmtree(study.stages_directory)
     lines: list[str] = []
-    assert choose(load(path), path, lines.append) == study and lines == []
+    assert resolve(load(path), compute=True, say=lines.append) == study and lines == []
     more = write(folder, ("seeds: 2", "seeds: 3"), ("{epochs: 1}", "{epochs: 1, lr: 0.01}"), ("[32, 60]", "[20]"))
     with pytest.raises(StudyError, match=r"training.lr"):
-        check_changes(load_chosen(more), more)
+        check_changes(load(more), more)
     more = write(folder, ("seeds: 2", "seeds: 3"), ("[32, 60]", "[20]"))
-    again = choose(load(more), more, lines.append)
+    again = resolve(load(more), compute=True, say=lines.append)
     assert again.arm("mse").space["bottleneck_dim"] == study.arm("mse").space["bottleneck_dim"] and lines == []
     assert not (study.stages_directory / "bottleneck").exists()
 
@@ -209,22 +214,24 @@ def test_a_resumed_study_keeps_its_choice_without_the_stages(folder: Path) -> No
 def test_another_around_is_chosen_anew_from_the_same_stages_and_only_adds(folder: Path) -> None:
     before = begin(write(folder))
     path = write(folder, ("{around: 1}", "{around: 5}"))
-    assert [arm.name for arm in open_arms(load(path))] == ["mse"]
+    assert [arm.name for arm in undecided_arms(load(path))] == ["mse"]
     lines: list[str] = []
-    study = choose(load(path), path, lines.append)
+    changes = check_changes(load(path), path)
+    study = resolve(load(path), compute=True, say=lines.append)
     assert study.arm("mse").space["bottleneck_dim"] == Choice((2, 4, 8))
     assert study.arm("clip") == before.arm("clip")
     assert len(lines) == 1 and "training" not in lines[0] and "the search tries H = 2, 4, 8" in lines[0]
-    changes = check_changes(study, path)
-    assert all(line.startswith("arms.mse.space.bottleneck_dim") for line in changes)
+    assert changes == ["arms.mse.space.bottleneck_dim.from_spectrum.around: 1 -> 5"]
+    record_study(study)
+    assert check_changes(load(path), path) == [], "the H that was chosen is no change of the file"
 
 
 def test_another_bottleneck_reopens_the_choice(folder: Path) -> None:
     begin(write(folder))
     path = write(folder, ("mse: {method: ciba, bottleneck_epochs: 2", "mse: {method: ciba, bottleneck_epochs: 3"))
-    assert [arm.name for arm in open_arms(load(path))] == ["mse"]
+    assert [arm.name for arm in undecided_arms(load(path))] == ["mse"]
     path = write(folder, ("mse: {method: ciba, b", "mse: {method: ciba, lambda: 3, bottleneck_codes: 9, b"))
-    assert open_arms(load(path)) == [], "what the bottleneck does not depend on"
+    assert undecided_arms(load(path)) == [], "what the bottleneck does not depend on"
 
 
 # The plan
@@ -234,7 +241,7 @@ def test_the_plan_says_what_is_trained_first_and_then_what_was_chosen(folder: Pa
     path = write(
         folder, ("clip: {method: ciba, loss: clip, bottleneck_epochs: 2", "clip: {method: ciba, bottleneck_epochs: 1")
     )
-    study = load_chosen(path)
+    study = looked_up(path)
     ready, to_train = plan_lines(study)
     assert ready == (
         "H of mse: the one that the spectrum suggests and 1 neighbour on each side, of 2, 4, 8; "
@@ -245,7 +252,7 @@ def test_the_plan_says_what_is_trained_first_and_then_what_was_chosen(folder: Pa
     assert [arm.size for arm in plan.arms if arm.name in ("mse", "clip")] == [6, 12]
     assert ready in render_plan(plan)
     begin(path)
-    chosen = load_chosen(path)
+    chosen = looked_up(path)
     lines = list(plan_lines(chosen))
     assert all(
         line.startswith(f"H of {arm}: chosen by the spectrum before: ")

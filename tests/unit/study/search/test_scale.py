@@ -9,7 +9,7 @@ import pytest
 
 from search_spaces.domains import Choice
 from study.config.study_config import Arm, StudyConfig
-from study.report.sections import figures as report_figures
+from study.report.format import figure_files
 from study.report.write import write_report
 from study.search import arm_search
 from study.search.arm_search import Configuration
@@ -135,7 +135,7 @@ def test_a_trial_reads_nothing_of_the_others(tmp_path: Path, calls: Calls) -> No
 
 def test_a_report_reads_few_histories(tmp_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     calls.count(TrialDirectory, "history")
-    monkeypatch.setattr(report_figures, "render", lambda figure, form: b"")
+    monkeypatch.setattr(figure_files, "render", lambda figure, form: b"")
     read = {}
     for number in (3, 9):
         study = example_study(tmp_path / str(number), trials=20)

@@ -10,7 +10,7 @@ from study.analysis.study_results import StudyResults, study_results
 from study.config.study_config import Params, StudyConfig
 from study.figures.style import arm_styles
 from study.parsing.loader import load
-from study.planning.saved_h import choose
+from study.planning.resolve import resolve
 from study.planning.suggest_h import Suggestion, print_suggestions, suggest
 from study.report.format.figure_files import FigureInputs
 from study.report.sections.suggested_h import (
@@ -178,7 +178,7 @@ def test_only_seeds_that_every_h_has_are_averaged(tmp_path: Path) -> None:
 
 def test_a_kept_choice_is_reported_without_its_stages(tmp_path: Path) -> None:
     study = study_in(tmp_path, TEXT.replace("H: [2, 4, 8]}}", "H: {from_spectrum: {grid: [2, 4, 8]}}}}", 1))
-    study = choose(study, tmp_path / "sweep.yaml", lambda line: None)
+    study = resolve(study, compute=True, say=lambda line: None)
     study.stages_directory.rename(tmp_path / "gone")
     (one,) = suggested_sets(study, study_results(study, []))
     assert [arm.name for arm in one.arms] == ["mse"] and list(one.suggestion.spectra) == [2, 4, 8]

@@ -1,18 +1,19 @@
-"""The gate: skips what the criterion holds out no hope for, but for the share that is explored, and says so."""
+"""The skip rule: skips what the criterion predicts will not pay, except for the explored share, and reports it."""
 
-import logging
 from pathlib import Path
 
 import pytest
 
+from study.config.resolved_study import ResolvedStudy
 from study.config.study_config import StudyConfig
 from study.console.live_table import describe
 from study.console.progress import Progress
 from study.console.status import configurations, unfinished
 from study.execution.events import ConfigurationSkipped
 from study.planning.criterion import assess
-from study.search.criterion_gate import explored
+from study.planning.resolve import resolve
 from study.search.search import Search
+from study.search.skip_rule import explored
 from study.storage.groups import collect_groups
 from study.storage.store import StudyStore
 from tests.helpers.criterion_studies import TEXT, cells, study_in, write_estimates
@@ -24,13 +25,13 @@ GAPS = {"kd-pix-fou": (0.5, 0.1), "kd-pix-mor": (-0.5, 0.1), "kd-fou-mor": (-0.1
 """Pays, does not, undecided."""
 
 
-def gated(folder: Path, text: str = TEXT) -> StudyConfig:
+def gated(folder: Path, text: str = TEXT) -> ResolvedStudy:
     study = study_in(folder, text)
     write_estimates(study, GAPS)
-    return study
+    return resolve(study, compute=False)
 
 
-def proposed(study: StudyConfig) -> Search:
+def proposed(study: ResolvedStudy) -> Search:
     """A search that has handed out everything; each trial is complete at once."""
     search = Search(study, StudyStore(study.directory))
     while job := search.next():
@@ -66,7 +67,7 @@ def test_the_share_that_is_explored_counted_over_seeds(tmp_path: Path) -> None:
     assert sum(shares) / 20 == pytest.approx(0.2, abs=3 * (0.16 / 2000) ** 0.5)
     assert all(0.05 < share < 0.4 for share in shares) and len(set(shares)) > 3
     write_estimates(study, GAPS)
-    one = study.model_copy(update={"arms": (study.arm("kd-pix-mor"),)})
+    one = resolve(study.model_copy(update={"arms": (study.arm("kd-pix-mor"),)}), compute=False)
     proposed(one)
     assert 100 - skipped(one)["kd-pix-mor"] == round(100 * shares[0])
 
@@ -100,18 +101,16 @@ def test_what_has_begun_is_not_skipped(tmp_path: Path) -> None:
     assert skipped(study)["kd-pix-mor"] == 4 and not store.proposals("kd-pix-mor")[0].skipped
 
 
-def test_without_estimates_nothing_is_skipped(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_estimates_nothing_is_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise FloatingPointError("no features")
 
-    study = study_in(tmp_path)
     monkeypatch.setattr(StageStore, "get", broken)
-    with caplog.at_level(logging.WARNING):
-        proposed(study)
+    lines: list[str] = []
+    study = resolve(study_in(tmp_path), compute=True, say=lines.append)
+    proposed(study)
     assert sum(skipped(study).values()) == 0
-    assert "pix → mor: no estimate of the criterion, so it is run: no features" in caplog.text
+    assert "  pix → mor: no estimate, FloatingPointError: no features" in lines
 
 
 def test_a_swept_degradation_is_judged_value_by_value(tmp_path: Path) -> None:
@@ -126,6 +125,18 @@ def test_a_swept_degradation_is_judged_value_by_value(tmp_path: Path) -> None:
         ("pix → fou", {"data.teacher_noise": 0}),
         ("pix, teacher_noise = 4 → fou", {"data.teacher_noise": 4}),
     ]
+
+
+def test_a_pair_that_a_range_proposes_is_run_without_a_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its networks are known only inside the search, where nothing is trained."""
+    text = TEXT.replace("pairs: {teacher: [pix, fou], student: [fou, mor]}\n", "").replace("grid", "random")
+    text = text.replace("{lambda: [0.1, 0.2, 0.3, 0.4, 0.5]}", "{data.teacher_noise: {low: 0, high: 4}}")
+    lines: list[str] = []
+    monkeypatch.setattr(StageStore, "get", lambda *_: pytest.fail("an estimate was computed"))
+    study = resolve(study_in(tmp_path, text), compute=True, say=lines.append)
+    search = proposed(study)
+    assert study.skip_reasons == {} and lines == [] and search.counts.skipped == 0
+    assert search.counts.complete == search.counts.planned > 0
 
 
 def test_skipped_configurations_are_shown(tmp_path: Path) -> None:
