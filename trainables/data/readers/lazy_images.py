@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from trainables.common.torch_private import disabled_torch_function, wrapper_subclass
 from trainables.data.readers.prefetch import BatchRequest, ImageFiles, PendingBatch, Prefetcher
 
 Rows = Int[Tensor, " some"]
@@ -31,11 +32,11 @@ class LazyImages(Tensor):
     @staticmethod
     def __new__(cls: "type[LazyImages]", files: ImageFiles, views: Int[Tensor, " views"]) -> "LazyImages":
         shape = (len(files.paths), len(views), 3, files.size, files.size)
-        made = Tensor._make_wrapper_subclass(cls, shape, dtype=torch.uint8)  # pyright: ignore[reportAttributeAccessIssue]
+        made = wrapper_subclass(cls, shape, torch.uint8)
         made.files, made.views, made.prefetchers = files, views, []
         return made
 
-    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
+    __torch_function__ = disabled_torch_function
 
     @classmethod
     def __torch_dispatch__(
