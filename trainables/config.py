@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import Annotated, Literal, Union
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SerializeAsAny, field_validator, model_validator
 
@@ -256,10 +256,6 @@ def digest(value: object, length: int = ID_LENGTH) -> str:
     """First `length` hex digits of the sha256 of the canonical JSON of `value`."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
 
-
-AnyData = Annotated[Union[tuple(entry.config for entry in DATASETS.values())], Field(discriminator="dataset")]  # noqa: UP007
-AnyModel = Annotated[Union[tuple(entry.config for entry in MODELS.values())], Field(discriminator="model")]  # noqa: UP007
-AnyMethod = Annotated[Union[tuple(entry.config for entry in METHODS.values())], Field(discriminator="method")]  # noqa: UP007
 
 CHOICES: dict[str, tuple[str, dict[str, type[Frozen]]]] = {
     "data": ("dataset", {name: entry.config for name, entry in DATASETS.items()}),

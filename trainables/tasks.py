@@ -122,11 +122,6 @@ def epoch_keys(task: Task, terms: Iterable[str]) -> set[str]:
     return {"train/loss", "train/lr"} | train | {f"val/{name}" for name in task.metrics}
 
 
-def metric_keys(task: Task, terms: Iterable[str]) -> set[str]:
-    """Every key of a finished trial: those of its epochs, and `test/...`, measured once at the end."""
-    return epoch_keys(task, terms) | {f"test/{name}" for name in task.metrics}
-
-
 DIRECTIONS: dict[str, Direction] = {
     name: metric.direction for task in TASKS.values() for name, metric in task.metrics.items()
 }
