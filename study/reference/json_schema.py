@@ -1,171 +1,163 @@
 """The JSON schema of a study file as users write it, generated from the config classes, for editors.
 
-`python -m study.reference` writes it to `study/reference/schema.json`. Draft 7, because the YAML
-language server supports it best.
+`python -m study.reference` writes it to `study/reference/schema.json`. It is Draft 7, which the YAML language server
+supports best. Each data set, model and method is one definition, and so is each field that several of them have.
 """
 
-import json
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, JsonValue
-from pydantic.fields import FieldInfo
 
-from search_spaces.space import aliases, declared_domain, domain_words, json_schema, kind_of, names_of
+from search_spaces.space import names_of
 from study.config.criterion import CriterionConfig
-from study.config.spectrum_rule import BOTTLENECK, SpectrumRule, rule_schema
 from study.config.study_config import Objective, ReportConfig, ResourcesConfig, SearchConfig, TrackingConfig
-from study.config.study_file import ARM_SECTIONS, ArmSection, StudyFile
+from study.config.study_file import ARM_SECTIONS, REQUIRED_KEYS, ArmSection, StudyFile
+from study.reference.schema_parts import Definitions, DomainSchema, Schema, described, field_schema, lines_of, mapping
 from trainables.config import CHOICES, EvaluationConfig, TrainingConfig
-from trainables.methods import METHODS
 
 PATH = Path(__file__).with_name("schema.json")
 TITLE = "A hyperparameter study of cross-modal knowledge distillation"
 
-WORTH_SHARING = 300
-"""Characters from which a repeated part is written once."""
+DEFINITION_OF = {"data": "data", "teacher": "model", "student": "model", "method": "method"}
+"""First part of the name of a section's definitions; teacher and student share theirs."""
 
-Schema = dict[str, Any]
+COMMON_SECTIONS = ("data", "teacher", "student", "pretraining", "training")
+"""Sections whose fields every arm can sweep."""
 
 
 def study_schema() -> dict[str, JsonValue]:
     """The schema of a whole file."""
+    definitions = Definitions(shared_classes())
     fields = StudyFile.model_fields
-    parts = {part: tagged(*CHOICES[part], required=True) for part in ("data", "teacher", "student")}
-    parts |= {part: fields_schema(TrainingConfig) for part in ("training", "pretraining")}
-    parts |= {"search": search_schema(), "resources": fields_schema(ResourcesConfig)}
-    parts |= {"tracking": fields_schema(TrackingConfig), "report": fields_schema(ReportConfig)}
-    parts["space"] = space_schema([entry.config for entry in METHODS.values()])
-    parts["arms"] = {"type": "object", "minProperties": 1, "additionalProperties": arm_schema()}
+    parts: dict[str, Schema] = {part: required_section(part, definitions) for part in ("data", "teacher", "student")}
+    parts |= {part: definitions.fields("training", TrainingConfig) for part in ("training", "pretraining")}
+    parts["space"] = space_schema(list(CHOICES["method"][1]), definitions)
+    parts["arms"] = {"type": "object", "minProperties": 1, "additionalProperties": arm_schema(definitions)}
     parts["pairs"] = {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}}
-    parts["criterion"] = fields_schema(CriterionConfig) | {"type": ["object", "null"]}
-    parts["evaluate"] = {"type": "array", "items": evaluation_schema()}
-    parts["study"] = field_schema(fields["study"])
-    parts["studies"] = field_schema(fields["studies"])
-    parts["equal_architectures"] = field_schema(fields["equal_architectures"])
-    schema = {
+    parts["criterion"] = {"anyOf": [definitions.fields("criterion", CriterionConfig), {"type": "null"}]}
+    parts["evaluate"] = {"type": "array", "items": evaluation_schema(definitions)}
+    parts["search"] = search_schema(definitions)
+    sections = {"resources": ResourcesConfig, "tracking": TrackingConfig, "report": ReportConfig}
+    parts |= {name: definitions.fields(name, config) for name, config in sections.items()}
+    parts |= {name: field_schema(fields[name]) for name in ("study", "studies", "equal_architectures")}
+    return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": TITLE,
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["study", "data", "teacher", "student", "arms"],
-        "properties": {name: described(parts[name], field) for name, field in fields.items()},
+        **mapping({name: described(parts[name], field) for name, field in fields.items()}),
+        "required": list(REQUIRED_KEYS),
+        "definitions": dict(sorted(definitions.parts.items())),
     }
-    definitions: Schema = {}
-    return shared(schema, "study", repeated(schema), definitions) | {"definitions": dict(sorted(definitions.items()))}
 
 
-def evaluation_schema() -> Schema:
+def shared_classes() -> dict[str, type[BaseModel]]:
+    """The config classes that sections, arms and spaces refer to, by name of their definition."""
+    kinds = {f"{DEFINITION_OF[part]}.{kind}": config for part in CHOICES for kind, config in CHOICES[part][1].items()}
+    return {**kinds, "training": TrainingConfig}
+
+
+def required_section(part: str, definitions: Definitions) -> Schema:
+    """`data`, `teacher` or `student` of a study, which must name its kind."""
+    return {"allOf": [section_schema(part, definitions)], "required": [CHOICES[part][0]]}
+
+
+def section_schema(part: str, definitions: Definitions) -> Schema:
+    """A section whose tag (`dataset`, `model`) decides which other keys there are."""
+    tag, classes = CHOICES[part]
+    name = DEFINITION_OF[part]
+    thens = {kind: definitions.fields(f"{name}.{kind}", config) for kind, config in classes.items()}
+    return definitions.ref(name, tagged(tag, classes, thens, {}))
+
+
+def tagged(tag: str, classes: dict[str, type[Any]], thens: dict[str, Schema], common: Schema) -> Schema:
+    """A mapping whose `tag` decides which other keys there are.
+
+    Args:
+        tag: The key that names the kind.
+        classes: Config class of each kind.
+        thens: Schema of the whole mapping for each kind.
+        common: Keys that every kind has. Without the tag (an arm that changes single values), a key of any kind may be
+            meant, so its value is not checked.
+    """
+    names = dict.fromkeys([*common, tag, *(name for config in classes.values() for name in names_of(config))])
+    return {
+        "type": "object",
+        "properties": {**common, tag: {"enum": list(classes)}},
+        "propertyNames": {"enum": list(names)},
+        "allOf": [{"if": condition(tag, kind), "then": then} for kind, then in thens.items()],
+    }
+
+
+def condition(tag: str, kind: str) -> Schema:
+    """Whether a mapping's `tag` is `kind`."""
+    return {"type": "object", "properties": {tag: {"const": kind}}, "required": [tag]}
+
+
+def evaluation_schema(definitions: Definitions) -> Schema:
     """One entry of `evaluate`."""
     name = field_schema(EvaluationConfig.model_fields["name"])
-    entry = {"name": name, "data": tagged(*CHOICES["data"], required=True)}
-    return {"type": "object", "additionalProperties": False, "required": list(entry), "properties": entry}
+    entry = {"name": name, "data": required_section("data", definitions)}
+    return mapping(entry) | {"required": list(entry)}
 
 
-def repeated(schema: Schema) -> set[str]:
-    """The parts, as text, that stand in a schema more than once and are worth a name of their own."""
-    counts = Counter(json.dumps(part) for part in parts_of(schema))
-    return {text for text, count in counts.items() if count > 1 and len(text) >= WORTH_SHARING}
-
-
-def parts_of(schema: Any) -> Iterator[Schema]:
-    """Every mapping within a schema."""
-    if isinstance(schema, dict):
-        yield schema
-    for part in schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ():
-        yield from parts_of(part)
-
-
-def shared(schema: Any, name: str, texts: set[str], definitions: Schema) -> Any:
-    """The schema with each repeated part written once, under `definitions`, and referred to from everywhere."""
-    if isinstance(schema, list):
-        return [shared(part, name, texts, definitions) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    inner = {}
-    for key, part in schema.items():
-        if key == "properties":
-            inner[key] = {field: shared(value, field, texts, definitions) for field, value in part.items()}
-        else:
-            inner[key] = shared(part, name, texts, definitions)
-    if json.dumps(schema) not in texts:
-        return inner
-    same = [known for known, definition in definitions.items() if definition == inner]
-    free = (candidate for candidate in (name, *(f"{name}_{n}" for n in range(2, 1000))) if candidate not in definitions)
-    chosen = same[0] if same else next(free)
-    definitions[chosen] = inner
-    return {"$ref": f"#/definitions/{chosen}"}
-
-
-def described(schema: Schema, field: FieldInfo) -> Schema:
-    """The schema with the field's documentation."""
-    return schema | {"description": " ".join((field.description or "").split())}
-
-
-def field_schema(field: FieldInfo) -> Schema:
-    """What one field takes as a fixed value, with its default."""
-    schema = json_schema(field)
-    if isinstance(field.default, str | int | float | tuple) and "default" not in schema:
-        schema["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
-    return described(schema, field) if field.description else schema
-
-
-def fields_schema(config: type[BaseModel]) -> Schema:
-    """A mapping of a config's fields, by every name that they have."""
-    properties: Schema = {}
-    for name, field in config.model_fields.items():
-        properties |= dict.fromkeys((name, *aliases(field)), field_schema(field))
-    return {"type": "object", "additionalProperties": False, "properties": properties}
-
-
-def tagged(tag: str, classes: dict[str, type[Any]], required: bool = False, common: Schema | None = None) -> Schema:
-    """A mapping whose `tag` decides which other keys there are; `common` keys are there whatever it says."""
-    rules = []
-    every: Schema = dict(common or {})
-    for name, config in classes.items():
-        schema = fields_schema(config)
-        schema["properties"] |= common or {}
-        rules.append({"if": condition(tag, name), "then": schema})
-        every |= dict.fromkeys(names_of(config), True)
-    # Where the tag is absent (an arm that changes single values), a key of any of the classes may be meant.
-    properties = {**every, tag: {"enum": list(classes)}}
-    schema = {"type": "object", "properties": properties, "additionalProperties": False, "allOf": rules}
-    return schema | ({"required": [tag]} if required else {})
-
-
-def condition(tag: str, name: str) -> Schema:
-    """Whether a mapping's `tag` is `name`."""
-    return {"type": "object", "properties": {tag: {"const": name}}, "required": [tag]}
-
-
-def arm_schema() -> Schema:
+def arm_schema(definitions: Definitions) -> Schema:
     """One arm: its method, that method's hyperparameters, and what it changes."""
     fields = ArmSection.model_fields
-    common: Schema = {part: tagged(*CHOICES[part]) for part in ("data", "teacher", "student")}
-    common |= {part: fields_schema(TrainingConfig) for part in ("training", "pretraining")}
-    common = {part: described(common[part], fields[part]) for part in ARM_SECTIONS}
+    common: Schema = {}
+    for part in ARM_SECTIONS:
+        known = part in CHOICES
+        schema = section_schema(part, definitions) if known else definitions.fields("training", TrainingConfig)
+        common[part] = definitions.ref(f"arm.{part}", described(schema, fields[part]))
+    tag, classes = CHOICES["method"]
+    thens: dict[str, Schema] = {}
+    for method, config in classes.items():
+        space = definitions.ref(f"arm.space.{method}", described(space_schema([method], definitions), fields["space"]))
+        thens[method] = definitions.fields(f"method.{method}", config, {**common, "space": space})
     common["space"] = described({"type": "object"}, fields["space"])
-    schema = tagged("method", {name: entry.config for name, entry in METHODS.items()}, common=common)
-    for rule in schema["allOf"]:
-        method = rule["if"]["properties"]["method"]["const"]
-        rule["then"]["properties"]["space"] = described(space_schema([METHODS[method].config]), fields["space"])
-    return schema | {"type": ["object", "null"]}
+    return {"anyOf": [definitions.ref("arm", tagged(tag, classes, thens, common)), {"type": "null"}]}
 
 
-def space_schema(methods: list[type[Any]]) -> Schema:
-    """What these methods' arms can sweep."""
-    properties: Schema = {}
-    for part in ("data", "teacher", "student", "pretraining", "training", "method"):
-        configs = methods if part == "method" else CHOICES[part][1].values() if part in CHOICES else [TrainingConfig]
-        for config in configs:
-            for name, canonical in names_of(config).items():
-                domain = domain_schema(config.model_fields[canonical], canonical)
-                if domain is not None:
-                    for written in written_names(part, name):
-                        properties[written] = either(properties.get(written), domain)
-    return {"type": "object", "additionalProperties": False, "properties": properties}
+def space_schema(methods: list[str], definitions: Definitions) -> Schema:
+    """What arms with these methods can sweep: the fields of every section, and those of the methods.
+
+    The fields of the sections are one definition, `space`. `propertyNames` lists the names that are allowed, because
+    `additionalProperties` does not see the keys of a definition.
+    """
+    shared = sweepable(COMMON_SECTIONS, None, definitions)
+    of_methods = sweepable(("method",), None, definitions)
+    free = {name: definitions.either(options) for name, options in shared.items() if name not in of_methods}
+    names = definitions.ref("space.names", {"enum": list(free)})
+    base = definitions.ref("space", {"type": "object", "properties": free})
+    own = sweepable(("method",), methods, definitions)
+    own |= {name: shared[name] + own.get(name, []) for name in shared if name in of_methods}
+    plain = [name for name in own if not name.startswith("method.")]
+    return {
+        "allOf": [base],
+        "propertyNames": {"anyOf": [names, {"pattern": f"^(method\\.)?({'|'.join(plain)})$"}] if plain else [names]},
+        "properties": {name: definitions.either(options) for name, options in own.items()},
+    }
+
+
+def sweepable(
+    parts: tuple[str, ...], kinds: list[str] | None, definitions: Definitions
+) -> dict[str, list[DomainSchema]]:
+    """What a space can give for the fields of some sections, by every name that it may use.
+
+    Args:
+        parts: The sections.
+        kinds: The data sets, models or methods; None for all.
+        definitions: Receives the definitions that are referred to.
+    """
+    found: dict[str, list[DomainSchema]] = {}
+    for part in parts:
+        classes = CHOICES[part][1] if part in CHOICES else {"": TrainingConfig}
+        for kind in kinds or classes:
+            prefix = f"{DEFINITION_OF[part]}.{kind}" if kind else "training"
+            for name, canonical in names_of(classes[kind]).items():
+                domain = definitions.domain(f"{prefix}.{canonical}", classes[kind].model_fields[canonical])
+                for written in written_names(part, name) if domain else ():
+                    found.setdefault(written, []).append(domain)
+    return found
 
 
 def written_names(part: str, name: str) -> list[str]:
@@ -173,59 +165,16 @@ def written_names(part: str, name: str) -> list[str]:
     return [name, f"{part}.{name}"] if part in ("method", "training") else [f"{part}.{name}"]
 
 
-def either(known: Schema | None, other: Schema) -> Schema:
-    """What either of two fields of the same name takes."""
-    if known is None or known == other:
-        return other
-    options = known["anyOf"] if "anyOf" in known else [known]
-    return known if other in options else {"anyOf": [*options, other]}
-
-
-def domain_schema(field: FieldInfo, name: str) -> Schema | None:
-    """A list, a range or `default`, for one field; None if it cannot be swept."""
-    if kind_of(field) == "other" or name in {tag for tag, _ in CHOICES.values()}:
-        return None
-    value = {key: part for key, part in json_schema(field).items() if key not in ("default", "description")}
-    if "anyOf" in value:  # an optional field: what it is when set
-        value = next(option for option in value["anyOf"] if option.get("type") != "null")
-    forms: list[Schema] = [{"type": "array", "items": value, "minItems": 1, "uniqueItems": True}]
-    if kind_of(field) in ("int", "float"):
-        forms.append(range_schema(value, "integer" if kind_of(field) == "int" else "number"))
-    if name == BOTTLENECK:
-        forms.append(rule_schema(fields_schema(SpectrumRule)))
-    declared = declared_domain(field)
-    if declared is not None:
-        forms.append({"const": "default", "description": f"The declared range: {domain_words(declared)}"})
-    return {"oneOf": forms, "description": " ".join((field.description or "").split())}
-
-
-def range_schema(value: Schema, kind: str) -> Schema:
-    """`{low, high, log, step}`."""
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": ["low", "high"],
-        "properties": {
-            "low": value,
-            "high": value,
-            "log": {"type": "boolean", "default": False},
-            "step": {"type": kind, "exclusiveMinimum": 0},
-        },
-    }
-
-
-def search_schema() -> Schema:
+def search_schema(definitions: Definitions) -> Schema:
     """The search section, with `metric` and `direction` for a single objective."""
-    schema = fields_schema(SearchConfig)
-    objective = fields_schema(Objective)
-    schema["properties"] |= objective["properties"]
+    objective = definitions.fields("objective", Objective)
     item = {"oneOf": [objective, {"type": "string"}]}
-    schema["properties"]["objectives"] = described(
-        {"type": "array", "minItems": 1, "items": item}, SearchConfig.model_fields["objectives"]
-    )
-    return schema
+    listed = {"type": "array", "minItems": 1, "items": item}
+    single = {name: field_schema(field) for name, field in Objective.model_fields.items()}
+    objectives = described(listed, SearchConfig.model_fields["objectives"])
+    return definitions.fields("search", SearchConfig, {**single, "objectives": objectives})
 
 
 def schema_text() -> str:
-    """The schema as it stands in the file."""
-    return json.dumps(study_schema(), indent=1, ensure_ascii=False) + "\n"
+    """The text of the file."""
+    return "\n".join(lines_of(study_schema())) + "\n"

@@ -1,16 +1,24 @@
 """The JSON schema says what the loader accepts."""
 
+import difflib
 import json
+import tomllib
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 from jsonschema import Draft7Validator
+from pydantic import Field
 
+from search_spaces.domains import Aliases, FloatRange
+from search_spaces.space import declared_domains, names_of
 from study.config.study_file import ARM_SECTIONS
 from study.parsing.yaml_tree import parse
-from study.reference.json_schema import PATH
+from study.reference.json_schema import PATH, schema_text
 from tests.helpers.paths import ROOT
+from trainables.config import CHOICES
 from trainables.methods import METHODS
+from trainables.methods.base import MethodConfig
 
 GOOD = [*sorted((ROOT / "tests" / "sweeps" / "good").glob("*.yaml")), ROOT / "sweep.yaml"]
 BAD = ROOT / "tests" / "sweeps" / "bad"
@@ -56,3 +64,51 @@ def test_no_hyperparameter_has_the_name_of_a_section() -> None:
     """In an arm both stand side by side."""
     for entry in METHODS.values():
         assert not set(entry.config.model_fields) & {*ARM_SECTIONS, "space"}
+
+
+class SmallConfig(MethodConfig):
+    """A method with two hyperparameters of its own."""
+
+    method: Literal["small"] = "small"
+    """A new method."""
+    sharpness: Annotated[float, Field(gt=0), FloatRange(0.5, 2.0), Aliases("beta")] = 1.0
+    """Weight of the largest logit."""
+    rounds: Annotated[int, Field(ge=1)] = 3
+    """Times that the targets are smoothed."""
+
+
+def test_a_new_method_changes_few_lines_of_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = schema_text().splitlines()
+    monkeypatch.setitem(CHOICES["method"][1], "small", SmallConfig)
+    after = schema_text().splitlines()
+    changed = [line for line in difflib.ndiff(before, after) if line[:2] in ("+ ", "- ")]
+    assert 0 < len(changed) < 100
+    validator = Draft7Validator(json.loads("\n".join(after)))
+    study = plain(GOOD[-1])
+    assert isinstance(study, dict)
+    sweep = {"beta": {"low": 1, "high": 2}}
+    assert validator.is_valid(study | {"arms": {"small": {"method": "small", "space": sweep}}})
+    assert not validator.is_valid(study | {"arms": {"small": {"method": "small", "space": {"beta": [0]}}}})
+    assert not validator.is_valid(study | {"arms": {"kd": {"method": "kd", "space": {"beta": [1]}}}})
+
+
+def test_the_schema_is_short_and_part_of_the_wheel() -> None:
+    assert len(PATH.read_text().splitlines()) < 4000
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    assert PATH.name in packages["study.reference"] and PATH.parent == ROOT / "study" / "reference"
+
+
+@pytest.mark.parametrize("method", CHOICES["method"][1])
+def test_every_method_sweeps_its_own_fields_by_every_name_and_no_others(
+    method: str, validator: Draft7Validator
+) -> None:
+    study = plain(GOOD[-1])
+    assert isinstance(study, dict)
+    classes = CHOICES["method"][1]
+    for config in classes.values():
+        for written, name in names_of(config).items():
+            if name in declared_domains(config):
+                for key in (written, f"method.{written}"):
+                    arms = {"a": {"method": method, "space": {key: "default"}}}
+                    own = name in declared_domains(classes[method]) and written in names_of(classes[method])
+                    assert validator.is_valid(study | {"arms": arms}) == own, key
