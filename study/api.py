@@ -49,7 +49,7 @@ def load(path: str | os.PathLike[str]) -> "Study":
     """Load a study file.
 
     Args:
-        path: the YAML file.
+        path: the YAML file, or the name of a shipped study.
 
     Returns:
         The study. Nothing is run, and its directory need not exist.

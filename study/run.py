@@ -1,10 +1,10 @@
-"""The command line, nothing else.
+"""The command line.
 
-`python -m study.run sweep.yaml` runs a study; `python -m study` (or `study`) has the commands around it. What needs
-torch, Ray or MLflow is imported inside the commands, so that `--help` answers at once.
+`python -m study.run sweep.yaml` runs a study; `study` (or `python -m study`) has every command. Torch, Ray and MLflow
+are imported inside the commands that need them, so that `--help` answers at once.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -12,35 +12,73 @@ from typing import Annotated
 import typer
 
 INVALID = 2
-"""Exit code for a file or a directory that cannot be worked with; nothing was started."""
+"""Exit code for input that the command refuses; it has started nothing."""
 
-StudyFile = Annotated[Path, typer.Argument(help="The study file, YAML.", metavar="SWEEP.YAML", show_default=False)]
+StudyFile = Annotated[
+    Path,
+    typer.Argument(
+        help="Study file (YAML), or the name of a shipped study (`study presets` lists them).",
+        metavar="STUDY",
+        show_default=False,
+    ),
+]
 
 app = typer.Typer(
-    help="Hyperparameter studies of cross-modal knowledge distillation.",
+    help="Run hyperparameter studies of cross-modal knowledge distillation, and read their results.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def print_version(wanted: bool) -> None:
+    """If `wanted`, print the version of the installed package and exit."""
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"distillation-study {version('distillation-study')}")
+        raise typer.Exit
+
+
+@app.callback()
+def common_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Declare the options that need no command; typer shows `app`'s help instead of this text."""
 
 
 @app.command()
 def run(
     file: StudyFile,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; start nothing, write nothing.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Set the old study aside (kept) and begin anew.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print what the run would do, and estimate its time. Write nothing."),
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew. Old results are kept: their directory is renamed.")
+    ] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write a summary of the run.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--json", metavar="FILE", dir_okay=False, help="Write a summary of the run as JSON.", show_default=False
+        ),
     ] = None,
 ) -> None:
-    """Run a study, or go on where it stopped.
+    """Run a study, or resume it where it stopped, and write its report.
 
-    Exit codes: 0 complete, 2 invalid input, 3 complete with failed trials, 130 interrupted (the same command goes on).
+    Results go to `studies/` next to the study file; those of a shipped study
+    go to `studies/` in the current directory.
+
+    Exit codes: 0 complete; 1 stopped by an error; 2 invalid input;
+    3 complete, but some trials failed; 130 interrupted.
+    After 1 and 130 the same command resumes the study.
     """
-    with refusals():
-        if dry_run:
-            from study.commands import show_plan
+    with input_errors():
+        from study.commands import announce_preset, show_plan
 
+        announce_preset(file)
+        if dry_run:
             show_plan(file)
             return
         from study.runner import run_study
@@ -51,8 +89,8 @@ def run(
 
 @app.command()
 def status(file: StudyFile) -> None:
-    """Where the study stands; reads only."""
-    with refusals():
+    """Show how far a study is and its best configurations so far. Reads only."""
+    with input_errors():
         from study.console.status import print_status
         from study.parsing.loader import load
         from study.planning.resolve import resolve
@@ -62,8 +100,8 @@ def status(file: StudyFile) -> None:
 
 @app.command()
 def suggest_h(file: StudyFile) -> None:
-    """Suggest the bottleneck dimension H from spectra: trains bottlenecks over the H grid, but no student."""
-    with refusals():
+    """Suggest the bottleneck dimension H from spectra. Trains the bottlenecks of the H grid, but no student."""
+    with input_errors():
         from study.planning.suggest_h import print_suggestions
 
         print_suggestions(file)
@@ -73,11 +111,12 @@ def suggest_h(file: StudyFile) -> None:
 def criterion(
     file: StudyFile,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the table as JSON.", show_default=False)
+        Path | None,
+        typer.Option("--json", metavar="FILE", dir_okay=False, help="Write the table as JSON.", show_default=False),
     ] = None,
 ) -> None:
-    """Which teachers are expected to be of use, by G = I(H1;H2) - I(H2;Y): trains no student to imitate one."""
-    with refusals():
+    """Predict which teachers will help, by the gain G = I(H1;H2) - I(H2;Y). Distils no student."""
+    with input_errors():
         from study.planning.criterion_table import print_criterion
 
         print_criterion(file, json_file)
@@ -85,8 +124,8 @@ def criterion(
 
 @app.command()
 def report(file: StudyFile) -> None:
-    """Rebuild the report from the store."""
-    with refusals():
+    """Write the report again from the stored results."""
+    with input_errors():
         from study.commands import rebuild_report
 
         rebuild_report(file)
@@ -94,8 +133,8 @@ def report(file: StudyFile) -> None:
 
 @app.command()
 def sync(file: StudyFile) -> None:
-    """Bring MLflow up to date from the store."""
-    with refusals():
+    """Bring MLflow up to date with the stored results."""
+    with input_errors():
         from study.commands import sync_tracking
 
         sync_tracking(file)
@@ -104,11 +143,18 @@ def sync(file: StudyFile) -> None:
 @app.command()
 def export(
     file: StudyFile,
-    arm: Annotated[str | None, typer.Option(help="Of this arm only.", show_default=False)] = None,
-    output: Annotated[Path | None, typer.Option(metavar="DIR", help="Where it goes.", show_default=False)] = None,
+    arm: Annotated[
+        str | None, typer.Option(metavar="ARM", help="Arm to choose from. Default: all arms.", show_default=False)
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Output folder. Default: `export/ARM` in the study directory.", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Export the best image-text student for open_clip, and register it in MLflow."""
-    with refusals():
+    """Export the best image-text student in open_clip's format, and register it in MLflow."""
+    with input_errors():
         from study.export import print_export
 
         print_export(file, arm, output)
@@ -117,11 +163,16 @@ def export(
 @app.command()
 def ui(
     file: StudyFile,
-    port: Annotated[int | None, typer.Option(help="Port; by default 5000 or a free one.", show_default=False)] = None,
-    browser: Annotated[bool, typer.Option(help="Open the first link.")] = True,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Port. Default: 5000, or a free port if 5000 is in use.", show_default=False
+        ),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the comparison in a web browser.")] = True,
 ) -> None:
-    """Open the MLflow UI on the study, on this machine only."""
-    with refusals():
+    """Start the MLflow UI on the results of a study. Only this machine can reach it. Ctrl-C stops it."""
+    with input_errors():
         from study.commands import open_ui
 
         open_ui(file, port, browser)
@@ -129,18 +180,21 @@ def ui(
 
 @app.command()
 def cch_theory(
-    n: Annotated[int, typer.Option("--n", help="Training pairs.")] = 10_000,
-    p: Annotated[int, typer.Option("--p", help="Inputs of the student.")] = 100,
-    sigma: Annotated[float, typer.Option(help="Noise of the target.")] = 0.8,
-    repeats: Annotated[int, typer.Option(help="Training sets at each point.")] = 1000,
-    teacher: Annotated[str, typer.Option(help="beta: the true weights; fitted: the best linear ones.")] = "beta",
-    folder: Annotated[Path, typer.Option(help="Where figure and table go.")] = Path("cch_theory"),
+    n: Annotated[int, typer.Option("--n", help="Number of training pairs.")] = 10_000,
+    p: Annotated[int, typer.Option("--p", help="Number of inputs of the student.")] = 100,
+    sigma: Annotated[float, typer.Option(help="Standard deviation of the target's noise.")] = 0.8,
+    repeats: Annotated[int, typer.Option(help="Number of training sets at each point.")] = 1000,
+    teacher: Annotated[
+        str, typer.Option(help="Teacher: `beta` has the true weights, `fitted` the best linear ones.")
+    ] = "beta",
+    folder: Annotated[Path, typer.Option(help="Folder for the figure and the table.")] = Path("cch_theory"),
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the grid as JSON.", show_default=False)
+        Path | None,
+        typer.Option("--json", metavar="FILE", dir_okay=False, help="Write the grid as JSON.", show_default=False),
     ] = None,
 ) -> None:
-    """The synthetic study of CCH: simulated risk beside the closed form, and where the criterion is right."""
-    with refusals():
+    """Run the synthetic study of CCH: simulated and exact risk, and where the criterion predicts the gain's sign."""
+    with input_errors():
         from study.theory.commands import print_cch_theory
 
         print_cch_theory(n, p, sigma, repeats, teacher, folder, json_file)
@@ -148,13 +202,13 @@ def cch_theory(
 
 @app.command()
 def te_theory(
-    steps: Annotated[int, typer.Option(help="Rows of a batch.")] = 256,
-    dim: Annotated[int, typer.Option(help="Dimensions of an embedding.")] = 64,
-    repeats: Annotated[int, typer.Option(help="Batches at each point.")] = 20,
-    folder: Annotated[Path, typer.Option(help="Where figure and table go.")] = Path("te_theory"),
+    steps: Annotated[int, typer.Option(help="Number of rows in a batch.")] = 256,
+    dim: Annotated[int, typer.Option(help="Number of dimensions of an embedding.")] = 64,
+    repeats: Annotated[int, typer.Option(help="Number of batches at each point.")] = 20,
+    folder: Annotated[Path, typer.Option(help="Folder for the figure and the table.")] = Path("te_theory"),
 ) -> None:
-    """The TE proxies (TE1, TE2) beside the exact transfer entropy of coupled Gaussian series."""
-    with refusals():
+    """Compare the TE proxies (TE1, TE2) with the exact transfer entropy of coupled Gaussian series."""
+    with input_errors():
         from study.theory.commands import print_te_theory
 
         print_te_theory(steps, dim, repeats, folder)
@@ -162,15 +216,15 @@ def te_theory(
 
 @app.command()
 def presets() -> None:
-    """The shipped studies: file, subject, and the data that each needs."""
+    """List the shipped studies: name, subject, and the data that each needs."""
     from study.reference.presets import list_presets
 
     typer.echo("\n".join(list_presets()))
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """Print what is wrong with a user's file or directory, a line each, and exit with 2; no traceback."""
+def input_errors() -> Generator[None]:
+    """Print the problems of a user's input, a line each, and exit with 2. There is no traceback."""
     from study.errors import StudyError
 
     try:
@@ -186,6 +240,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    alone.command()(run)
-    alone()
+    only_run = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    only_run.command()(run)
+    only_run()

@@ -3,9 +3,9 @@
 Nothing here imports Ray, Optuna or MLflow: a wrong file is answered before any of them starts.
 """
 
-import os
 from pathlib import Path
 
+from search_spaces.preset_files import locate
 from study.config.criterion import CriterionConfig
 from study.config.study_config import Arm, ResourcesConfig, SearchConfig, StudyConfig
 from study.parsing.arms import read_arms
@@ -26,7 +26,7 @@ def load(path: Path) -> StudyConfig:
     """The study that a YAML file describes. Reads the file and writes nothing.
 
     Args:
-        path: The file. Relative paths in it start at its folder.
+        path: The file, or the name of a shipped study. Relative paths in it start at its folder (`locate`).
 
     Returns:
         The study with every default filled in. H is still open where the file leaves it to the spectrum.
@@ -34,9 +34,9 @@ def load(path: Path) -> StudyConfig:
     Raises:
         StudyFileError: with all problems of the file, in the order of the file.
     """
-    text = read_text(path)
-    root = parse(text, path)
-    folder = Path(os.path.abspath(path.parent))
+    file, folder, _ = locate(path)
+    text = read_text(file)
+    root = parse(text, file)
     problems = Problems()
     check_keys(root, problems)
     name = read_study_name(root, problems)

@@ -14,6 +14,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
+from search_spaces.explain import one_of
+from search_spaces.preset_files import is_name, nearest_presets
 from study.parsing.problems import Place, Problems, StudyFileError
 
 MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_DIGITS = 1_000_000, 20, 20_000, 300
@@ -95,13 +97,22 @@ def read_text(path: Path) -> str:
         else:
             return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        problems.add(None, "", "no such file; check the path, or copy sweep.yaml to begin with")
+        problems.add(None, "", no_such_file(path))
     except UnicodeDecodeError as error:
         place = Place(error.object[: error.start].count(b"\n") + 1, 1)
         problems.add(place, "", f"must be UTF-8 text, but byte {error.start} is not; save the file as UTF-8")
     except OSError as error:
         problems.add(None, "", f"cannot be read: {error.strerror}")
     raise StudyFileError(path, problems.all())
+
+
+def no_such_file(path: Path) -> str:
+    """What to do about a study that does not exist."""
+    if not is_name(path):
+        return "no such file; check the path, or copy sweep.yaml to begin with"
+    near = nearest_presets(path)
+    guess = f"did you mean {one_of(near)}? " if near else ""
+    return f"no such file, and no shipped study of this name; {guess}`study presets` lists the shipped studies"
 
 
 def parse(text: str, path: Path) -> Node:

@@ -1,10 +1,10 @@
 """The ready-made studies that are shipped: what each is about, which data it needs, where its file lies."""
 
 import re
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
+from search_spaces.preset_files import preset_files
 from study.parsing.yaml_tree import parse
 from trainables.data import DATASETS
 
@@ -18,12 +18,6 @@ class Preset(NamedTuple):
     """First sentence of the comment at its top."""
     data: str
     """The data set, and where its files have to be unless it needs none."""
-
-
-def preset_files() -> list[Path]:
-    """The shipped study files, by name."""
-    folder = Path(str(files("search_spaces") / "presets"))
-    return sorted(folder.glob("*.yaml"))
 
 
 def read_preset(path: Path) -> Preset:
@@ -53,6 +47,10 @@ def data_needed(data: dict[str, str]) -> str:
 
 
 def list_presets() -> list[str]:
-    """The lines that `study presets` prints: for each preset its file, its subject and its data."""
-    found = [read_preset(path) for path in preset_files()]
-    return [f"{preset.path}\n    {preset.about}\n    data: {preset.data}" for preset in found]
+    """The lines that `study presets` prints: for each preset its name, its subject, its data and its file."""
+    lines = []
+    for preset in map(read_preset, preset_files()):
+        # `../../` of a preset's paths is the current directory: see `search_spaces.preset_files.locate`.
+        data = preset.data.replace("../../", "")
+        lines += [preset.name, f"    {preset.about}", f"    data: {data}", f"    file: {preset.path}"]
+    return [*lines, "", "`study run NAME` runs one of them. To change one, copy its file."]

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -94,6 +95,57 @@ def test_help_comes_at_once(module: str) -> None:
     assert all(word in done.stdout for word in wanted)
 
 
+def test_version_is_that_of_the_package() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    done = command("--version")
+    assert (done.exit_code, done.output) == (0, f"distillation-study {project['version']}\n")
+
+
+def test_the_shell_can_complete_commands() -> None:
+    done = CliRunner().invoke(
+        app,
+        [],
+        prog_name="study",
+        env={"_STUDY_COMPLETE": "complete_bash", "COMP_WORDS": "study su", "COMP_CWORD": "1"},
+    )
+    assert done.output.split() == ["suggest-h"]
+
+
+def test_a_shipped_study_is_run_by_its_name_in_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = command("run", "ciba_mfeat", "--dry-run")
+    assert done.exit_code == 0, done.output
+    first, second, *_ = done.stdout.splitlines()
+    assert first == f"Shipped study ciba_mfeat: {ROOT / 'search_spaces/presets/ciba_mfeat.yaml'}"
+    assert second == f"Its results go to {tmp_path}/studies/ciba_mfeat"
+    assert not list(tmp_path.iterdir())
+    assert "It has not been run yet" in command("status", "ciba_mfeat").stdout
+    done = command("report", "ciba_mfeat")
+    assert done.stderr.endswith("run `python -m study.run ciba_mfeat` first\n")
+
+
+def test_a_file_takes_precedence_over_a_shipped_study_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ciba_mfeat").write_text(TINY)
+    assert command("status", "ciba_mfeat").stdout.startswith(f"Study tiny in {tmp_path}/studies/tiny\n")
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_shipped_studies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("run", "status", "report", "sync", "ui", "export", "suggest-h", "criterion"):
+        done = command(name, "ciba_mfet")
+        assert (done.exit_code, done.stdout) == (2, "")
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("ciba_mfet: no such file, and no shipped study of this name; did you mean ciba_mfeat")
+        assert line.endswith("`study presets` lists the shipped studies")
+
+
 def test_a_wrong_file_is_answered_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
     path.write_text(TINY.replace("seeds: 2", "seeds: 2, trails: 3").replace("kd: {method", "kd: {metod"))
@@ -111,7 +163,7 @@ def test_commands_on_a_study_that_never_ran_say_so(file: Path) -> None:
         done = command(name, file)
         assert done.exit_code == 2
         assert done.stderr == (
-            f"{file}: {file.parent}/studies/tiny holds no study yet; run `python -m study.run {file}` first\n"
+            f"{file}: {file.parent}/studies/tiny contains no results yet; run `python -m study.run {file}` first\n"
         )
     done = command("status", file)
     assert done.exit_code == 0
@@ -264,6 +316,7 @@ def test_a_complete_study_runs_nothing_and_is_reported_anew(
 
 ASIDE = """
 import sys
+import tomllib
 from pathlib import Path
 from rich.console import Console
 from study.parsing.loader import load

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from search_spaces.preset_files import preset_files
 from study.parsing.loader import load
 from study.parsing.problems import StudyFileError
-from study.reference.presets import about, data_needed, preset_files, read_preset
+from study.reference.presets import about, data_needed, read_preset
 from study.run import app
 from trainables.data import DATASETS
 

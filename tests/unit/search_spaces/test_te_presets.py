@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from search_spaces.domains import Choice
+from search_spaces.preset_files import preset_files
 from study.config.study_config import Arm, StudyConfig
 from study.export import empty_student, open_clip_form
 from study.parsing.loader import load
-from study.reference.presets import preset_files
 from tests.helpers.generated import root
 from trainables.methods.clip_kd import ClipKDConfig
 from trainables.models.contrastive.open_clip import OpenClipConfig
