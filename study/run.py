@@ -222,6 +222,24 @@ def presets() -> None:
     typer.echo("\n".join(list_presets()))
 
 
+@app.command()
+def explain(
+    key: Annotated[
+        str,
+        typer.Argument(
+            help="Key of a study file, for example search, data.coco or method.kd.temperature.",
+            metavar="KEY",
+            show_default=False,
+        ),
+    ],
+) -> None:
+    """Explain a key of the study file: its type, default, bounds and meaning."""
+    with input_errors():
+        from study.reference.keys import explain as explanation
+
+        typer.echo(explanation(key))
+
+
 @contextmanager
 def input_errors() -> Generator[None]:
     """Print the problems of a user's input, a line each, and exit with 2. There is no traceback."""

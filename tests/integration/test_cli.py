@@ -134,6 +134,16 @@ def test_a_file_takes_precedence_over_a_shipped_study_of_its_name(
     assert command("status", "ciba_mfeat").stdout.startswith(f"Study tiny in {tmp_path}/studies/tiny\n")
 
 
+def test_explain_prints_the_reference_of_a_key_or_the_nearest_keys() -> None:
+    done = command("explain", "data.coco")
+    assert done.exit_code == 0
+    assert "root" in done.stdout
+    done = command("explain", "search.prunner")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith("no key 'search.prunner' in a study file; did you mean search.pruner")
+    assert done.stderr.count("\n") == 1
+
+
 def test_an_unknown_name_is_answered_with_the_nearest_shipped_studies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
