@@ -23,7 +23,7 @@ from trainables.data.common.raw_files import fingerprint_of
 from trainables.data.common.splits import balanced_split, split_pairs, standardise
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same digits, photographs and config."""
+"""Increase it when `load` makes other arrays from the same digits, photographs and config."""
 
 ROWS, CLASSES, INK = 1797, 10, 16
 SMALLEST_CLASS = 174
@@ -41,7 +41,7 @@ class DigitsConfig(DataConfig):
     teacher_blur: Blur = 0.0
     """Standard deviation, in pixels of the enlarged image, of a Gaussian blur of the teacher's digit; 0: none."""
     teacher_noise: NoiseLevel = 0.0
-    """Standard deviation of Gaussian noise added to the teacher's inputs, in units of each feature's own; 0: none."""
+    """Gaussian noise added to the teacher's inputs: its deviation relative to that of each feature; 0: none."""
     train: Annotated[int, Field(ge=10)] = 900
     """Training pairs; the numbers of each class differ by one at most."""
     val: Annotated[

@@ -19,7 +19,7 @@ from trainables.data.common.raw_files import fingerprint_of
 from trainables.data.common.splits import balanced_split, split_pairs, standardise
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same file and config."""
+"""Increase it when `load` makes other arrays from the same file and config."""
 
 View = Literal["fac", "fou", "kar", "mor", "pix", "zer"]
 WIDTHS: dict[View, int] = {"fac": 216, "fou": 76, "kar": 64, "mor": 6, "pix": 240, "zer": 47}
@@ -37,7 +37,7 @@ class MfeatConfig(DataConfig):
     student: View = "fou"
     """View that the student sees."""
     teacher_noise: NoiseLevel = 0.0
-    """Standard deviation of Gaussian noise added to the teacher's inputs, in units of each feature's own; 0: none."""
+    """Gaussian noise added to the teacher's inputs: its deviation relative to that of each feature; 0: none."""
     train: Annotated[int, Field(ge=10)] = 800
     """Training pairs; the numbers of each class differ by one at most."""
     val: Annotated[int, Field(ge=10, validate_default=True), AfterValidator(leaves_test_rows(ROWS - CLASSES, ROWS))] = (
@@ -71,7 +71,7 @@ def load(config: MfeatConfig) -> PairedData:
 
 
 def raw_bytes() -> bytes:
-    """The shipped file. Raises FileNotFoundError (what to put where)."""
+    """The shipped file. Raises FileNotFoundError."""
     path = resources.files("trainables.data") / "files" / "mfeat.npz"
     try:
         return path.read_bytes()

@@ -1,11 +1,11 @@
-"""MNIST to MNIST-M: the teacher sees grey handwritten digits, the student the same kind of digits in colour on photos.
+"""MNIST and MNIST-M: the teacher sees grey handwritten digits, the student coloured digits on photographs.
 
 One row: teacher = digit 5 of `train-images-idx3-ubyte` (28 x 28, ink from 0 to 255), student = |patch - digit| (3 x 28
 x 28), where patch is a piece of a photo of BSDS500; label = 5.
 
 Under `root`: `mnist/` with the four idx files (gz or not), and for the student `photos/` (any folders of pictures) or
-`mnist_m/`: `mnist_m_train/*.png`, `mnist_m_train_labels.txt` (lines `00000000.png 5`), and the same for test. As far as
-is known the published pictures are in another order than MNIST, hence `pairs`.
+`mnist_m/`: `mnist_m_train/*.png`, `mnist_m_train_labels.txt` (lines `00000000.png 5`), and the same for test. The
+published pictures seem to be in another order than MNIST; see `pairs`.
 """
 
 from pathlib import Path
@@ -34,14 +34,14 @@ from trainables.data.digits.mnist_files import (
 )
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same files and config."""
+"""Increase it when `load` makes other arrays from the same files and config."""
 
 CLASSES = 10
 Part = Literal["train", "test"]
 
 
 class MNISTMConfig(DataConfig):
-    """Grey digits for the teacher, digits on photos for the student; both 28 x 28."""
+    """Grey digits for the teacher, digits on photographs for the student; both 28 x 28."""
 
     location: ClassVar[tuple[str, ...]] = ("root",)
     teacher_only: ClassVar[tuple[str, ...]] = ("teacher_channels", "teacher_blur", "teacher_noise", "noise_seed")
@@ -50,22 +50,22 @@ class MNISTMConfig(DataConfig):
     root: Annotated[str, Field(min_length=1)]
     """Folder with the data; a relative one starts at the study file's folder."""
     pairs: Literal["made", "classes", "aligned"] = "made"
-    """Student pictures: `made` from each digit and a piece of a photo; `classes`: MNIST-M's, each with a digit of its
-    class; `aligned`: MNIST-M's, number i with digit i, refused where a label differs."""
+    """Student pictures. `made`: from each digit and a piece of a photograph; `classes`: MNIST-M's, each paired with a
+    digit of its class; `aligned`: MNIST-M's, picture i with digit i, whose labels must agree."""
     teacher_channels: Literal[1, 3] = 3
-    """Channels of the teacher's pictures; 3 repeats the grey, so that both networks can be the same."""
+    """Channels of the teacher's pictures; 3 repeats the grey channel, so that both networks can be equal."""
     teacher_blur: Blur = 0.0
     """Standard deviation, in pixels, of a Gaussian blur of the teacher's digit; 0: none."""
     teacher_noise: NoiseLevel = 0.0
-    """Standard deviation of Gaussian noise added to the teacher's pixels, in units of their own; 0: none."""
+    """Gaussian noise added to the teacher's pixels: its deviation relative to theirs; 0: none."""
     train: Annotated[int, Field(ge=10)] | None = None
-    """Training pairs, as balanced as can be; null: all that validation leaves."""
+    """Training pairs, balanced as far as possible; null: all that are not used for validation."""
     val: Annotated[int, Field(ge=10)] = 5000
     """Validation pairs, taken from the official training rows; the numbers of each class differ by one at most."""
     split_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the choice of validation pairs; not the trial's seed."""
+    """Seed of the selection of validation pairs; not the trial's seed."""
     pair_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the pieces of photo (`made`), or of the digits that go with the pictures (`classes`)."""
+    """Seed of the pieces of photographs (`made`), or of the digits of each picture (`classes`)."""
     noise_seed: NoiseSeed = 0
     """Seed of the teacher's noise; null: the trial's seed."""
 
@@ -74,7 +74,7 @@ class MNISTMConfig(DataConfig):
 
 
 def load(config: MNISTMConfig) -> PairedData:
-    """The three splits in half precision, standardised by channel on training rows; the test rows are the official.
+    """The three splits in half precision, standardised by channel over the training rows; official test rows.
 
     Raises:
         FileNotFoundError: if files are missing.
@@ -84,12 +84,11 @@ def load(config: MNISTMConfig) -> PairedData:
     shape(config)
     parts = [load_part(config, part) for part in ("train", "test")]
     digits, pictures, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    dealt = split_rows(config, parts[0][2])
-    splits = {**dealt, "test": np.arange(len(parts[0][2]), len(labels))}
+    splits = {**split_rows(config, parts[0][2]), "test": np.arange(len(parts[0][2]), len(labels))}
     grey = standardise(blur(digits.astype(np.float32), config.teacher_blur)[:, None], splits["train"], (0, 2, 3))
     grey = add_noise(grey, config.teacher_noise, config.noise_seed, splits["train"], axes=(0, 2, 3))
     colours = (standardise(pictures[:, [c]], splits["train"], axes=(0, 2, 3)).astype(np.float16) for c in range(3))
-    colour = np.concatenate(list(colours), axis=1)  # a channel at a time, for the memory's sake
+    colour = np.concatenate(list(colours), axis=1)  # one channel at a time, to save memory
     batches = {}
     for name, rows in splits.items():
         teacher = np.repeat(grey[rows], config.teacher_channels, axis=1)
@@ -139,19 +138,26 @@ def check_aligned(digits: Int64[ndarray, " digits"], pictures: Int64[ndarray, " 
 def rows_of_classes(
     digits: Int64[ndarray, " digits"], pictures: Int64[ndarray, " pictures"], seed: tuple[int, ...]
 ) -> Int64[ndarray, " pictures"]:
-    """For every picture a digit of its class: the shuffled digits in turn, again from the first where they run out."""
+    """For every picture the row of a digit of its class: shuffled digits in turn, repeated if there are too few.
+
+    Args:
+        digits: class of each digit.
+        pictures: class of each picture.
+        seed: seed of the shuffle.
+
+    """
     generator = np.random.default_rng(seed)
     rows = np.empty(len(pictures), dtype=np.int64)
     for label in np.unique(pictures):
-        own, places = generator.permutation(np.flatnonzero(digits == label)), np.flatnonzero(pictures == label)
-        if not len(own):
+        shuffled, places = generator.permutation(np.flatnonzero(digits == label)), np.flatnonzero(pictures == label)
+        if not len(shuffled):
             raise ValueError(f"mnist_m: there are pictures of class {label} but no digits; restore the idx files")
-        rows[places] = own[np.arange(len(places)) % len(own)]
+        rows[places] = shuffled[np.arange(len(places)) % len(shuffled)]
     return rows
 
 
 def split_rows(config: MNISTMConfig, labels: Int64[ndarray, " rows"]) -> dict[str, Int64[ndarray, " _"]]:
-    """Training and validation rows among the official training rows, each in ascending order."""
+    """Training and validation rows of the official training rows, each in ascending order."""
     val, train, _ = balanced_split(labels, config.val, len(labels) - config.val, config.split_seed).values()
     return {"train": np.sort(train[: config.train]), "val": np.sort(val)}
 
@@ -162,14 +168,14 @@ def to_batch(
     labels: Int64[ndarray, " rows"],
     rows: Int64[ndarray, " rows"],
 ) -> Batch:
-    """One split as contiguous tensors, pictures in half precision."""
+    """One split as contiguous tensors; pictures in half precision."""
     pictures, colours = (torch.from_numpy(np.ascontiguousarray(view, np.float16)) for view in (teacher, student))
     marked = torch.ones(len(rows), dtype=torch.bool)
     return Batch(pictures, colours, torch.from_numpy(labels), marked, torch.from_numpy(rows.copy()))
 
 
 def fingerprint(config: MNISTMConfig) -> str:
-    """Hash of labels, and of names and sizes of digits and pictures."""
+    """Hash of the labels and of names and sizes of digits and pictures."""
     root = Path(config.root)
     whole = [idx_path(root, part, "labels") for part in ("train", "test")]
     sizes = [idx_path(root, part, "images") for part in ("train", "test")]
@@ -182,7 +188,7 @@ def fingerprint(config: MNISTMConfig) -> str:
 
 
 def shape(config: MNISTMConfig) -> DataShape:
-    """Sizes from the headers and lists alone. Raises ValueError or FileNotFoundError (what to put where)."""
+    """Shapes and sizes, read from headers and lists only. Raises ValueError or FileNotFoundError."""
     root = Path(config.root)
     rows = {part: idx_shape(root, part)[0] for part in ("train", "test")}
     if config.pairs == "made":
@@ -192,7 +198,7 @@ def shape(config: MNISTMConfig) -> DataShape:
     left = rows["train"] - config.val
     if left < (config.train or 1):
         raise ValueError(
-            f"mnist_m: train + val may take the {rows['train']} official training rows, but got "
+            f"mnist_m: train + val must be at most the {rows['train']} official training rows, but got "
             f"{config.train or 1} + {config.val}; lower data.val or data.train"
         )
     side = (SIDE, SIDE)
@@ -202,7 +208,7 @@ def shape(config: MNISTMConfig) -> DataShape:
 
 def not_comparable(config: MNISTMConfig) -> str | None:
     """The paper's pairs, networks and blur levels are not published."""
-    return "how the paper pairs MNIST with MNIST-M, and its tables, are not published"
+    return "the paper's pairs of MNIST and MNIST-M and its tables are not published"
 
 
 MNIST_M = Dataset(MNISTMConfig, load, fingerprint, shape, not_comparable=not_comparable)

@@ -52,7 +52,7 @@ class PhotosConfig(DataConfig):
     context_length: ContextLength = 77
     """Tokens of a caption, start and end included; a longer one loses its last words."""
     skip_bad: Annotated[int, Field(ge=0)] = 0
-    """Images that may be unreadable; they are left out and counted in the report."""
+    """Images that may be unreadable; they are skipped and counted in the report."""
     input: Literal["auto", "stored", "decoded"] = "auto"
     """Where the pixels come from: stored, decoded and resized once; or decoded anew in every epoch by worker processes.
     auto: stored where twice their size is at most 80 % of the free disk. Pixels and results are the same."""

@@ -19,7 +19,7 @@ from trainables.data.image_text.caption_files import Captioned, read_annotations
 from trainables.data.image_text.captioned import Captions, CaptionsConfig, captioned_photos
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same files and config."""
+"""Increase it when `load` makes other arrays from the same files and config."""
 
 KARPATHY = "dataset_coco.json"
 
@@ -36,7 +36,7 @@ class COCOConfig(CaptionsConfig):
 
 
 def index(config: COCOConfig) -> Captions:
-    """Images and captions. Raises FileNotFoundError or ValueError, one line each."""
+    """Images and captions. Raises FileNotFoundError or ValueError."""
     root = require_path(
         "coco", Path(config.root), f"the folder of COCO 2014 (train2014/, val2014/, {KARPATHY} or annotations/)"
     )

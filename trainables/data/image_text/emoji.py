@@ -52,7 +52,7 @@ from trainables.data.image_text.image_arrays import (
 from trainables.data.readers.preparation import Split
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same packages and config."""
+"""Increase it when `load` makes other arrays from the same packages and config."""
 
 
 def leaves_training_bases(test: float, info: EarlierFields) -> float:
@@ -148,7 +148,7 @@ def load_in(config: EmojiConfig, folder: Path) -> PairedData:
 
 
 def load(config: EmojiConfig) -> PairedData:
-    """What `load_in` gives, in a folder that lasts as long as the arrays."""
+    """The result of `load_in`, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         return load_in(config, Path(folder))
 

@@ -21,7 +21,7 @@ from trainables.data.image_text.captioned import Captions, CaptionsConfig, capti
 from trainables.data.readers.preparation import Split
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same files and config."""
+"""Increase it when `load` makes other arrays from the same files and config."""
 
 
 class Layout(NamedTuple):
@@ -71,7 +71,7 @@ class Flickr30kConfig(CaptionsConfig):
 
 
 def index(config: Flickr8kConfig | Flickr30kConfig) -> Captions:
-    """Images and captions. Raises FileNotFoundError or ValueError, one line each."""
+    """Images and captions. Raises FileNotFoundError or ValueError."""
     name, layout = config.dataset, LAYOUTS[config.dataset]
     what = f"the folder of {name} ({layout.folder}/, {layout.karpathy} or {layout.tokens})"
     root = require_path(name, Path(config.root), what)

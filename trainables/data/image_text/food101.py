@@ -18,7 +18,7 @@ from trainables.data.image_text.classified import Classes, ClassesConfig, classi
 from trainables.data.image_text.prompts import FOOD
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same files and config."""
+"""Increase it when `load` makes other arrays from the same files and config."""
 
 
 class Food101Config(ClassesConfig):
@@ -31,7 +31,7 @@ class Food101Config(ClassesConfig):
 
 
 def index(config: Food101Config) -> Classes:
-    """Images and classes. Raises FileNotFoundError or ValueError, one line each."""
+    """Images and classes. Raises FileNotFoundError or ValueError."""
     root = require_path("food101", Path(config.root), "the unpacked folder food-101 (images/ and meta/)")
     path = require_path("food101", root / "meta" / "classes.txt", "the list of classes")
     classes = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]

@@ -21,7 +21,7 @@ from trainables.data.image_text.imagenet_files import class_folders, read_classe
 from trainables.data.image_text.prompts import PHOTOS
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same files and config."""
+"""Increase it when `load` makes other arrays from the same files and config."""
 
 
 class ImageNetConfig(ClassesConfig):
@@ -37,7 +37,7 @@ class ImageNetConfig(ClassesConfig):
 
 
 def index(config: ImageNetConfig) -> Classes:
-    """Images and classes. Raises FileNotFoundError or ValueError, one line each."""
+    """Images and classes. Raises FileNotFoundError or ValueError."""
     root = require_path("imagenet", Path(config.root), "the folder of ImageNet-1k (train/, val/ and a list of classes)")
     classes = read_classes(root / config.class_list)
     test, files = validation_images(root, classes)

@@ -1,13 +1,13 @@
 """MM-IMDB: 25,959 films, their posters and plots, each with one or more of 23 genres.
 
 One row of `multimodal_imdb.hdf5`: features = 300 numbers (mean word2vec vector of the plot), vgg_features = 4,096
-numbers (VGG activations of the poster), genres = 23 of 0 and 1; rows [0, 15552) are train, [15552, 18160) dev,
+numbers (VGG activations of the poster), genres = 23 numbers, 0 or 1. Rows [0, 15552) are train, [15552, 18160) dev,
 [18160, 25959) test.
 
-The other layout is the raw one, `dataset/<id>.json` (`plot`: one text or more, of which the longest is taken;
-`genres`: words), `dataset/<id>.jpeg` and `split.json` ({"train": [ids], "dev": [ids], "test": [ids]}). The word2vec
-and VGG features cannot be had from it. They are read from `features/text/<id>.npy` and `features/image/<id>.npy` with
-`features: files`; else plainer ones are made (`features: made`).
+The raw layout is `dataset/<id>.json` (`plot`: texts, the longest is used; `genres`: words), `dataset/<id>.jpeg` and
+`split.json` ({"train": [ids], "dev": [ids], "test": [ids]}). It does not contain the word2vec and VGG features. With
+`features: files` they are read from `features/text/<id>.npy` and `features/image/<id>.npy`; with `features: made`
+simpler features are computed.
 """
 
 import tempfile
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import h5py
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same files and config."""
+"""Increase it when `load` makes other arrays from the same files and config."""
 
 Modality = Literal["image", "text"]
 HDF5_NAME = "multimodal_imdb.hdf5"
@@ -44,7 +44,7 @@ only_raw, only_hdf5 = only_with("layout", "raw"), only_with("layout", "hdf5")
 
 
 class MMIMDBConfig(DataConfig):
-    """Posters and plots of films; each film has one genre or more."""
+    """Posters and plots of films; each film has one or more genres."""
 
     task: ClassVar[str] = "multilabel"
     location: ClassVar[tuple[str, ...]] = ("root",)
@@ -54,7 +54,7 @@ class MMIMDBConfig(DataConfig):
     root: Annotated[str, Field(min_length=1)]
     """Folder with the data; a relative one starts at the study file's folder."""
     layout: Literal["hdf5", "raw"] = "hdf5"
-    """What `root` holds: `multimodal_imdb.hdf5`, or `dataset/<id>.{json,jpeg}` and `split.json`."""
+    """Content of `root`: `multimodal_imdb.hdf5`, or `dataset/<id>.{json,jpeg}` and `split.json`."""
     teacher: Modality = "image"
     """What the teacher sees."""
     student: Modality = "text"
@@ -62,24 +62,24 @@ class MMIMDBConfig(DataConfig):
     ends: Annotated[
         tuple[Annotated[int, Field(ge=1)], Annotated[int, Field(ge=2)]], AfterValidator(only_hdf5(OFFICIAL_ENDS))
     ] = OFFICIAL_ENDS
-    """hdf5: the first row after the training rows, and the first after the validation rows."""
+    """First validation row and first test row (`layout: hdf5`)."""
     features: Annotated[Literal["made", "files"], AfterValidator(only_raw("made"))] = "made"
-    """raw: `files` reads `features/text/<id>.npy` and `features/image/<id>.npy`; `made` hashes the plot's words and
-    shrinks the poster."""
+    """Features (`layout: raw`): `files` reads `features/text/<id>.npy` and `features/image/<id>.npy`; `made` hashes the
+    words of the plot and shrinks the poster."""
     text_dim: Annotated[int, Field(ge=1), AfterValidator(only_raw(300))] = 300
-    """raw: numbers of a text; words are hashed onto so many, files must hold so many."""
+    """Numbers of a text (`layout: raw`): hash buckets of the words, or the length that feature files must have."""
     image_side: Annotated[int, Field(ge=1), AfterValidator(only_raw(32))] = 32
-    """raw with `features: made`: side in pixels of the shrunk poster (3 side^2 numbers)."""
+    """Side of the shrunk poster in pixels, 3 side^2 numbers (`layout: raw`, `features: made`)."""
     image_dim: Annotated[int, Field(ge=1), AfterValidator(only_raw(4096))] = 4096
-    """raw with `features: files`: numbers that an image's file must hold."""
+    """Numbers of an image: the length that feature files must have (`layout: raw`, `features: files`)."""
     standardised: bool = True
-    """Whether each number gets mean 0 and deviation 1 over the training rows."""
+    """Whether each feature is standardised to mean 0 and deviation 1 over the training rows."""
     skip_bad: Annotated[int, Field(ge=0), AfterValidator(only_raw(0))] = 0
-    """raw: films that may be unreadable; they are left out and counted in the report."""
+    """Number of films that may be unreadable; they are skipped and counted in the report (`layout: raw`)."""
 
 
 def film_source(config: MMIMDBConfig) -> FilmSource:
-    """How raw films are read."""
+    """The source of raw films: their folder and how they are read."""
     folder = Path(config.root)
     image = config.image_dim if config.features == "files" else config.image_side
     return FilmSource(folder, "", config.features, config.text_dim, image, (config.teacher, config.student))
@@ -105,13 +105,13 @@ def load_in(config: MMIMDBConfig, folder: Path) -> PairedData:
 
 
 def load(config: MMIMDBConfig) -> PairedData:
-    """What `load_in` gives, in a folder that lasts as long as the arrays."""
+    """The result of `load_in`, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         return load_in(config, Path(folder))
 
 
 def standardised(data: PairedData, view: str) -> dict[str, torch.Tensor]:
-    """One view of each split, every column by the mean and deviation of the training rows."""
+    """One view of each split, standardised by the mean and deviation of the training rows."""
     parts = {split: getattr(data.split(split), view).numpy() for split in ("train", "val", "test")}
     train = np.arange(len(parts["train"]))
     result = standardise(np.concatenate(list(parts.values())), train)
@@ -123,18 +123,18 @@ def standardised(data: PairedData, view: str) -> dict[str, torch.Tensor]:
 
 
 def hdf5_shapes(config: MMIMDBConfig) -> dict[str, tuple[int, ...]]:
-    """Shapes of the two views and of the genres. Raises FileNotFoundError or ValueError, one line each."""
+    """Shapes of the two views and of the genres. Raises FileNotFoundError or ValueError."""
     path = require_path("mmimdb", Path(config.root) / HDF5_NAME, "the features of MM-IMDB")
     wanted = [HDF5_ARRAYS[config.teacher], HDF5_ARRAYS[config.student], "genres"]
     with hdf5_tables(path) as tables:
         shapes = {name: tables[name].shape for name in wanted if name in tables}
     for name in wanted:
         if len(shapes.get(name, ())) != 2:
-            raise ValueError(f"mmimdb: {str(path)!r} must hold a table {name!r}, but has none; copy it again")
+            raise ValueError(f"mmimdb: {str(path)!r} must have a table {name!r}, but has none; copy it again")
     rows = {name: shape[0] for name, shape in shapes.items()}
     if len(set(rows.values())) > 1 or rows["genres"] <= config.ends[1]:
         raise ValueError(
-            f"mmimdb: the tables of {str(path)!r} must have the same number of rows, more than ends = {config.ends}, "
+            f"mmimdb: the tables of {str(path)!r} must have equally many rows, more than ends = {config.ends}, "
             f"but have {rows}; copy the file again or set data.ends"
         )
     return shapes
@@ -142,24 +142,26 @@ def hdf5_shapes(config: MMIMDBConfig) -> dict[str, tuple[int, ...]]:
 
 @contextmanager
 def hdf5_tables(path: Path) -> "Iterator[dict[str, h5py.Dataset]]":
-    """The tables of an hdf5 file by name. Raises ValueError if it is truncated or something else."""
+    """The tables of an hdf5 file by name. Raises ValueError if the file is truncated or wrong."""
     import h5py
 
     try:
         with h5py.File(path, "r") as file:
             yield {name: table for name, table in file.items() if isinstance(table, h5py.Dataset)}
     except OSError as error:
-        raise ValueError(f"mmimdb: {str(path)!r} is truncated or no hdf5 file ({error}); copy it again") from None
+        raise ValueError(
+            f"mmimdb: {str(path)!r} must be an hdf5 file, but cannot be read ({error}); copy it again"
+        ) from None
 
 
 def load_hdf5(config: MMIMDBConfig) -> PairedData:
-    """The splits of the hdf5 file as they stand there."""
+    """The splits of the hdf5 file, not standardised."""
     hdf5_shapes(config)
     wanted = (HDF5_ARRAYS[config.teacher], HDF5_ARRAYS[config.student], "genres")
     with hdf5_tables(Path(config.root) / HDF5_NAME) as tables:
         teacher, student, genres = (np.asarray(tables[name][:], dtype=np.float32) for name in wanted)
     if not np.isin(genres, (0, 1)).all():
-        raise ValueError(f"mmimdb: genres must be 0 or 1, but {HDF5_NAME} holds {genres.max():g}; copy it again")
+        raise ValueError(f"mmimdb: genres must be 0 or 1, but {HDF5_NAME} contains {genres.max():g}; copy it again")
     cuts = (slice(0, config.ends[0]), slice(*config.ends), slice(config.ends[1], None))
     rows = np.arange(len(genres))
     batches = [to_batch(teacher[cut], student[cut], genres[cut], rows[cut]) for cut in cuts]
@@ -173,7 +175,7 @@ def to_batch(teacher: ndarray, student: ndarray, genres: ndarray, rows: ndarray)
 
 
 def fingerprint(config: MMIMDBConfig) -> str:
-    """Hash of the index, and of names and sizes of what it names; for hdf5 of its name and size."""
+    """Hash of the index and of names and sizes of the listed files; for hdf5 of the name and size of the file."""
     root = Path(config.root)
     if config.layout == "hdf5":
         hdf5_shapes(config)
@@ -184,7 +186,7 @@ def fingerprint(config: MMIMDBConfig) -> str:
 
 
 def shape(config: MMIMDBConfig) -> DataShape:
-    """Sizes from the index alone. Raises ValueError or FileNotFoundError (what to put where)."""
+    """Shapes and sizes, read from the index only. Raises ValueError or FileNotFoundError."""
     if config.layout == "hdf5":
         shapes = hdf5_shapes(config)
         teacher, student = (shapes[HDF5_ARRAYS[view]][1:] for view in (config.teacher, config.student))
@@ -200,9 +202,9 @@ def shape(config: MMIMDBConfig) -> DataShape:
 
 @without_file_errors
 def not_comparable(config: MMIMDBConfig) -> str | None:
-    """Only the official features, complete and in the official splits, are those of the published numbers."""
+    """The published numbers are of the complete official features in the official splits."""
     if config.layout == "raw":
-        return "the features are made from the raw films, not the word2vec and VGG features of the published numbers"
+        return "the features are not the word2vec and VGG features of the published numbers, but from the raw layout"
     rows = hdf5_shapes(config)["genres"][0]
     if rows != OFFICIAL_ROWS or config.ends != OFFICIAL_ENDS:
         return f"there are {rows:,} films cut at {config.ends}, not {OFFICIAL_ROWS:,} cut at {OFFICIAL_ENDS}"

@@ -1,4 +1,4 @@
-"""MM-IMDB from its raw films: the longest plot, the poster, and plain features of both where there are no better."""
+"""MM-IMDB from its raw films: the longest plot and the poster, with feature files or computed features."""
 
 import json
 import re
@@ -20,24 +20,24 @@ GENRES = (
     *("Sci-Fi", "Fantasy", "Family", "Biography", "War", "History", "Music", "Animation", "Musical", "Western"),
     *("Sport", "Short", "Film-Noir"),
 )
-"""The 23 that are kept; others of a film are left out."""
+"""The 23 genres of the labels; other genres of a film are ignored."""
 
 SPLIT_NAMES = {"train": "train", "val": "dev", "test": "test"}
 WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 
 
 class FilmSource(NamedTuple):
-    """Where a film is and how it is turned into numbers."""
+    """The files of a film and how its features are made."""
 
     root: Path
     film: str
-    """Its id; empty for the data set as a whole."""
+    """Id of the film; empty for the data set as a whole."""
     features: Literal["made", "files"]
     text_dim: int
     image: int
-    """Side of the shrunk poster (made), or numbers of an image (files)."""
+    """Side of the shrunk poster (`made`), or numbers of an image (`files`)."""
     views: tuple[Literal["image", "text"], Literal["image", "text"]]
-    """What teacher and student see."""
+    """The modality of the teacher and that of the student."""
 
     def path(self, view: str) -> Path:
         """The file from which a view is read."""
@@ -45,17 +45,17 @@ class FilmSource(NamedTuple):
             return self.root / "features" / view / f"{self.film}.npy"
         return self.root / "dataset" / f"{self.film}.{'jpeg' if view == 'image' else 'json'}"
 
-    def about(self) -> Path:
-        """The file with the genres."""
+    def metadata(self) -> Path:
+        """The JSON file with the genres and plots."""
         return self.root / "dataset" / f"{self.film}.json"
 
     def files(self) -> set[Path]:
         """Every file that is read for the film."""
-        return {self.about(), *(self.path(view) for view in self.views)}
+        return {self.metadata(), *(self.path(view) for view in self.views)}
 
 
 def list_films(source: FilmSource) -> list[Clip]:
-    """Every film of split.json. Raises FileNotFoundError or ValueError, one line each."""
+    """Every film of split.json. Raises FileNotFoundError or ValueError."""
     require_path("mmimdb", source.root, "the folder of MM-IMDB (dataset/ and split.json)")
     path = require_path("mmimdb", source.root / "split.json", "the splits")
     require_path("mmimdb", source.root / "dataset", "the folder of films (<id>.json and <id>.jpeg)")
@@ -73,7 +73,9 @@ def list_films(source: FilmSource) -> list[Clip]:
         ) from None
     twice = len(films) - len({film for film, _ in films})
     if twice:
-        raise ValueError(f"mmimdb: every film may be in one split, but {twice} of {str(path)!r} are listed again")
+        raise ValueError(
+            f"mmimdb: every film must be in one split, but {twice} of {str(path)!r} are listed twice; restore it"
+        )
     next_row = dict.fromkeys(SPLIT_NAMES, 0)
     clips = []
     for film, split in films:
@@ -102,7 +104,7 @@ SIDES = ("teacher", "student")
 
 
 def width_of(source: FilmSource, view: str) -> int:
-    """Numbers of one input."""
+    """Number of features of one view."""
     if view == "text":
         return source.text_dim
     return source.image if source.features == "files" else 3 * source.image**2
@@ -114,27 +116,27 @@ def read_film(source: FilmSource) -> dict[str, ndarray]:
     return {side: READERS[source.features, view](source)[None] for side, view in zip(SIDES, source.views, strict=True)}
 
 
-def read_about(source: FilmSource) -> dict[str, object]:
-    """The film's JSON object. Raises UnreadableError."""
+def read_metadata(source: FilmSource) -> dict[str, object]:
+    """The JSON object of the film. Raises UnreadableError."""
     with unreadable(OSError, ValueError):
-        about = json.loads(source.about().read_bytes())
-    if not isinstance(about, dict):
-        raise UnreadableError("its JSON is no object")
-    return about
+        metadata = json.loads(source.metadata().read_bytes())
+    if not isinstance(metadata, dict):
+        raise UnreadableError("its JSON must be an object")
+    return metadata
 
 
 def read_genres(source: FilmSource) -> ndarray:
-    """0 or 1 for each genre. Raises UnreadableError if the film has none of them."""
-    given = read_about(source).get("genres")
-    found = np.array([isinstance(given, list) and genre in given for genre in GENRES], dtype=np.float32)
-    if not found.any():
-        raise UnreadableError(f"its `genres` must name one of {len(GENRES)} such as 'Drama', but they are {given!r}")
-    return found
+    """0 or 1 for each genre, float32. Raises UnreadableError if the film has none of them."""
+    names = read_metadata(source).get("genres")
+    labels = np.array([isinstance(names, list) and genre in names for genre in GENRES], dtype=np.float32)
+    if not labels.any():
+        raise UnreadableError(f"its `genres` must name one of {len(GENRES)} such as 'Drama', but they are {names!r}")
+    return labels
 
 
 def hashed_words(source: FilmSource) -> ndarray:
-    """The words of the longest plot, hashed with a random sign onto `text_dim` counts, scaled to length 1."""
-    plots = read_about(source).get("plot")
+    """The words of the longest plot, hashed with a sign into `text_dim` buckets and scaled to length 1, float32."""
+    plots = read_metadata(source).get("plot")
     texts = [plots] if isinstance(plots, str) else plots if isinstance(plots, list) else []
     longest = max((text for text in texts if isinstance(text, str)), key=len, default="")
     counts = np.zeros(source.text_dim, dtype=np.float32)
@@ -147,28 +149,31 @@ def hashed_words(source: FilmSource) -> ndarray:
 
 
 def small_poster(source: FilmSource) -> ndarray:
-    """The poster's pixels, shrunk to a square, in [0, 1]."""
+    """The pixels of the poster, shrunk to a square, in [0, 1], float32."""
     pixels = read_image(source.path("image"), (source.image, source.image), resize=True)
     return pixels.reshape(-1).astype(np.float32) / 255
 
 
 def text_from_file(source: FilmSource) -> ndarray:
-    """The text's numbers in their .npy file."""
-    return numbers(source.path("text"), source.text_dim)
+    """The text features in their .npy file."""
+    return read_vector(source.path("text"), source.text_dim)
 
 
 def image_from_file(source: FilmSource) -> ndarray:
-    """The image's numbers in their .npy file."""
-    return numbers(source.path("image"), source.image)
+    """The image features in their .npy file."""
+    return read_vector(source.path("image"), source.image)
 
 
-def numbers(path: Path, width: int) -> ndarray:
-    """`width` finite numbers from an .npy file. Raises UnreadableError."""
+def read_vector(path: Path, width: int) -> ndarray:
+    """`width` finite numbers from an .npy file, float32. Raises UnreadableError."""
     with unreadable(OSError, ValueError, EOFError):
-        found = np.load(path, allow_pickle=False)
-    if found.shape != (width,) or not np.isfinite(found).all():
-        raise UnreadableError(f"{path.name} must hold {width} finite numbers, but its shape is {found.shape}")
-    return found.astype(np.float32)
+        vector = np.load(path, allow_pickle=False)
+    if vector.shape != (width,) or not np.isfinite(vector).all():
+        raise UnreadableError(
+            f"{path.name} must contain {width} finite numbers, but has the shape {vector.shape} or numbers that are "
+            "not finite"
+        )
+    return vector.astype(np.float32)
 
 
 READERS: dict[tuple[str, str], Callable[[FilmSource], ndarray]] = {

@@ -1,9 +1,9 @@
 """CMU-MOSEI: 22,856 spoken opinions as text, audio and face features, with a sentiment from -3 to 3.
 
 One row of MMSA's `aligned_50.pkl`: id = "-3g5yACwYnA$_$3", text = 50 x 768 (BERT), audio = 50 x 74 (COVAREP), vision =
-50 x 35 (Facet), regression_labels = 1.0. Each modality becomes the mean over its time steps, without padding.
+50 x 35 (Facet), regression_labels = 1.0. Each modality is averaged over its time steps without padding.
 
-`layout: csd` reads the CMU-MultimodalSDK's files, `CMU_MOSEI_{TimestampedWordVectors,COVAREP,VisualFacet42,Labels}.csd`
+`layout: csd` reads CMU-MultimodalSDK's files `CMU_MOSEI_{TimestampedWordVectors,COVAREP,VisualFacet42,Labels}.csd`
 (hdf5: `<name>/data/<video>/{features, intervals}`), with the standard folds in `splits.json`
 ({"train": [videos], "valid": [videos], "test": [videos]}).
 """
@@ -27,11 +27,11 @@ from trainables.data.multimedia.mosei_csd import CSD_FILES, csd_index, csd_means
 from trainables.data.multimedia.mosei_mmsa import mmsa_index, mmsa_means, mmsa_path
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same files and config."""
+"""Increase it when `load` makes other arrays from the same files and config."""
 
 Modality = Literal["text", "audio", "vision"]
 SPLITS = {"train": "train", "val": "valid", "test": "test"}
-"""Ours, and the files' names of them."""
+"""Our name of each split, and its name in the files."""
 CLASSES = {"three": 3, "binary": 2, "seven": 7, "regression": 1}
 
 only_mmsa = only_with("layout", "mmsa")
@@ -47,23 +47,23 @@ class MOSEIConfig(DataConfig):
     root: Annotated[str, Field(min_length=1)]
     """Folder with the data; a relative one starts at the study file's folder."""
     layout: Literal["mmsa", "csd"] = "mmsa"
-    """What `root` holds: MMSA's pickle, or the CMU-MultimodalSDK's csd files and `splits.json`."""
+    """Content of `root`: MMSA's pickle, or the csd files of CMU-MultimodalSDK and `splits.json`."""
     version: Annotated[Literal["aligned_50", "unaligned_50"], AfterValidator(only_mmsa("aligned_50"))] = "aligned_50"
-    """mmsa: which pickle."""
+    """Which pickle is read (`layout: mmsa`)."""
     teacher: Modality = "text"
     """What the teacher sees."""
     student: Modality = "audio"
     """What the student sees. The teacher's own modality is allowed."""
     target: Literal["three", "binary", "seven", "regression"] = "three"
-    """Classes: negative, neutral, positive; negative and positive without the neutral rows; -3 ... 3 rounded.
-    Regression: the number itself, judged by MOSEI's own metrics (mae, pearson, acc7, acc5, acc2, f1)."""
+    """`three`: negative, neutral, positive. `binary`: negative, positive, without the neutral rows. `seven`: -3 to 3,
+    rounded. `regression`: the sentiment itself, with MOSEI's metrics (mae, pearson, acc7, acc5, acc2, f1)."""
     teacher_noise: NoiseLevel = 0.0
-    """Standard deviation of Gaussian noise added to the teacher's inputs, in units of each feature's own; 0: none."""
+    """Gaussian noise added to the teacher's inputs: its deviation relative to that of each feature; 0: none."""
     noise_seed: NoiseSeed = 0
     """Seed of the teacher's noise; null: the trial's seed."""
 
     @property
-    def task(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  (here the target decides)
+    def task(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]  (the target determines the task)
         return self.task_of({"target": self.target})
 
     @classmethod
@@ -79,23 +79,23 @@ class Rows(NamedTuple):
 
     sentiment: Float[ndarray, " rows"]
     kept: Int64[ndarray, " kept"]
-    """Rows that the target has a label for."""
+    """Rows with a label for the target."""
 
 
 def rows_of(config: MOSEIConfig) -> dict[str, Rows]:
-    """The official splits from labels alone. Raises ValueError or FileNotFoundError, one line each."""
+    """The official splits, read from the labels only. Raises ValueError or FileNotFoundError."""
     root = Path(config.root)
     index = mmsa_index(root, config.version).sentiment if config.layout == "mmsa" else csd_index(root).sentiment
-    found: dict[str, Rows] = {}
+    splits: dict[str, Rows] = {}
     for name, official in SPLITS.items():
         sentiment = index[official]
         kept = np.flatnonzero(sentiment) if config.target == "binary" else np.arange(len(sentiment))
-        found[name] = Rows(sentiment, kept)
-    return found
+        splits[name] = Rows(sentiment, kept)
+    return splits
 
 
 def labels_of(sentiment: Float[ndarray, " rows"], target: str) -> ndarray:
-    """Classes as int64 (rows,), or for regression the numbers as float32 (rows, 1)."""
+    """Classes as int64 (rows,); for regression the sentiments as float32 (rows, 1)."""
     return sentiment.astype(np.float32)[:, None] if target == "regression" else classes_of(sentiment, target)
 
 
@@ -119,7 +119,7 @@ def load(config: MOSEIConfig) -> PairedData:
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if one is truncated, wrong, or not to be trusted.
+        ValueError: if a file is truncated or wrong, or if the pickle contains more than plain values.
 
     """
     rows = rows_of(config)
@@ -152,7 +152,7 @@ def fingerprint(config: MOSEIConfig) -> str:
 
 
 def shape(config: MOSEIConfig) -> DataShape:
-    """Sizes from labels and headers alone. Raises ValueError or FileNotFoundError (what to put where)."""
+    """Shapes and sizes, read from labels and headers only. Raises ValueError or FileNotFoundError."""
     root = Path(config.root)
     rows = rows_of(config)
     widths = mmsa_index(root, config.version).widths if config.layout == "mmsa" else csd_index(root).widths
@@ -161,7 +161,7 @@ def shape(config: MOSEIConfig) -> DataShape:
 
 
 def not_comparable(config: MOSEIConfig) -> str | None:
-    """The paper gives gains only."""
+    """The paper publishes gains only."""
     return "the paper publishes gains on CMU-MOSEI, but no tables, features or networks"
 
 

@@ -1,18 +1,18 @@
-"""RAVDESS: actors say two sentences in eight emotions; pairs of a video frame and the clip's sound.
+"""RAVDESS: actors say two sentences in eight emotions; a pair is a video frame and the sound of its clip.
 
 One row of the layout `clips`: the frame at 0.5 s of `Actor_01/01-01-03-02-01-02-01.mp4` (modality 01 sound and
 picture, channel 01 speech, emotion 03 happy, intensity 02 strong, statement 01, repetition 02, actor 01) as uint8
 (3, 256, 512), the 40 MFCC of `Actor_01/03-01-03-02-01-02-01.wav` as float32 (1, 40, 256), label 2 (happy).
 
-Two layouts under `root`. `features` is that of the MFH repository, whose features the CIBA paper uses:
+There are two layouts of `root`. `features` is that of the MFH repository, whose features the CIBA paper uses:
 
     data_file/spa_dl.csv spa_val.csv spa_test.csv      lines "sound file,picture file,label"
     aud_features/*.npy                                 (40, about 256) MFCC
     vid_features/*                                     pictures of 256 x 512
 
-`clips` is the original one, `Actor_NN/MM-VV-EE-II-SS-RR-AA.{mp4,wav}`, from which frames and MFCC are made anew. How
-MFH drew its splits is not known. MFCC become (x + 10.59) / 85.66 (MFH's constants); pictures stay uint8, and the
-networks apply ImageNet's mean and deviation.
+`clips` is the original one, `Actor_NN/MM-VV-EE-II-SS-RR-AA.{mp4,wav}`; frames and MFCC are computed from the clips. How
+MFH drew its splits is unknown. MFCC become (x + 10.59) / 85.66 (MFH's constants); pictures stay uint8, and the networks
+apply ImageNet's mean and deviation.
 """
 
 import tempfile
@@ -32,16 +32,16 @@ from trainables.data.multimedia.ravdess_source import EMOTIONS, FRAMES, MFCC, Mo
 from trainables.data.readers.preparation import Clip, Layout, paired, prepare
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same files and config."""
+"""Increase it when `load` makes other arrays from the same files and config."""
 
 SPEECH_CLIPS = 1440
-"""Spoken clips of the official data, per modality."""
+"""Number of spoken clips of the official data, for each modality."""
 
 only_clips = only_with("layout", "clips")
 
 
 class RavdessConfig(DataConfig):
-    """Faces and voices of actors in eight emotions; teacher and student see either."""
+    """Faces and voices of actors in eight emotions; teacher and student each see one of the two."""
 
     location: ClassVar[tuple[str, ...]] = ("root",)
     teacher_only: ClassVar[tuple[str, ...]] = ("teacher",)
@@ -50,17 +50,17 @@ class RavdessConfig(DataConfig):
     root: Annotated[str, Field(min_length=1)]
     """Folder with the data; a relative one starts at the study file's folder."""
     layout: Literal["features", "clips"] = "features"
-    """What `root` holds: the MFH features (`data_file/`, `aud_features/`, `vid_features/`) or the official clips
+    """Content of `root`: the MFH features (`data_file/`, `aud_features/`, `vid_features/`) or the official clips
     (`Actor_NN/`)."""
     teacher: Modality = "audio"
     """What the teacher sees."""
     student: Modality = "image"
     """What the student sees. The teacher's own modality is allowed."""
     image: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = (256, 512)
-    """Height and width of the pictures; frames of clips are scaled to it, feature files must have it."""
+    """Height and width of the pictures. Frames of clips are scaled to it; the pictures of `features` must have it."""
     split: Annotated[Literal["random", "actors"], AfterValidator(only_clips("random"))] = "random"
-    """How clips are split: `random` deals single frames, balanced by class, so that the same clips and actors are in
-    all splits; `actors` keeps actors apart."""
+    """How clips are split: `random` draws single frames, balanced by class, so that all splits have the same clips and
+    actors; `actors` puts all clips of an actor into one split."""
     val: Annotated[float, Field(gt=0, lt=0.5), AfterValidator(only_clips(0.1))] = 0.1
     """Share of the frames (or actors) for validation."""
     test: Annotated[float, Field(gt=0, lt=0.5), AfterValidator(only_clips(0.1))] = 0.1
@@ -72,9 +72,9 @@ class RavdessConfig(DataConfig):
     frames: Annotated[int, Field(ge=1), AfterValidator(only_clips(6))] = 6
     """Frames of each clip."""
     every: Annotated[float, Field(gt=0), AfterValidator(only_clips(0.5))] = 0.5
-    """Seconds between two frames of a clip; the first is at 0."""
+    """Seconds between two frames of a clip; the first frame is at 0."""
     skip_bad: Annotated[int, Field(ge=0)] = 0
-    """Clips that may be unreadable; they are left out and counted in the report."""
+    """Number of clips that may be unreadable; they are skipped and counted in the report."""
 
 
 def clips_of(config: RavdessConfig) -> list[Clip]:
@@ -102,24 +102,24 @@ def load_in(config: RavdessConfig, folder: Path) -> PairedData:
     if config.layout == "clips" and config.split == "random":
         notes["warning"] = (
             "random split of frames: the same clips and actors are in all splits, so that accuracy says little about "
-            "other people; `split: actors` keeps actors apart"
+            "other people; `split: actors` puts all clips of an actor into one split"
         )
     return paired(clips, bad, arrays, len(EMOTIONS), notes)
 
 
 def load(config: RavdessConfig) -> PairedData:
-    """What `load_in` gives, in a folder that lasts as long as the arrays."""
+    """The result of `load_in`, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         return load_in(config, Path(folder))
 
 
 def layout_of(config: RavdessConfig, modality: Modality) -> Layout:
-    """Shape and number format of one input."""
+    """Shape and dtype of one input."""
     return {"audio": Layout((1, MFCC, FRAMES), np.float32), "image": Layout((3, *config.image), np.uint8)}[modality]
 
 
 def fingerprint(config: RavdessConfig) -> str:
-    """Hash of the lists, and of names and sizes of the files that they name."""
+    """Hash of the lists and of names and sizes of the listed files."""
     root, clips = Path(config.root), clips_of(config)
     lists = [root / "data_file" / name for name in CSV_FILES.values()] if config.layout == "features" else []
     files = sorted({path for clip in clips for path in (clip.source.audio, clip.source.image)})
@@ -127,7 +127,7 @@ def fingerprint(config: RavdessConfig) -> str:
 
 
 def shape(config: RavdessConfig) -> DataShape:
-    """Sizes from the lists alone. Raises ValueError or FileNotFoundError (what to put where)."""
+    """Shapes and sizes, read from the lists only. Raises ValueError or FileNotFoundError."""
     places = [place for clip in clips_of(config) for place in clip.places]
     sizes = [sum(place.split == split for place in places) for split in ("train", "val", "test")]
     teacher, student = (layout_of(config, modality).shape for modality in (config.teacher, config.student))
@@ -136,12 +136,12 @@ def shape(config: RavdessConfig) -> DataShape:
 
 @without_file_errors
 def not_comparable(config: RavdessConfig) -> str | None:
-    """Rebuilt features and splits are not those of the published numbers; nor is a part of the clips."""
+    """The published numbers are of the complete MFH features and their splits."""
     if config.layout == "clips":
-        return "frames, MFCC and splits are made from the clips here, not those of the MFH features"
-    found = len({clip.source.audio for clip in clips_of(config)})
-    if found < SPEECH_CLIPS:
-        return f"the features come from {found:,} clips, but the official speech data has {SPEECH_CLIPS:,}"
+        return "frames, MFCC and splits are computed from the clips; they are not those of the MFH features"
+    clips = len({clip.source.audio for clip in clips_of(config)})
+    if clips < SPEECH_CLIPS:
+        return f"the features come from {clips:,} clips, but the official speech data has {SPEECH_CLIPS:,}"
     return None
 
 

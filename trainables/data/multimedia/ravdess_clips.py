@@ -1,4 +1,4 @@
-"""RAVDESS from its official clips: frames of the videos, MFCC of the sound, splits by frame or by actor."""
+"""RAVDESS from its official clips: frames of the videos, MFCC of the sound, and splits by frame or by actor."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from trainables.data.readers.media import read_frames, read_sound
 from trainables.data.readers.preparation import SPLITS, Clip, Place, Split
 
 RATE = 22_050
-"""Samples a second from which the MFCC are made."""
+"""Sampling rate in Hz for the MFCC."""
 
 NAME = re.compile(r"(\d\d)-(0[12])-(0[1-8])-(\d\d)-(\d\d)-(\d\d)-(\d\d)\.(mp4|wav)")
 CHANNELS: dict[str, str] = {"01": "speech", "02": "song"}
@@ -25,15 +25,15 @@ FIRST_CHOICE: dict[Modality, tuple[tuple[str, str], ...]] = {
     "image": ((SOUND_AND_PICTURE, "mp4"), (PICTURE, "mp4")),
     "audio": ((SOUND, "wav"), (SOUND_AND_PICTURE, "mp4")),
 }
-"""Files from which a modality is read, the first that is there."""
+"""For each modality the files (modality code, ending) that contain it; the first that exists is read."""
 
 
 class Take(NamedTuple):
-    """One recording, in any modality."""
+    """One recording; it has a file for each modality."""
 
     channel: str
     emotion: int
-    """From 0."""
+    """Label, from 0."""
     rest: str
     """Intensity, statement and repetition, as in the file names."""
     actor: int
@@ -47,10 +47,19 @@ def list_clips(
     shares: tuple[float, float],
     seed: int,
 ) -> list[Clip]:
-    """Every recording that has picture and sound, with its frames dealt to the splits.
+    """Every recording with picture and sound, and the split of each of its frames.
+
+    Args:
+        root: folder of the `Actor_NN` folders.
+        channel: which recordings are used.
+        source: times and size of the frames, and the modalities.
+        by_actor: whether all frames of an actor are in one split.
+        shares: shares of validation and test.
+        seed: seed of the split.
 
     Raises:
         FileNotFoundError: if there are no clips.
+        ValueError: if there are too few actors for `by_actor`.
 
     """
     require_path("ravdess", root, "the folder of the official clips (Actor_01/ to Actor_24/)")
@@ -63,32 +72,32 @@ def list_clips(
             f"ravdess needs clips such as Actor_01/01-01-03-02-01-02-01.mp4 (and 03-….wav) under {str(root)!r}, but no "
             f"{channel} clip there has both picture and sound; put the official Actor_NN folders there"
         )
-    deal = split_by_actor if by_actor else split_by_frame
-    splits = deal(takes, len(source.seconds), shares, seed)
+    split_frames = split_by_actor if by_actor else split_by_frame
+    splits = split_frames(takes, len(source.seconds), shares, seed)
     next_row = dict.fromkeys(SPLITS, 0)
     clips = []
-    for take, own in zip(takes, splits, strict=True):
-        places = tuple(place_in(split, next_row) for split in own)
+    for take, take_splits in zip(takes, splits, strict=True):
+        places = tuple(place_in(split, next_row) for split in take_splits)
         audio, image = (root / str(names[take][modality]) for modality in ("audio", "image"))
         clips.append(Clip(image.name, source._replace(audio=audio, image=image), take.emotion, places))
     return clips
 
 
 def find_files(root: Path) -> dict[Take, dict[tuple[str, str], str]]:
-    """For each recording its files, by modality code and ending."""
-    found: dict[Take, dict[tuple[str, str], str]] = {}
+    """The files of each recording, by modality code and ending."""
+    files: dict[Take, dict[tuple[str, str], str]] = {}
     for folder in sorted(root.glob("Actor_*")):
         for path in folder.iterdir():
             match = NAME.fullmatch(path.name)
             if match:
                 code, channel, emotion, *rest, actor, ending = match.groups()
                 take = Take(CHANNELS[channel], int(emotion) - 1, "-".join(rest), int(actor))
-                found.setdefault(take, {})[code, ending] = f"{folder.name}/{path.name}"
-    return found
+                files.setdefault(take, {})[code, ending] = f"{folder.name}/{path.name}"
+    return files
 
 
 def choose(files: dict[tuple[str, str], str], modality: Modality) -> str | None:
-    """The file of a recording from which a modality is read."""
+    """The file of a recording from which a modality is read, or None."""
     return next((files[kind] for kind in FIRST_CHOICE[modality] if kind in files), None)
 
 
@@ -99,27 +108,43 @@ def place_in(split: Split, next_row: dict[Split, int]) -> Place:
 
 
 def split_by_frame(takes: list[Take], frames: int, shares: tuple[float, float], seed: int) -> Iterator[list[Split]]:
-    """A split for every frame; in each, the classes have the same share of their frames (rounded, one at least)."""
+    """The split of every frame of each recording. Each split gets the same share of every class, at least one frame.
+
+    Args:
+        takes: the recordings.
+        frames: frames of each.
+        shares: shares of validation and test.
+        seed: seed of the split.
+
+    """
     generator = np.random.default_rng(seed)
     emotions = np.repeat([take.emotion for take in takes], frames)
-    dealt = np.full(len(emotions), "train", dtype="U5")
+    splits = np.full(len(emotions), "train", dtype="U5")
     for emotion in range(len(EMOTIONS)):
         rows = generator.permutation(np.flatnonzero(emotions == emotion))
         val, test = (max(1, round(share * len(rows))) for share in shares)
-        dealt[rows[:val]], dealt[rows[val : val + test]] = "val", "test"
-    return ([str(split) for split in own] for own in dealt.reshape(len(takes), frames))
+        splits[rows[:val]], splits[rows[val : val + test]] = "val", "test"
+    return ([str(split) for split in take_splits] for take_splits in splits.reshape(len(takes), frames))
 
 
 def split_by_actor(takes: list[Take], frames: int, shares: tuple[float, float], seed: int) -> Iterator[list[Split]]:
-    """All frames of an actor in one split; women (even numbers) and men take turns. Raises ValueError for too few."""
+    """The split of every frame of each recording; all frames of an actor are in one split.
+
+    Women (even numbers) and men take turns in the order from which the splits are cut. Arguments as for
+    `split_by_frame`.
+
+    Raises:
+        ValueError: if there are fewer than three actors.
+
+    """
     generator = np.random.default_rng(seed)
     actors = sorted({take.actor for take in takes})
     if len(actors) < len(SPLITS):
         raise ValueError(f"split: 'actors' needs 3 actors or more, but there are {len(actors)}; use `split: random`")
     turn = {}
     for sex in (0, 1):
-        own = generator.permutation([actor for actor in actors if actor % 2 == sex])
-        turn |= {int(actor): (place, sex) for place, actor in enumerate(own)}
+        shuffled = generator.permutation([actor for actor in actors if actor % 2 == sex])
+        turn |= {int(actor): (place, sex) for place, actor in enumerate(shuffled)}
     order = sorted(actors, key=turn.__getitem__)
     val, test = (max(1, round(share * len(order))) for share in shares)
     split = dict.fromkeys(order[val + test :], "train")
@@ -134,7 +159,7 @@ def read_clip(source: Source) -> dict[str, ndarray]:
 
 
 def read_voice(source: Source) -> ndarray:
-    """The MFCC of the whole clip, the same for each of its frames."""
+    """The MFCC of the whole clip, repeated for each of its frames."""
     coefficients = normalised(mfcc(read_sound(source.audio, RATE), RATE, MFCC))
     return np.broadcast_to(coefficients, (len(source.seconds), *coefficients.shape))
 

@@ -1,4 +1,4 @@
-"""RAVDESS in the feature layout of the MFH repository: lists of MFCC arrays and pictures."""
+"""RAVDESS in the feature layout of the MFH repository: lists that pair MFCC arrays with pictures."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,12 @@ CSV_FILES: dict[Split, str] = {"train": "spa_dl.csv", "val": "spa_val.csv", "tes
 
 
 def list_features(root: Path, size: tuple[int, int], views: tuple[Modality, Modality]) -> list[Clip]:
-    """One clip of one row for each line of the three lists.
+    """One clip with one row for each line of the three lists.
+
+    Args:
+        root: folder of the features.
+        size: height and width that the pictures must have.
+        views: modality of the teacher and that of the student.
 
     Raises:
         FileNotFoundError: if the root or a list is missing.
@@ -49,7 +54,9 @@ def read_mfcc(source: Source) -> ndarray:
     with unreadable(OSError, ValueError, EOFError):
         mfcc = np.load(source.audio, allow_pickle=False)
     if mfcc.ndim != 2 or mfcc.shape[0] != MFCC or not np.isfinite(mfcc).all():
-        raise UnreadableError(f"it must hold ({MFCC}, frames) finite MFCC, but its shape is {mfcc.shape}")
+        raise UnreadableError(
+            f"it must be ({MFCC}, frames) finite MFCC, but has the shape {mfcc.shape} or numbers that are not finite"
+        )
     return normalised(mfcc.astype(np.float64))
 
 

@@ -1,4 +1,4 @@
-"""What both layouts of RAVDESS share: its emotions, the modalities, where one pair comes from."""
+"""Parts of both RAVDESS layouts: emotions, modalities, and the files of one pair."""
 
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -10,19 +10,19 @@ from numpy import ndarray
 from trainables.data.readers.audio_features import fit_frames
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
-"""By label; file names count them from 01."""
+"""Emotions by label; file names count them from 01."""
 
 MFCC, FRAMES = 40, 256
-"""Coefficients of the sound, and frames to which it is cut or filled with zeros."""
+"""Number of coefficients, and number of frames to which they are cut or padded with zeros."""
 
 MEAN, SCALE = -10.59, 85.66
-"""MFH's constants of the MFCC."""
+"""MFH's constants for normalising the MFCC."""
 
 Modality = Literal["audio", "image"]
 
 
 class Source(NamedTuple):
-    """Where the rows of one clip come from."""
+    """The files of one clip, and how its rows are read."""
 
     audio: Path
     image: Path
@@ -31,9 +31,9 @@ class Source(NamedTuple):
     size: tuple[int, int]
     """Height and width of the pictures."""
     views: tuple[Modality, Modality]
-    """What teacher and student see."""
+    """The modality of the teacher and that of the student."""
 
 
 def normalised(mfcc: Float[ndarray, "40 frames"]) -> Float[ndarray, "1 40 256"]:
-    """MFCC as the networks take them."""
+    """MFCC as inputs of the networks: (x - MEAN) / SCALE, cut or padded to 256 frames, float32."""
     return ((fit_frames(mfcc, FRAMES)[None] - MEAN) / SCALE).astype(np.float32)

@@ -1,12 +1,12 @@
-"""VGG-Sound: ten-second clips of events; pairs of a few video frames and the clip's spectrogram.
+"""VGG-Sound: ten-second clips of events; a pair is a few video frames and the spectrogram of their clip.
 
 One row, `---g-f_I2yQ_000001.mp4` ("people marching"): video = uint8 (frames, 3, 256, 256), audio = float16
 (1, 513, 313), the magnitude of the STFT (window 1024, hop 512) of the sound at 16 kHz divided by 1.1 max |x|, resized
 bilinearly.
 
-Under `root`: `vggsound.csv` (lines "YouTube id,start second,label,train or test", no heading), or `train.csv` and
+`root` contains `vggsound.csv` (lines "YouTube id,start second,label,train or test", no header), or `train.csv` and
 `test.csv` (lines "clip.mp4,label"), and the clips `<id>_<start, six digits>.mp4` in the folder `video/`. A `subset`
-file chooses classes or clips, and may say which split each is in.
+file selects classes or clips, and can give the split of each clip.
 """
 
 import tempfile
@@ -28,19 +28,19 @@ from trainables.data.readers.media import UnreadableError, read_frames, read_sou
 from trainables.data.readers.preparation import Layout, paired, prepare
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same files and config."""
+"""Increase it when `load` makes other arrays from the same files and config."""
 
 Modality = Literal["video", "audio"]
 RATE, SPECTRUM = 16_000, (513, 313)
-LOUDEST = 1.1
-"""The sound is divided by so many times its largest sample."""
+HEADROOM = 1.1
+"""The sound is divided by its largest sample times this factor."""
 
 PUBLISHED_CLASSES, PUBLISHED_CLIPS = 100, (50_000, 5_000, 5_000)
-"""Of the CIBA paper's subset: classes; training, validation and test clips."""
+"""The subset of the CIBA paper: number of classes; numbers of training, validation and test clips."""
 
 
 class VGGSoundConfig(DataConfig):
-    """Clips of events; teacher and student see frames or hear the sound."""
+    """Clips of events; the inputs of teacher and student are frames or sound."""
 
     location: ClassVar[tuple[str, ...]] = ("root",)
     teacher_only: ClassVar[tuple[str, ...]] = ("teacher",)
@@ -54,26 +54,26 @@ class VGGSoundConfig(DataConfig):
     student: Modality = "audio"
     """What the student sees. The teacher's own modality is allowed."""
     subset: str | None = None
-    """File in `root` with a class name or a clip (`<id>_<start>`) on each line, and perhaps `,train`, `,val` or `,test`
-    after a clip; null: all 309 classes."""
+    """File in `root` with a class name or a clip (`<id>_<start>`) on each line; `,train`, `,val` or `,test` may follow
+    a clip. null: all 309 classes."""
     val: Annotated[float, Field(gt=0, lt=0.5)] = 0.1
-    """Share of each class's training clips that become the validation split, unless `subset` names its clips."""
+    """Share of the training clips of each class that become the validation split, unless `subset` lists its clips."""
     split_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the choice of validation clips; not the trial's seed."""
+    """Seed of the selection of validation clips; not the trial's seed."""
     frames: Annotated[int, Field(ge=1)] = 4
-    """Frames of each clip, from the middles of as many equal parts of `seconds`."""
+    """Frames of each clip: the middles of equal parts of `seconds`."""
     seconds: Annotated[float, Field(gt=0)] = 10.0
     """Length of a clip."""
     image: tuple[Annotated[int, Field(ge=8)], Annotated[int, Field(ge=8)]] = (256, 256)
     """Height and width to which frames are scaled."""
     skip_missing: bool = False
-    """Whether listed clips that are not in `video/` are left out (many are gone from YouTube) and counted."""
+    """Whether listed clips that are not in `video/` (many were removed from YouTube) are skipped and counted."""
     skip_bad: Annotated[int, Field(ge=0)] = 0
-    """Clips that may be unreadable; they are left out and counted in the report."""
+    """Number of clips that may be unreadable; they are skipped and counted in the report."""
 
 
 def index_of(config: VGGSoundConfig) -> Index:
-    """The clips and classes. Raises ValueError or FileNotFoundError, one line each."""
+    """The clips and classes. Raises ValueError or FileNotFoundError."""
     times = tuple((number + 0.5) * config.seconds / config.frames for number in range(config.frames))
     source = Source(Path(), times, config.image, (config.teacher, config.student))
     return read_index(Path(config.root), config.subset, config.val, config.split_seed, config.skip_missing, source)
@@ -94,13 +94,13 @@ def load_in(config: VGGSoundConfig, folder: Path) -> PairedData:
 
 
 def load(config: VGGSoundConfig) -> PairedData:
-    """What `load_in` gives, in a folder that lasts as long as the arrays."""
+    """The result of `load_in`, in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         return load_in(config, Path(folder))
 
 
 def layout_of(config: VGGSoundConfig, modality: Modality) -> Layout:
-    """Shape and number format of one input."""
+    """Shape and dtype of one input."""
     video = Layout((config.frames, 3, *config.image), np.uint8)
     return {"audio": Layout((1, *SPECTRUM), np.float16), "video": video}[modality]
 
@@ -123,17 +123,23 @@ def spectrogram(source: Source) -> ndarray:
 
 
 def spectrum_of(samples: ndarray) -> ndarray:
-    """(1, 513, 313): magnitude of the STFT of the sound, made as loud as every other, resized bilinearly.
+    """Magnitude of the STFT of the sound, which is first scaled to a common loudness.
+
+    Args:
+        samples: the sound, one channel.
+
+    Returns:
+        float32 (1, 513, 313), resized bilinearly.
 
     Raises:
-        UnreadableError: for silence, and for less than half a window.
+        UnreadableError: if the sound is silent or shorter than half a window.
 
     """
     loudest = float(np.abs(samples).max())
     if loudest == 0:
         raise UnreadableError("it is silent")
     try:
-        magnitude = stft_magnitude(samples / (LOUDEST * loudest))
+        magnitude = stft_magnitude(samples / (HEADROOM * loudest))
     except ValueError as error:
         raise UnreadableError(str(error)) from None
     resized = functional.interpolate(
@@ -143,14 +149,14 @@ def spectrum_of(samples: ndarray) -> ndarray:
 
 
 def fingerprint(config: VGGSoundConfig) -> str:
-    """Hash of the lists, and of names and sizes of the clips."""
+    """Hash of the lists and of names and sizes of the clips."""
     root, index = Path(config.root), index_of(config)
     files = [clip.source.path for clip in index.clips]
     return fingerprint_of_files("vggsound", VERSION, index_files(root, config.subset), files, root)
 
 
 def shape(config: VGGSoundConfig) -> DataShape:
-    """Sizes from the lists alone. Raises ValueError or FileNotFoundError (what to put where)."""
+    """Shapes and sizes, read from the lists only. Raises ValueError or FileNotFoundError."""
     index = index_of(config)
     teacher, student = (layout_of(config, modality).shape for modality in (config.teacher, config.student))
     return DataShape(teacher, student, len(index.classes), *index.sizes())
@@ -162,7 +168,7 @@ def not_comparable(config: VGGSoundConfig) -> str | None:
     index = index_of(config)
     if len(index.classes) != PUBLISHED_CLASSES:
         return f"there are {len(index.classes)} classes, not the {PUBLISHED_CLASSES} of the published numbers"
-    if any(found < wanted for found, wanted in zip(index.sizes(), PUBLISHED_CLIPS, strict=True)):
+    if any(size < published for size, published in zip(index.sizes(), PUBLISHED_CLIPS, strict=True)):
         return f"there are {index.sizes()} clips, fewer than the {PUBLISHED_CLIPS} of the published numbers"
     return None
 

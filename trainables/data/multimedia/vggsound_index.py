@@ -1,4 +1,4 @@
-"""The clips of VGG-Sound: its lists, a subset of them, a validation split, and what is on disk."""
+"""The clips of VGG-Sound: reads the lists and a subset, draws the validation split, and finds the files."""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ WHOLE, PARTS, FOLDER = "vggsound.csv", {"train": "train.csv", "test": "test.csv"
 
 
 class Source(NamedTuple):
-    """Where the row of one clip comes from."""
+    """The file of one clip, and how its row is read."""
 
     path: Path
     seconds: tuple[float, ...]
@@ -22,7 +22,7 @@ class Source(NamedTuple):
     size: tuple[int, int]
     """Height and width of the frames."""
     views: tuple[Literal["video", "audio"], Literal["video", "audio"]]
-    """What teacher and student see."""
+    """The modality of the teacher and that of the student."""
 
 
 class Listed(NamedTuple):
@@ -35,22 +35,30 @@ class Listed(NamedTuple):
 
 
 class Index(NamedTuple):
-    """What a config asks for."""
+    """The clips and classes of a config."""
 
     clips: list[Clip]
     classes: list[str]
-    """In alphabetical order; a label is a place in it."""
+    """Names in alphabetical order; a label is an index of this list."""
     missing: int
     """Listed clips that are not on disk."""
 
     def sizes(self) -> tuple[int, int, int]:
         """Clips of train, val and test."""
-        found = [clip.places[0].split for clip in self.clips]
-        return found.count("train"), found.count("val"), found.count("test")
+        splits = [clip.places[0].split for clip in self.clips]
+        return splits.count("train"), splits.count("val"), splits.count("test")
 
 
 def read_index(root: Path, subset: str | None, val: float, seed: int, skip_missing: bool, source: Source) -> Index:
-    """The clips of the lists that are in the subset, in the order of their names.
+    """The clips of the lists that are in the subset, ordered by name.
+
+    Args:
+        root: folder of the data set.
+        subset: name of the subset file in `root`; None: all clips.
+        val: share of the training clips of each class for validation.
+        seed: seed of the validation split.
+        skip_missing: whether clips without a file are left out.
+        source: how a clip is read; its path is set here.
 
     Raises:
         FileNotFoundError: if a list, the folder of clips, or (without `skip_missing`) a clip is missing.
@@ -67,7 +75,7 @@ def read_index(root: Path, subset: str | None, val: float, seed: int, skip_missi
         first = next(clip.name for clip in chosen if clip.name not in have)
         raise FileNotFoundError(
             f"vggsound: {missing} of {len(chosen)} listed clips are not in {str(folder)!r}, for example {first}.mp4; "
-            "put them there, or leave them out with `skip_missing: true` under `data:`"
+            "put them there, or skip them with `skip_missing: true` under `data:`"
         )
     if not divided:
         there = with_validation(there, val, seed)
@@ -114,7 +122,7 @@ def read_whole(path: Path) -> list[Listed]:
 
 
 def choose(listed: list[Listed], root: Path, subset: str | None) -> tuple[list[Listed], bool]:
-    """The clips of the subset, and whether it says which are for validation. Raises ValueError, FileNotFoundError."""
+    """The clips of the subset, and whether it lists the validation clips. Raises ValueError or FileNotFoundError."""
     if subset is None:
         return listed, False
     lines = read_csv("vggsound", root / subset, 1, "a class or a clip on each line", header=False)
@@ -129,19 +137,26 @@ def choose(listed: list[Listed], root: Path, subset: str | None) -> tuple[list[L
             found.append(by_name[name]._replace(split=split if len(fields) > 1 else by_name[name].split))
         else:
             raise ValueError(
-                f"vggsound: line {number} of {str(root / subset)!r} must be a class, or a clip and perhaps its split, "
-                f"but {whole!r} is neither in the lists; correct the line"
+                f"vggsound: line {number} of {str(root / subset)!r} must be a class, or a clip with or without its "
+                f"split, but the lists have no {whole!r}; correct the line"
             )
     found += [clip for clip in listed if clip.label in wanted]
     return found, any(clip.split == "val" for clip in found)
 
 
 def with_validation(clips: Sequence[Listed], share: float, seed: int) -> list[Listed]:
-    """The clips, a share of each class's training clips (rounded, one at least) now for validation."""
+    """The clips, with a share of the training clips of each class (at least one) moved to the validation split.
+
+    Args:
+        clips: clips of train and test.
+        share: share of the training clips of each class.
+        seed: seed of the selection.
+
+    """
     generator = np.random.default_rng(seed)
     result = sorted(clips)
     for label in sorted({clip.label for clip in result}):
-        own = [number for number, clip in enumerate(result) if clip.label == label and clip.split == "train"]
-        for number in generator.permutation(own)[: max(1, round(share * len(own)))]:
+        numbers = [number for number, clip in enumerate(result) if clip.label == label and clip.split == "train"]
+        for number in generator.permutation(numbers)[: max(1, round(share * len(numbers)))]:
             result[number] = result[number]._replace(split="val")
     return result

@@ -4,11 +4,9 @@ Official layout in `root`: samples/<channel>/*, and the tables in v1.0-trainval/
 samples/LIDAR_TOP/n015-...__LIDAR_TOP__1532402927647951.pcd.bin, six JPEGs of 1600 x 900 such as
 samples/CAM_FRONT/n015-...__CAM_FRONT__1532402927612460.jpg, and 69 annotated boxes, the first a pedestrian of
 0.62 x 0.67 x 1.64 m. The teacher sees a bird's-eye grid of the LiDAR's key frame (no sweeps), or features of another
-network from files; the student sees the images, each with its calibration in one more row of pixels.
+network from files; the student sees the images, each with its calibration in one additional row of pixels.
 """
 
-import hashlib
-import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +21,7 @@ from pydantic import Field
 from trainables.common.types import Batch, PairedData
 from trainables.data.common.base import DataConfig, Dataset, DataShape
 from trainables.data.common.raw_files import fingerprint_of
+from trainables.data.nuscenes.scene_splits import SPLIT_FILE, scenes_of_splits
 from trainables.data.nuscenes.sensors import (
     STATISTICS,
     camera_images,
@@ -38,23 +37,12 @@ from trainables.detection.matching import counted
 logger = logging.getLogger(__name__)
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same files and config."""
+"""Increase it when `load` makes other arrays from the same files and config."""
 
 SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
 
-MINI = {
-    "train": "scene-0061 scene-0553 scene-0655 scene-0757 scene-0796 scene-1077 scene-1094 scene-1100".split(),
-    "val": "scene-0103 scene-0916".split(),
-}
-"""The split of v1.0-mini."""
-
-SPLIT_FILE = "splits.json"
-
-HASHED_VAL = 0.15
-"""Share of the scenes that `split: hash` measures on, as in the official split."""
-
 THREADS = 8
-"""Scenes that are read at the same time."""
+"""Number of scenes that are read at the same time."""
 
 
 class NuScenesConfig(DataConfig):
@@ -66,43 +54,43 @@ class NuScenesConfig(DataConfig):
     dataset: Literal["nuscenes"] = "nuscenes"
     """nuScenes v1.0 in its official layout."""
     root: str = "data/nuscenes"
-    """Folder that holds `samples/` and the folder of tables."""
+    """Folder that contains `samples/` and the folder of tables."""
     version: str = "v1.0-trainval"
-    """Folder of the 13 tables: v1.0-trainval, v1.0-mini, or another of the same form."""
+    """Folder of the 13 tables: v1.0-trainval, v1.0-mini, or another with the same tables."""
     split: Literal["official", "mini", "hash"] = "official"
-    """Which scenes are for what: lists `train` and `val` of scene names in `splits.json` in the root, the lists of \
-v1.0-mini, or 85 and 15 % of the scenes by a hash of their names. `val` is measured as the test split, as published."""
+    """Source of the lists `train` and `val` of scenes: `splits.json` in the root, the lists of v1.0-mini, or a hash
+    of the scene names (85 and 15 %). `val` is the test split, as in published results."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the scenes of `train` set aside, by a hash of their names, as the validation split."""
+    """Share of the scenes of `train` that become the validation split, by a hash of their names."""
     stride: Annotated[int, Field(ge=1)] = 1
-    """Take every n-th sample of a scene (they are half a second apart)."""
+    """Every n-th sample of a scene is used (samples are half a second apart)."""
     image_height: Annotated[int, Field(ge=8)] = 144
-    """Height to which the camera images are resized (they have 900 x 1600)."""
+    """Height to which the camera images of 900 x 1600 pixels are resized."""
     image_width: Annotated[int, Field(ge=12)] = 256
     """Width to which the camera images are resized."""
     teacher: Literal["lidar", "bev"] = "lidar"
     """What the teacher sees: the LiDAR's grid, or features from files (with `model: bev_features`)."""
     student: Literal["camera", "lidar"] = "camera"
-    """What the student sees: the six cameras, or the LiDAR's grid (to measure the teacher's own network)."""
+    """What the student sees: the six cameras, or the LiDAR's grid (to measure the teacher's network)."""
     pillars: Annotated[int, Field(ge=4)] = 128
     """Cells along each side of the LiDAR's grid, which covers 102.4 m."""
     slices: Annotated[int, Field(ge=1)] = 8
-    """Heights that the LiDAR's grid tells apart."""
+    """Number of height slices of the LiDAR's grid."""
     bev: str = "bev"
     """Folder in the root with one `<sample token>.npy` of shape (x cells, y cells, D) for each sample."""
     bev_cells: Annotated[int, Field(ge=1)] | None = None
-    """Cells along each side to which features from files are averaged down; null: as they are."""
+    """Cells along each side to which features from files are averaged; null: all their cells."""
 
 
 TEACHER_TYPES = {"lidar": "uint8", "bev": "float16"}
-"""Number format of what the teacher sees."""
+"""dtype of the teacher's inputs."""
 
 
 ORDINALS = {2: "nd", 3: "rd"}
 
 
 class Parts(NamedTuple):
-    """Inputs of one scene's samples."""
+    """Inputs of the samples of one scene."""
 
     teacher: ndarray
     student: ndarray
@@ -114,11 +102,11 @@ def load(config: NuScenesConfig) -> PairedData:
 
 
 def load_in(config: NuScenesConfig, folder: Path) -> PairedData:
-    """The three splits; every finished scene is kept in `folder`, where the inputs lie memory-mapped.
+    """The three splits with inputs memory-mapped in `folder`, where finished scenes are kept.
 
     Teacher: uint8 (slices + 2, pillars, pillars), or float16 (cells, cells, D) from files. Student: uint8 (6, 3, height
-    + 1, width). Labels: float32 (boxes, 12), see `trainables.detection.boxes.FIELDS`; boxes that do not count (out of
-    their class's range, without points, cycles in racks) are left out, and racks are kept for the metrics.
+    + 1, width). Labels: float32 (boxes, 12), see `trainables.detection.boxes.FIELDS`. Boxes that do not count (out of
+    the range of their class, without points, cycles in racks) are left out; racks are kept for the metrics.
 
     Raises:
         FileNotFoundError: if the root, a table or a sensor's file is missing.
@@ -129,9 +117,9 @@ def load_in(config: NuScenesConfig, folder: Path) -> PairedData:
 
 
 def prepare(config: NuScenesConfig, folder: Path | None) -> PairedData:
-    """See `load_in`; without a folder everything is held in memory."""
+    """See `load_in`; without a folder all arrays are in memory."""
     root, tables = folders(config)
-    scenes = scenes_of_splits(config, chosen_samples(tables, config.stride))
+    scenes = scenes_of(config, chosen_samples(tables, config.stride))
     samples = read_samples(root, tables, config.stride)
     labels = counted_labels(padded(sample.boxes for sample in samples))
     logger.info("nuScenes: %d samples of %d scenes", len(samples), len({sample.scene for sample in samples}))
@@ -154,7 +142,7 @@ def counted_labels(labels: Float32[ndarray, "samples boxes fields"]) -> Float32[
 
 
 def empty(folder: Path | None, name: str, rows: int, sides: tuple[int, ...], dtype: str) -> ndarray:
-    """An array to be filled, in memory or memory-mapped in `folder`."""
+    """A new array of shape (rows, *sides), in memory or memory-mapped in `folder`."""
     if folder is None:
         return np.empty((rows, *sides), dtype)
     folder.mkdir(parents=True, exist_ok=True)
@@ -162,7 +150,15 @@ def empty(folder: Path | None, name: str, rows: int, sides: tuple[int, ...], dty
 
 
 def fill(arrays: Parts, samples: list[Sample], config: NuScenesConfig, folder: Path | None) -> None:
-    """Read the samples' inputs into `arrays`, scene by scene, several at a time."""
+    """Read the inputs of the samples into `arrays`, several scenes at a time.
+
+    Args:
+        arrays: teacher and student inputs, one row for each sample.
+        samples: the samples.
+        config: the data config.
+        folder: where finished scenes are kept; None: nowhere.
+
+    """
     of_scene: dict[str, list[int]] = {}
     for row, sample in enumerate(samples):
         of_scene.setdefault(sample.scene, []).append(row)
@@ -180,29 +176,38 @@ def fill(arrays: Parts, samples: list[Sample], config: NuScenesConfig, folder: P
 def scene_parts(
     scene: str, samples: list[Sample], config: NuScenesConfig, folder: Path | None, wanted: tuple[int, ...]
 ) -> Parts:
-    """The inputs of one scene, the teacher's of shape `wanted`, from `folder` if they were finished before."""
-    kept = None if folder is None else folder / f"{scene}.npz"
-    if kept is not None and kept.exists():
-        with np.load(kept) as arrays:
+    """The inputs of one scene, read from `folder` if they were finished before.
+
+    Args:
+        scene: name of the scene.
+        samples: its samples.
+        config: the data config.
+        folder: where finished scenes are kept; None: nowhere.
+        wanted: expected shape of a teacher input.
+
+    """
+    finished = None if folder is None else folder / f"{scene}.npz"
+    if finished is not None and finished.exists():
+        with np.load(finished) as arrays:
             return Parts(arrays["teacher"], arrays["student"])
     teacher = np.stack([teacher_input(sample, config, wanted) for sample in samples])
     parts = Parts(teacher, np.stack([student_input(sample, config) for sample in samples]))
-    if kept is not None:
-        unfinished = kept.with_suffix(".tmp.npz")
+    if finished is not None:
+        unfinished = finished.with_suffix(".tmp.npz")
         np.savez(unfinished, **parts._asdict())
-        unfinished.rename(kept)
+        unfinished.rename(finished)
     return parts
 
 
 def student_input(sample: Sample, config: NuScenesConfig) -> ndarray:
-    """What the student sees of one sample."""
+    """The student's input of one sample."""
     if config.student == "lidar":
         return lidar_grid(sample, config.pillars, config.slices)
     return camera_images(sample, config.image_height, config.image_width)
 
 
 def teacher_input(sample: Sample, config: NuScenesConfig, wanted: tuple[int, ...]) -> ndarray:
-    """What the teacher sees of one sample. Raises ValueError if it has another shape than the other samples'."""
+    """The teacher's input of one sample. Raises ValueError if its shape is not `wanted`."""
     if config.teacher == "lidar":
         return lidar_grid(sample, config.pillars, config.slices)
     path = Path(config.root, config.bev, f"{sample.token}.npy")
@@ -216,14 +221,14 @@ def teacher_input(sample: Sample, config: NuScenesConfig, wanted: tuple[int, ...
 
 
 def folders(config: NuScenesConfig) -> tuple[Path, Path]:
-    """The root and the folder of tables. Raises FileNotFoundError (what to put where)."""
+    """The root and the folder of tables. Raises FileNotFoundError."""
     root = Path(config.root)
     tables = root / config.version
-    for folder, holds in ((root, f"`samples` and `{config.version}`"), (tables, "the 13 tables of the metadata")):
+    for folder, content in ((root, f"`samples` and `{config.version}`"), (tables, "the 13 tables of the metadata")):
         if not folder.is_dir():
             raise FileNotFoundError(
-                f"nuScenes is expected in root = {config.root!r}, but there is no folder {str(folder)!r}; put {holds} "
-                "of the official download there, or correct data.root or data.version"
+                f"nuScenes is expected in root = {config.root!r}, but there is no folder {str(folder)!r}; put "
+                f"{content} of the official download there, or correct data.root or data.version"
             )
     for name in TABLES:
         if not (tables / f"{name}.json").is_file():
@@ -234,55 +239,13 @@ def folders(config: NuScenesConfig) -> tuple[Path, Path]:
     return root, tables
 
 
-def scenes_of_splits(config: NuScenesConfig, samples: list[Row]) -> dict[str, set[str]]:
+def scenes_of(config: NuScenesConfig, samples: list[Row]) -> dict[str, set[str]]:
     """Names of the scenes of train, val and test. Raises FileNotFoundError or ValueError."""
-    known = sorted({row["scene"] for row in samples})
-    lists = {"official": listed, "mini": lambda config, known: MINI, "hash": hashed}[config.split](config, known)
-    present = {name: [scene for scene in known if scene in set(lists[name])] for name in ("train", "val")}
-    held = by_hash(present["train"], config.held_out)
-    splits = {"train": set(present["train"]) - held, "val": held, "test": set(present["val"])}
-    problems = [f"the {name} split has no scene" for name, scenes in splits.items() if not scenes]
-    problems += [f"{scene!r} is in two lists" for scene in sorted(splits["test"] & set(present["train"]))]
-    if problems:
-        raise ValueError(
-            f"data.split = {config.split!r} must give at least two training scenes and one other of those in "
-            f"{config.version!r}, but {problems[0]}; correct {SPLIT_FILE} or write another split or version"
-        )
-    return splits
-
-
-def listed(config: NuScenesConfig, known: list[str]) -> dict[str, list[str]]:
-    """The lists of the split file. Raises FileNotFoundError or ValueError."""
-    path = Path(config.root, SPLIT_FILE)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"data.split = 'official' needs the lists of scenes in {str(path)!r}, but there is no such file; write "
-            "nuscenes-devkit's create_splits_scenes() there as JSON, or use `split: mini` or `split: hash`"
-        )
-    try:
-        lists = json.loads(path.read_text())
-        return {name: [str(scene) for scene in lists[name]] for name in ("train", "val")}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{str(path)!r} must be JSON with lists of scene names under 'train' and 'val', but cannot be read "
-            f"({error!r}); write it again"
-        ) from None
-
-
-def hashed(config: NuScenesConfig, known: list[str]) -> dict[str, list[str]]:
-    """A split that needs no list."""
-    val = by_hash(known, HASHED_VAL)
-    return {"train": [scene for scene in known if scene not in val], "val": sorted(val)}
-
-
-def by_hash(scenes: list[str], share: float) -> set[str]:
-    """About `share` of the scenes, at least one if there are two: those whose names hash lowest."""
-    ranked = sorted(scenes, key=lambda scene: hashlib.sha256(scene.encode()).hexdigest())
-    return set(ranked[: max(1, round(share * len(ranked)))]) if len(ranked) > 1 else set()
+    return scenes_of_splits(Path(config.root), config.version, config.split, config.held_out, samples)
 
 
 def fingerprint(config: NuScenesConfig) -> str:
-    """Hash of the tables and the split file, of names and sizes of the sensors' files, and of `VERSION`."""
+    """Hash of the tables, the split file, names and sizes of the sensor files, and `VERSION`."""
     root, tables = folders(config)
     index = [tables / f"{name}.json" for name in TABLES] + [root / SPLIT_FILE]
     raw = [path.read_bytes() for path in index if path.is_file()]
@@ -293,10 +256,10 @@ def fingerprint(config: NuScenesConfig) -> str:
 
 
 def shape(config: NuScenesConfig) -> DataShape:
-    """From the tables of scenes and samples alone. Raises FileNotFoundError or ValueError."""
+    """Shapes and sizes, read from the tables of scenes and samples only. Raises FileNotFoundError or ValueError."""
     _, tables = folders(config)
     samples = chosen_samples(tables, config.stride)
-    scenes = scenes_of_splits(config, samples)
+    scenes = scenes_of(config, samples)
     counts = [sum(row["scene"] in scenes[name] for row in samples) for name in SPLITS]
     cameras = (len(CAMERAS), 3, config.image_height + 1, config.image_width)
     student = {"camera": cameras, "lidar": lidar_shape(config)}[config.student]
@@ -309,7 +272,7 @@ def lidar_shape(config: NuScenesConfig) -> tuple[int, ...]:
 
 
 def teacher_shape(config: NuScenesConfig, token: str) -> tuple[int, ...]:
-    """Shape of a teacher's input; for features from files, that of sample `token`."""
+    """Shape of the teacher's inputs; features from files have that of sample `token`."""
     if config.teacher == "lidar":
         return lidar_shape(config)
     path = Path(config.root, config.bev, f"{token}.npy")
@@ -324,7 +287,7 @@ def teacher_shape(config: NuScenesConfig, token: str) -> tuple[int, ...]:
 
 
 def not_comparable(config: NuScenesConfig) -> str:
-    """The paper's networks are larger than those here, so nothing here is set beside its table without a mark."""
+    """The networks of the paper are larger, so results are never comparable with its table."""
     reasons = ["compact networks and BEV grid instead of BEVFormer and Object-DGCNN at 128 x 128 x 256"]
     if config.split != "official" or config.version != "v1.0-trainval":
         reasons.append(f"scenes of {config.version} split by {config.split!r}")

@@ -1,4 +1,4 @@
-"""What the sensors of one nuScenes sample look like to a network: LiDAR in a bird's-eye grid, six images of bytes."""
+"""Network inputs from the sensors of one nuScenes sample: the LiDAR as a bird's-eye grid, and six images, in bytes."""
 
 from pathlib import Path
 
@@ -15,36 +15,43 @@ POINT = 5
 """Numbers of a LiDAR point: x, y, z, intensity, ring."""
 
 BOTTOM, TOP = -3.0, 5.0
-"""Heights (metres above the ego frame's origin, which is on the ground) between which points are taken."""
+"""Range of heights in metres above the origin of the ego frame, which is on the ground; other points are dropped."""
 
 FULL = 63
-"""Points in one voxel at which its byte is 255; the bytes grow with the logarithm."""
+"""Number of points at which the byte of a voxel is 255; the bytes grow with the logarithm."""
 
 HALF_MAX = 65504.0
-"""Largest number of half precision, in which features from files are kept."""
+"""Largest number in half precision, the format of features from files."""
 
 STATISTICS = 2
 """Channels after the slices: highest point, mean intensity."""
 
 
 def read_points(path: Path) -> Float32[ndarray, "points 5"]:
-    """A .pcd.bin file. Raises FileNotFoundError or ValueError."""
+    """The points of a .pcd.bin file. Raises FileNotFoundError or ValueError."""
     if not path.is_file():
         raise FileNotFoundError(f"LiDAR file {str(path)!r} is missing; put the official samples folder into root")
     size = path.stat().st_size
     if size == 0 or size % (4 * POINT):
         raise ValueError(
-            f"a .pcd.bin file holds {POINT} float32 for each point, but {str(path)!r} has {size} bytes: it is "
+            f"a .pcd.bin file has {POINT} float32 for each point, but {str(path)!r} has {size} bytes: it is "
             "truncated; copy it again"
         )
     return np.fromfile(path, dtype=np.float32).reshape(-1, POINT)
 
 
 def lidar_grid(sample: Sample, cells: int, slices: int) -> UInt8[ndarray, "channels {cells} {cells}"]:
-    """The LiDAR's key frame as bytes in the flat ego frame, x by y.
+    """The key frame of the LiDAR as a grid in the flat ego frame.
 
-    For each of `slices` heights the logarithm of the number of points, then the highest point and the mean intensity
-    of each column.
+    Args:
+        sample: the sample.
+        cells: cells along x and y.
+        slices: number of height slices.
+
+    Returns:
+        uint8 (slices + 2, x, y): the logarithm of the number of points in each slice, then the highest point and the
+        mean intensity of each column, all scaled to 0-255.
+
     """
     points = read_points(sample.lidar.path)
     xyz = moved(points[:, :3].astype(np.float64), sample.flat @ sample.lidar.to_global)
@@ -64,7 +71,10 @@ def lidar_grid(sample: Sample, cells: int, slices: int) -> UInt8[ndarray, "chann
 
 
 def camera_images(sample: Sample, height: int, width: int) -> UInt8[ndarray, "cameras 3 rows {width}"]:
-    """The six images at `height` x `width`, each with one row more: see `trainables.detection.projection_pixels`."""
+    """The six images at `height` x `width`, each with one additional row that encodes its projection.
+
+    See `trainables.detection.projection_pixels`.
+    """
     images = np.stack([read_image(reading.path, height, width) for reading in sample.cameras])
     to_flat = np.linalg.inv(sample.flat)
     matrices = np.stack([projection(reading, to_flat) for reading in sample.cameras])
@@ -72,13 +82,13 @@ def camera_images(sample: Sample, height: int, width: int) -> UInt8[ndarray, "ca
 
 
 def projection(reading: Reading, to_global: Float64[ndarray, "4 4"]) -> Float64[ndarray, "3 4"]:
-    """From the flat ego frame to (u depth, v depth, depth); u and v run from 0 to 1 over the image."""
+    """The matrix from the flat ego frame to (u depth, v depth, depth); u and v are in [0, 1] over the image."""
     assert reading.intrinsic is not None, "a camera has an intrinsic matrix"
     return reading.intrinsic @ (np.linalg.inv(reading.to_global) @ to_global)[:3]
 
 
 def read_image(path: Path, height: int, width: int) -> UInt8[ndarray, "3 {height} {width}"]:
-    """A camera's JPEG, resized as a whole. Raises FileNotFoundError or ValueError."""
+    """A camera's JPEG, resized without cropping. Raises FileNotFoundError or ValueError."""
     try:
         with Image.open(path) as image:
             image.draft("RGB", (2 * width, 2 * height))
@@ -93,27 +103,27 @@ def read_image(path: Path, height: int, width: int) -> UInt8[ndarray, "3 {height
 
 
 def read_features(path: Path, cells: int | None) -> Float16[ndarray, "x y dim"]:
-    """Features (x cells, y cells, D) from a .npy file, averaged down to `cells` x `cells`.
+    """Features (x cells, y cells, D) from a .npy file, averaged to `cells` x `cells`.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it holds something else.
+        ValueError: if its shape or its numbers are wrong.
 
     """
-    found = features_shape(path)
+    x, y, dim = features_shape(path)
     features = np.load(path, allow_pickle=False)
     if not abs(features).max(initial=0) <= HALF_MAX:
         raise ValueError(
-            f"features must be numbers of at most {HALF_MAX:g}, so that half precision can hold them, but those in "
+            f"features must be numbers of at most {HALF_MAX:g}, the range of half precision, but those in "
             f"{str(path)!r} are not; write the file again"
         )
-    step = found[0] // (cells or found[0])
-    blocks = features.astype(np.float32).reshape(found[0] // step, step, found[1] // step, step, found[2])
+    step = x // (cells or x)
+    blocks = features.astype(np.float32).reshape(x // step, step, y // step, step, dim)
     return blocks.mean(axis=(1, 3)).astype(np.float16)
 
 
 def features_shape(path: Path) -> tuple[int, ...]:
-    """Shape of a file of features, from its header alone. Raises FileNotFoundError or ValueError."""
+    """Shape of a file of features, read from its header. Raises FileNotFoundError or ValueError."""
     if not path.is_file():
         raise FileNotFoundError(
             f"features of a sample are expected in {str(path)!r}, but there is no such file; put one "
@@ -122,14 +132,16 @@ def features_shape(path: Path) -> tuple[int, ...]:
     try:
         shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
     except ValueError as error:
-        raise ValueError(f"{str(path)!r} is no .npy file of numbers ({error}); write it again") from None
+        raise ValueError(
+            f"{str(path)!r} must be an .npy file of numbers, but cannot be read ({error}); write it again"
+        ) from None
     if len(shape) != 3 or shape[0] != shape[1]:
         raise ValueError(
-            f"features have the shape (x cells, y cells, D) with as many cells each way, but {str(path)!r} has {shape}"
+            f"features must have the shape (cells, cells, D), but {str(path)!r} has {shape}; write it again"
         )
     return shape
 
 
 def moved(points: Float64[ndarray, "points 3"], matrix: Float64[ndarray, "4 4"]) -> Float64[ndarray, "points 3"]:
-    """The points in another frame."""
+    """The points in the frame to which `matrix` maps."""
     return points @ matrix[:3, :3].T + matrix[:3, 3]

@@ -1,4 +1,4 @@
-"""The tables of nuScenes v1.0: which samples there are, their boxes, and where their sensors stand.
+"""Reads the tables of nuScenes v1.0: samples, their boxes, and the poses of their sensors.
 
 A table is a JSON list of rows that refer to each other by token. One row of sample_annotation.json:
 {"token": "70aecbe9...", "sample_token": "e93e98b6...", "instance_token": "6b89da9b...", "visibility_token": "4",
@@ -28,20 +28,20 @@ TABLES = (
 """The 13 tables of every version."""
 
 LONGEST_GAP = 1.5
-"""Seconds between two annotations of an object beyond which no velocity is derived (the devkit's rule)."""
+"""Longest gap in seconds between two annotations of an object from which a velocity is derived (devkit's rule)."""
 
 Row = dict[str, Any]
 Matrix = Float64[ndarray, "4 4"]
 
 
 class Reading(NamedTuple):
-    """One sensor's key frame of a sample."""
+    """The key frame of one sensor in a sample."""
 
     path: Path
     to_global: Matrix
-    """From the sensor's frame to the global one, at the time of the reading."""
+    """Transform from the sensor's frame to the global frame at the time of the reading."""
     intrinsic: Float64[ndarray, "3 3"] | None
-    """From camera coordinates to the image, in units of its width and height; None for the LiDAR."""
+    """Transform from camera coordinates to the image, relative to its width and height; None for the LiDAR."""
 
 
 class Sample(NamedTuple):
@@ -52,13 +52,13 @@ class Sample(NamedTuple):
     lidar: Reading
     cameras: tuple[Reading, ...]
     flat: Matrix
-    """From the global frame to the flat ego frame: origin at the vehicle, x ahead, turned by its yaw alone."""
+    """Transform from the global frame to the flat ego frame: origin at the vehicle, x ahead, rotated by its yaw."""
     boxes: Float32[ndarray, "boxes fields"]
-    """Rows of `trainables.detection.boxes.FIELDS`; racks included, nothing left out for range or points."""
+    """Rows of `trainables.detection.boxes.FIELDS`: all boxes, also racks, far boxes and boxes without points."""
 
 
 def read_table(folder: Path, name: str) -> list[Row]:
-    """The rows of one table. Raises FileNotFoundError or ValueError (what to put where)."""
+    """The rows of one table. Raises FileNotFoundError or ValueError."""
     path = folder / f"{name}.json"
     if not path.is_file():
         raise FileNotFoundError(
@@ -67,22 +67,25 @@ def read_table(folder: Path, name: str) -> list[Row]:
     try:
         rows = json.loads(path.read_bytes())
     except ValueError as error:
-        raise ValueError(f"{str(path)!r} must be a JSON list of rows, but cannot be read ({error})") from None
+        raise ValueError(
+            f"{str(path)!r} must be a JSON list of rows, but cannot be read ({error}); copy it again"
+        ) from None
     if not isinstance(rows, list):
-        raise ValueError(f"{str(path)!r} must be a JSON list of rows, but is {type(rows).__name__}")
+        raise ValueError(f"{str(path)!r} must be a JSON list of rows, but is {type(rows).__name__}; copy it again")
     return rows
 
 
 def chosen_samples(folder: Path, stride: int) -> list[Row]:
-    """Every `stride`-th sample of each scene, in the order of scenes and of time, with the scene's name as `scene`."""
+    """Every `stride`-th sample of each scene, ordered by scene and time; `scene` is the name of its scene."""
     names = {row["token"]: (place, row["name"]) for place, row in enumerate(read_table(folder, "scene"))}
     rows = sorted(read_table(folder, "sample"), key=lambda row: (names[row["scene_token"]][0], row["timestamp"]))
-    seen: dict[str, int] = {}
+    counts: dict[str, int] = {}
     chosen = []
     for row in rows:
         scene = names[row["scene_token"]][1]
-        count = seen[scene] = seen.get(scene, -1) + 1
-        if count % stride == 0:
+        position = counts.get(scene, 0)
+        counts[scene] = position + 1
+        if position % stride == 0:
             chosen.append(row | {"scene": scene})
     return chosen
 
@@ -90,14 +93,19 @@ def chosen_samples(folder: Path, stride: int) -> list[Row]:
 def read_samples(root: Path, folder: Path, stride: int) -> list[Sample]:
     """The chosen samples with their readings and boxes.
 
+    Args:
+        root: folder of the data set.
+        folder: folder of the tables.
+        stride: every `stride`-th sample of a scene is read.
+
     Raises:
-        ValueError: if a sample lacks a sensor, or an annotation has a category or an attribute unknown to the task.
+        ValueError: if a sample has no key frame of a sensor, or an annotation has an unknown category or attribute.
 
     """
     samples = chosen_samples(folder, stride)
     readings = read_readings(root, folder, {row["token"] for row in samples})
     annotations = Annotations(folder)
-    found = []
+    read = []
     for row in samples:
         sensors, poses = readings.get(row["token"], ({}, {}))
         for channel in (LIDAR, *CAMERAS):
@@ -109,12 +117,19 @@ def read_samples(root: Path, folder: Path, stride: int) -> list[Sample]:
         flat = flat_frame(poses[LIDAR])
         cameras = tuple(sensors[channel] for channel in CAMERAS)
         boxes = annotations.boxes(row["token"], flat)
-        found.append(Sample(row["token"], row["scene"], sensors[LIDAR], cameras, flat, boxes))
-    return found
+        read.append(Sample(row["token"], row["scene"], sensors[LIDAR], cameras, flat, boxes))
+    return read
 
 
 def read_readings(root: Path, folder: Path, tokens: set[str]) -> dict[str, tuple[dict[str, Reading], dict[str, Row]]]:
-    """For each sample its key frames by channel, and the ego poses at which they were taken."""
+    """For each sample its key frames and their ego poses, both by channel.
+
+    Args:
+        root: folder of the data set.
+        folder: folder of the tables.
+        tokens: tokens of the samples.
+
+    """
     channels = {row["token"]: row["channel"] for row in read_table(folder, "sensor")}
     mounts = {row["token"]: row for row in read_table(folder, "calibrated_sensor")}
     frames = [row for row in read_table(folder, "sample_data") if row["is_key_frame"] and row["sample_token"] in tokens]
@@ -134,7 +149,7 @@ def read_readings(root: Path, folder: Path, tokens: set[str]) -> dict[str, tuple
 
 
 class Annotations:
-    """The boxes of all samples."""
+    """The annotated boxes of all samples."""
 
     def __init__(self, folder: Path) -> None:
         categories = {row["token"]: row["name"] for row in read_table(folder, "category")}
@@ -147,7 +162,7 @@ class Annotations:
             self.of_sample.setdefault(row["sample_token"], []).append(row)
 
     def boxes(self, sample: str, flat: Matrix) -> Float32[ndarray, "boxes fields"]:
-        """Every box of a sample that has a class of the task (or is a rack), in the frame `flat`."""
+        """The boxes of a sample whose class is part of the task (or a rack), in the flat ego frame."""
         turn = np.arctan2(flat[1, 0], flat[0, 0])
         found = []
         for row in self.of_sample.get(sample, []):
@@ -162,7 +177,7 @@ class Annotations:
         return np.array(found, dtype=np.float32).reshape(-1, len(FIELDS))
 
     def class_of(self, row: Row) -> int | None:
-        """Number of the box's class, None if it is not part of the task. Raises ValueError."""
+        """Number of the class of a box, or None if it is not part of the task. Raises ValueError."""
         category = self.categories[row["instance_token"]]
         if category not in CATEGORIES:
             raise ValueError(
@@ -172,17 +187,20 @@ class Annotations:
         return CATEGORIES[category]
 
     def attribute_of(self, row: Row) -> int:
-        """Number of the box's only attribute. Raises ValueError."""
+        """Number of the attribute of a box, or `NO_ATTRIBUTE`. Raises ValueError if it has several."""
         names = [self.attributes[token] for token in row["attribute_tokens"]]
         if len(names) > 1 or not set(names) <= set(ATTRIBUTES):
             raise ValueError(
-                f"a box has at most one attribute, one of {', '.join(ATTRIBUTES)}, but annotation {row['token']!r} has "
+                f"a box must have at most one attribute: {', '.join(ATTRIBUTES)}, but annotation {row['token']!r} has "
                 f"{names!r}; correct sample_annotation.json or attribute.json"
             )
         return ATTRIBUTES.index(names[0]) if names else NO_ATTRIBUTE
 
     def velocity(self, row: Row) -> Float64[ndarray, " 3"]:
-        """From the annotations before and after (or one of them and this); NaN if there is none near enough in time."""
+        """Velocity in m/s from the annotations before and after (or one of them and this one).
+
+        NaN if there is no other annotation, or the gap is longer than `LONGEST_GAP`.
+        """
         before, after = self.rows.get(row["prev"], row), self.rows.get(row["next"], row)
         seconds = 1e-6 * (self.times[after["sample_token"]] - self.times[before["sample_token"]])
         gaps = (before is not row) + (after is not row)
@@ -192,7 +210,7 @@ class Annotations:
 
 
 def padded(boxes: Iterable[Float32[ndarray, "_ fields"]]) -> Float32[ndarray, "samples boxes fields"]:
-    """Boxes of several samples in one array, as wide as the largest needs, at least one; the rest has class -1."""
+    """Boxes of several samples in one array with at least one place for each; unused places have class -1."""
     boxes = list(boxes)
     widest = max([1, *(len(rows) for rows in boxes)])
     labels = np.zeros((len(boxes), widest, len(FIELDS)), dtype=np.float32)
@@ -203,7 +221,7 @@ def padded(boxes: Iterable[Float32[ndarray, "_ fields"]]) -> Float32[ndarray, "s
 
 
 def rotation_matrix(quaternion: list[float]) -> Float64[ndarray, "3 3"]:
-    """Of a quaternion (w, x, y, z), which need not have length 1."""
+    """Rotation matrix of a quaternion (w, x, y, z) of any length."""
     w, x, y, z = np.array(quaternion) / np.linalg.norm(quaternion)
     return np.array(
         [
@@ -215,20 +233,20 @@ def rotation_matrix(quaternion: list[float]) -> Float64[ndarray, "3 3"]:
 
 
 def yaw_of(quaternion: list[float]) -> float:
-    """Direction of the turned x axis in the horizontal plane."""
+    """Angle of the rotated x axis in the horizontal plane, in radians."""
     turned = rotation_matrix(quaternion)
     return float(np.arctan2(turned[1, 0], turned[0, 0]))
 
 
 def transform(row: Row) -> Matrix:
-    """The 4 x 4 matrix of a row with `rotation` and `translation`: from its own frame to the one it is given in."""
+    """The matrix of a row's `rotation` and `translation`: from its frame to the frame in which they are given."""
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = rotation_matrix(row["rotation"]), row["translation"]
     return matrix
 
 
 def flat_frame(pose: Row) -> Matrix:
-    """From the global frame to the flat ego frame of an ego pose."""
+    """Transform from the global frame to the flat ego frame of an ego pose."""
     yaw = yaw_of(pose["rotation"])
     matrix = np.eye(4)
     matrix[:2, :2] = [[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]]

@@ -26,7 +26,7 @@ from trainables.data.common.raw_files import fingerprint_of
 from trainables.data.common.splits import join_splits
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same config."""
+"""Increase it when `load` makes other arrays from the same config."""
 
 Mode = Literal["gamma", "alpha"]
 DECISIVE: dict[Mode, int] = {"gamma": 20, "alpha": 50}

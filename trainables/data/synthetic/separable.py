@@ -29,7 +29,7 @@ from trainables.data.common.raw_files import fingerprint_of
 from trainables.data.common.splits import join_splits
 
 VERSION = 2
-"""Raise it when `load` makes other arrays from the same config."""
+"""Increase it when `load` makes other arrays from the same config."""
 
 
 def at_most_dim(general_dim: int, info: EarlierFields) -> int:

@@ -1,12 +1,13 @@
 """TCGA: tumours described by gene expression, copy numbers and proteins (or methylation and microRNA).
 
 One row of LinkedOmics' BRCA, sample TCGA.3C.AAAU: mRNA = 20,155 numbers (`attrib_name` A1BG, A1CF, ...; log2 RSEM), CNV
-= 24,776 (GISTIC2), RPPA = 175; PAM50 = LumA. Of each view the 1,000 features that tell most in the training rows are
-kept, and standardised by them.
+= 24,776 (GISTIC2), RPPA = 175; PAM50 = LumA. The 1,000 most informative features of each view, selected by the training
+rows, are kept and standardised.
 
-Layouts: `linkedomics`: `*TCGA_BRCA__*.cct` or `.cct.gz` tables (a feature a line, a sample a column) and the clinical
-`*TCGA_BRCA__*.tsi`; `mogonet`: `BRCA/{1,2,3}_{tr,te}.csv` (a sample a line, no heading), `{1,2,3}_featname.csv` and
-`labels_{tr,te}.csv`, for mRNA, methylation and miRNA. Both directly under `root`, or in a folder of the cohort.
+Layouts: `linkedomics`: `*TCGA_BRCA__*.cct` or `.cct.gz` tables (one line for each feature, one column for each sample)
+and the clinical `*TCGA_BRCA__*.tsi`; `mogonet`: `BRCA/{1,2,3}_{tr,te}.csv` (one line for each sample, no header),
+`{1,2,3}_featname.csv` and `labels_{tr,te}.csv`, for mRNA, methylation and miRNA. The files are in `root` or in its
+folder of the cohort.
 """
 
 from pathlib import Path
@@ -27,7 +28,7 @@ from trainables.data.tcga.linkedomics import Cohort, LinkedOmics
 from trainables.data.tcga.mogonet import Mogonet
 
 VERSION = 1
-"""Raise it when `load` makes other arrays from the same files and config."""
+"""Increase it when `load` makes other arrays from the same files and config."""
 
 View = Literal["mRNA", "CNV", "RPPA", "methylation", "miRNA"]
 VIEWS: dict[str, tuple[View, ...]] = {
@@ -38,17 +39,18 @@ only_linkedomics, only_mogonet = only_with("layout", "linkedomics"), only_with("
 
 
 def in_layout(view: View, info: EarlierFields) -> View:
-    """A check of `teacher` and `student`, after `layout` and `views`."""
+    """A validator of `teacher` and `student`, declared after `layout` and `views`."""
     layout, views = earlier(info, "layout"), earlier(info, "views")
     if layout in VIEWS and view not in VIEWS[str(layout)]:
-        raise ValueError(f"`layout: {layout}` has the views {', '.join(VIEWS[str(layout)])}, but got {view!r}")
+        known = ", ".join(VIEWS[str(layout)])
+        raise ValueError(f"`layout: {layout}` has the views {known}, but got {view!r}; use one of them")
     if layout == "linkedomics" and isinstance(views, tuple) and view not in views:
-        raise ValueError(f"must be among views = {list(views)}, but got {view!r}; add it there")
+        raise ValueError(f"must be one of views = {list(views)}, but got {view!r}; add it to views")
     return view
 
 
 class TCGAConfig(DataConfig):
-    """Two views of the same tumours, and a label of each tumour."""
+    """Two views of the same tumours, and the label of each tumour."""
 
     location: ClassVar[tuple[str, ...]] = ("root",)
     teacher_only: ClassVar[tuple[str, ...]] = ("teacher", "teacher_noise", "noise_seed")
@@ -57,31 +59,32 @@ class TCGAConfig(DataConfig):
     root: Annotated[str, Field(min_length=1)]
     """Folder with the data; a relative one starts at the study file's folder."""
     layout: Literal["linkedomics", "mogonet"] = "linkedomics"
-    """Whose files `root` holds."""
+    """Source of the files in `root`."""
     cohort: Cohort = "BRCA"
     """Tumours and their label: BRCA PAM50, KIPAN KICH/KIRC/KIRP, LIHC stage I or II-IV."""
     label_row: Annotated[str | None, AfterValidator(only_linkedomics(None))] = None
-    """linkedomics: row of the clinical table that holds the label; null: PAM50, histological_type, pathologic_stage."""
+    """Row of the clinical table with the label; null: PAM50, histological_type or pathologic_stage, by the cohort
+    (`layout: linkedomics`)."""
     views: Annotated[tuple[View, ...], Field(min_length=1), AfterValidator(only_linkedomics(VIEWS["linkedomics"]))] = (
         VIEWS["linkedomics"]
     )
-    """linkedomics: views that every sample must have, so that all pairs of views have the same samples."""
+    """Views that every sample must have, so that all pairs of views have the same samples (`layout: linkedomics`)."""
     teacher: Annotated[View, Field(validate_default=True), AfterValidator(in_layout)] = "mRNA"
     """What the teacher sees."""
     student: Annotated[View, Field(validate_default=True), AfterValidator(in_layout)] = "RPPA"
     """What the student sees. The teacher's own view is allowed."""
     teacher_noise: NoiseLevel = 0.0
-    """Standard deviation of Gaussian noise added to the teacher's inputs, in units of each feature's own; 0: none."""
+    """Gaussian noise added to the teacher's inputs: its deviation relative to that of each feature; 0: none."""
     features: Annotated[int, Field(ge=1)] = 1000
-    """Features of each view that are kept (all where it has fewer)."""
+    """Most features of each view that are kept."""
     select: Literal["anova", "variance"] = "anova"
-    """Which are kept, by the training rows: the highest F of an analysis of variance by class, or variance."""
+    """Score by which features are kept: F of an analysis of variance by class, or variance, over the training rows."""
     split: Annotated[Literal["stratified", "official"], AfterValidator(only_mogonet("stratified"))] = "stratified"
-    """`official` (mogonet) tests on the `te` files; `stratified` draws the test rows by class from all."""
+    """Test rows: those of the `te` files (`official`, mogonet only), or drawn by class from all rows (`stratified`)."""
     test: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    """Share of each class that is tested on (`split: stratified`)."""
+    """Share of each class in the test split (`split: stratified`)."""
     val: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Share of each class of the other rows that validates."""
+    """Share of each class of the other rows in the validation split."""
     split_seed: Annotated[int | None, Field(ge=0)] = 0
     """Seed of the split; null: the trial's seed, so that five seeds are five splits."""
     noise_seed: NoiseSeed = 0
@@ -104,36 +107,41 @@ def split_samples(
 ) -> dict[str, Int64[ndarray, " _"]]:
     """Rows of train, val and test in ascending order, drawn class by class.
 
+    Args:
+        config: the data config.
+        labels: class of each row.
+        official_test: bool (rows,): the official test rows.
+
     Raises:
-        ValueError: if a class has too few samples to be in each.
+        ValueError: if a class has too few samples to be in every split.
 
     """
     generator = np.random.default_rng(config.split_seed or 0)
-    found: dict[str, list[ndarray]] = {"train": [], "val": [], "test": []}
+    splits: dict[str, list[ndarray]] = {"train": [], "val": [], "test": []}
     for label in np.unique(labels):
-        own = generator.permutation(np.flatnonzero(labels == label))
+        shuffled = generator.permutation(np.flatnonzero(labels == label))
         if config.split == "official":
-            test, rest = own[official_test[own]], own[~official_test[own]]
+            test, rest = shuffled[official_test[shuffled]], shuffled[~official_test[shuffled]]
         else:
-            held = max(1, round(config.test * len(own)))
-            test, rest = own[:held], own[held:]
+            count = max(1, round(config.test * len(shuffled)))
+            test, rest = shuffled[:count], shuffled[count:]
         val = max(1, round(config.val * len(rest)))
         if len(rest) - val < 1:
             raise ValueError(
-                f"tcga: class {label} of {config.cohort} has {len(own)} samples, too few for training, validation and "
-                "test; use another label_row or lower shares"
+                f"tcga: class {label} of {config.cohort} has {len(shuffled)} samples, too few for training, validation "
+                "and test; use another label_row or lower shares"
             )
         for name, rows in (("train", rest[val:]), ("val", rest[:val]), ("test", test)):
-            found[name].append(rows)
-    return {name: np.sort(np.concatenate(parts)) for name, parts in found.items()}
+            splits[name].append(rows)
+    return {name: np.sort(np.concatenate(parts)) for name, parts in splits.items()}
 
 
 def load(config: TCGAConfig) -> PairedData:
-    """The splits; features are chosen, filled in and standardised by the training rows alone.
+    """The splits; features are selected, imputed and standardised by the training rows only.
 
     Raises:
         FileNotFoundError: if a file is missing.
-        ValueError: if one is wrong, or samples do not match.
+        ValueError: if a file is wrong, or samples do not match.
 
     """
     source = source_of(config)
@@ -153,12 +161,12 @@ def load(config: TCGAConfig) -> PairedData:
 
 
 def fill_in(table: Float[ndarray, "rows features"], train: Int64[ndarray, " train"]) -> Float[ndarray, "rows features"]:
-    """Missing numbers become the feature's mean over the training rows that have one, else 0."""
+    """Missing numbers become the mean of their feature over the training rows; 0 if all of them miss it."""
     missing = np.isnan(table)
     if not missing.any():
         return table
-    seen = ~missing[train]
-    means = np.where(seen, table[train], 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    present = ~missing[train]
+    means = np.where(present, table[train], 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
     return np.where(missing, means, table)
 
 
@@ -169,7 +177,19 @@ def choose(
     by: str,
     count: int,
 ) -> Int64[ndarray, " kept"]:
-    """Columns of the `count` highest variances or F values over the training rows, in their order in the table."""
+    """The columns with the highest scores over the training rows.
+
+    Args:
+        table: all features of a view.
+        labels: class of each row.
+        train: training rows.
+        by: "variance", or "anova" for the F value by class.
+        count: number of columns.
+
+    Returns:
+        Column numbers in ascending order.
+
+    """
     scores = table[train].var(axis=0) if by == "variance" else f_values(table[train], labels[train])
     return np.sort(np.argsort(-scores, kind="stable")[:count])
 
@@ -180,22 +200,22 @@ def f_values(table: Float[ndarray, "rows features"], labels: Int64[ndarray, " ro
     total = np.square(table - table.mean(axis=0)).sum(axis=0)
     within = np.zeros_like(total)
     for label in classes:
-        own = table[labels == label]
-        within += np.square(own - own.mean(axis=0)).sum(axis=0)
+        rows = table[labels == label]
+        within += np.square(rows - rows.mean(axis=0)).sum(axis=0)
     between = np.maximum(total - within, 0) / max(len(classes) - 1, 1)
-    left = np.maximum(within / max(len(labels) - len(classes), 1), np.finfo(np.float64).tiny)
-    return np.where(total > 0, between / left, 0)
+    residual = np.maximum(within / max(len(labels) - len(classes), 1), np.finfo(np.float64).tiny)
+    return np.where(total > 0, between / residual, 0)
 
 
 def fingerprint(config: TCGAConfig) -> str:
-    """Hash of labels, and of names and sizes of the tables that say which samples there are."""
+    """Hash of the labels and of names and sizes of the tables that are read or that determine the samples."""
     source = source_of(config)
     files = sorted(source.files({config.teacher, config.student}))
     return fingerprint_of_files("tcga", VERSION, source.label_files(), files, Path(config.root))
 
 
 def shape(config: TCGAConfig) -> DataShape:
-    """Sizes from labels, headings and the first lines. Raises ValueError or FileNotFoundError (what to put where)."""
+    """Shapes and sizes from labels, headers and first lines. Raises ValueError or FileNotFoundError."""
     source = source_of(config)
     split = split_samples(config, *source.labels())
     train, val, test = (len(split[name]) for name in ("train", "val", "test"))
@@ -204,8 +224,8 @@ def shape(config: TCGAConfig) -> DataShape:
 
 
 def not_comparable(config: TCGAConfig) -> str | None:
-    """The paper gives no tables."""
-    return "the paper publishes no tables, and not its samples, labels, features or splits"
+    """The paper publishes no tables."""
+    return "the paper publishes no tables, samples, labels, features or splits"
 
 
 TCGA = Dataset(TCGAConfig, load, fingerprint, shape, not_comparable=not_comparable)

@@ -1,4 +1,4 @@
-"""TCGA as LinkedOmics has it: tab-separated tables, a feature a line and a sample a column, and a clinical table."""
+"""TCGA in LinkedOmics' layout: tab-separated tables (one line for each feature, one column for each sample)."""
 
 import gzip
 import re
@@ -20,7 +20,7 @@ PATTERNS = {
     "RPPA": "RPPA__MDA_RPPA",
     "clinical": "Clinical",
 }
-"""What the names of the files of a view hold, after the cohort."""
+"""Part of the file names of each view, after the cohort."""
 MISSING = ("NA", "NaN", "nan", "")
 PAM50 = ("normal", "basal", "her2", "luma", "lumb")
 KIDNEY = ("chromophobe|kich", "clear cell|kirc", "papillary|kirp")
@@ -48,12 +48,12 @@ LABELS: dict[str, tuple[str, Callable[[str], int | None], int]] = {
     "KIPAN": ("histological_type", kidney_class, 3),
     "LIHC": ("pathologic_stage", stage_class, 2),
 }
-"""For each cohort: row of the clinical table, the class that a value means (None: none), number of classes."""
+"""For each cohort: row of the clinical table, function from its value to a class or None, number of classes."""
 
 
 @dataclass(frozen=True)
 class LinkedOmics:
-    """The files of one cohort, and the samples that have every view and a label."""
+    """The files of one cohort and its samples: those that have every view and a label."""
 
     layout: ClassVar[str] = "linkedomics"
     root: Path
@@ -62,42 +62,44 @@ class LinkedOmics:
     label_row: str | None
 
     def path(self, kind: str) -> Path:
-        """The one file of a view, or the clinical table. Raises FileNotFoundError or ValueError (what to put where)."""
+        """The only file of a view, or the clinical table. Raises FileNotFoundError or ValueError."""
         endings = (".tsi", ".tsi.gz") if kind == "clinical" else (".cct", ".cct.gz")
         wanted = f"*TCGA_{self.cohort}__*{PATTERNS[kind]}*{endings[0]}"
         places = [place for place in (self.root / self.cohort, self.root) if place.is_dir()]
-        found = [
+        paths = [
             path for place in places for ending in endings for path in place.glob(wanted[: -len(endings[0])] + ending)
         ]
-        if not found:
+        if not paths:
             raise FileNotFoundError(
                 f"tcga needs LinkedOmics' {kind} table of {self.cohort}: there is no {wanted!r} (or .gz) in "
                 f"{str(self.root)!r}; put it there, or set data.root"
             )
-        if len(found) > 1:
-            names = ", ".join(sorted(path.name for path in found))
-            raise ValueError(f"tcga: several files could be the {kind} table of {self.cohort} ({names}); keep one")
-        return found[0]
+        if len(paths) > 1:
+            names = ", ".join(sorted(path.name for path in paths))
+            raise ValueError(
+                f"tcga: there must be one {kind} table of {self.cohort}, but several files match ({names}); keep one"
+            )
+        return paths[0]
 
     def label_files(self) -> list[Path]:
-        """The small file, whose content counts."""
+        """The small file, which the fingerprint hashes by content."""
         return [self.path("clinical")]
 
     def files(self, views: set[str]) -> list[Path]:
-        """The large files: those that are read, and those that say which samples there are."""
+        """The large files: those that are read, and those that determine the samples."""
         return [self.path(view) for view in {*views, *self.views}]
 
     def known(self) -> tuple[list[str], list[int], int]:
-        """Samples with every view and a label, in alphabetical order, their classes, and how many have no label."""
+        """The samples with every view and a label (alphabetical), their classes, and how many have no label."""
         clinical = self.path("clinical")
         values = clinical_row(clinical, self.label_row or LABELS[self.cohort][0])
         headings = {view: set(heading(self.path(view))) for view in self.views} | {"clinical": set(heading(clinical))}
         both = sorted(set.intersection(*headings.values()))
         if not both:
-            examples = {name: sorted(own)[:1] for name, own in headings.items()}
+            examples = {name: sorted(samples)[:1] for name, samples in headings.items()}
             raise ValueError(
-                f"tcga: no sample of {self.cohort} is in every table; their names must match, but are such as "
-                f"{examples}"
+                f"tcga: the sample names of all tables of {self.cohort} must match, but no sample is in every table; "
+                f"names are for example {examples}; copy tables of one release"
             )
         class_of = LABELS[self.cohort][1]
         classes = [class_of(values.get(sample, MISSING[0])) for sample in both]
@@ -105,17 +107,19 @@ class LinkedOmics:
         if not kept:
             row = self.label_row or LABELS[self.cohort][0]
             shown = ", ".join(sorted(set(values.values()))[:5])
-            raise ValueError(f"tcga: no value of {row!r} is a class of {self.cohort}, but: {shown}; set data.label_row")
+            raise ValueError(
+                f"tcga: the values of {row!r} must be classes of {self.cohort}, but are {shown}; set data.label_row"
+            )
         return [sample for sample, _ in kept], [label for _, label in kept], len(both) - len(kept)
 
     def labels(self) -> tuple[Int64[ndarray, " rows"], ndarray]:
-        """Classes of the samples; none of them is officially for the test."""
-        found = np.array(self.known()[1], dtype=np.int64)
-        return found, np.zeros(len(found), dtype=bool)
+        """Classes of the samples, and the official test rows (there are none)."""
+        labels = np.array(self.known()[1], dtype=np.int64)
+        return labels, np.zeros(len(labels), dtype=bool)
 
     @property
     def classes(self) -> int:
-        """How many classes the cohort has."""
+        """Number of classes of the cohort."""
         return LABELS[self.cohort][2]
 
     def width(self, view: str, most: int) -> int:
@@ -137,23 +141,25 @@ class LinkedOmics:
         return np.ascontiguousarray(np.stack(rows).T)
 
     def notes(self) -> dict[str, int]:
-        """For the report."""
+        """Notes for the report."""
         samples, _, unlabelled = self.known()
         return {"samples": len(samples), "samples_without_label": unlabelled}
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[TextIO]:
-    """A text file, gzipped or not. Raises ValueError if it is truncated or something else."""
+    """A text file, gzipped or not. Raises ValueError if it is truncated or wrong."""
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", errors="replace") as file:
             yield file  # pyright: ignore[reportReturnType]
     except (OSError, EOFError, StopIteration) as error:
-        raise ValueError(f"tcga: {str(path)!r} is empty, truncated or no table ({error}); copy it again") from None
+        raise ValueError(
+            f"tcga: {str(path)!r} must be a table, but is empty, truncated or wrong ({error}); copy it again"
+        ) from None
 
 
 def heading(path: Path) -> list[str]:
-    """Names of the samples. Raises ValueError if the first column is none of names, or a sample stands twice."""
+    """Names of the samples. Raises ValueError if the first column is not the names, or a sample is listed twice."""
     with opened(path) as file:
         first, *samples = next(file).rstrip("\r\n").split("\t")
     if first.strip() != "attrib_name":
@@ -162,7 +168,7 @@ def heading(path: Path) -> list[str]:
         )
     if len(set(samples)) < len(samples):
         twice = next(name for name in samples if samples.count(name) > 1)
-        raise ValueError(f"tcga: {str(path)!r} has the sample {twice!r} twice; keep one column")
+        raise ValueError(f"tcga: {str(path)!r} must list each sample once, but has {twice!r} twice; keep one column")
     return samples
 
 
@@ -183,18 +189,32 @@ def read_row(path: Path, row: str, changed: int) -> dict[str, str]:
 
 
 def clinical_row(path: Path, row: str) -> dict[str, str]:
-    """Value of one attribute by sample, without missing ones. Raises ValueError naming the rows if it is not there."""
+    """Values of one attribute by sample, without missing ones. Raises ValueError if there is no such row."""
     return read_row(path, row, path.stat().st_mtime_ns)
 
 
 def row_of(path: Path, number: int, line: str, last: int) -> Float[ndarray, " samples"]:
-    """The numbers of one feature. Raises ValueError naming the line."""
+    """The numbers of one feature; missing ones are NaN.
+
+    Args:
+        path: the file, for messages.
+        number: number of the line, for messages.
+        line: the line.
+        last: largest index that is needed.
+
+    Raises:
+        ValueError: if the line has too few fields, or one is no number.
+
+    """
     name, *fields = line.rstrip("\r\n").split("\t")
     if len(fields) <= last:
         raise ValueError(
-            f"tcga: line {number} of {str(path)!r} ({name}) has {len(fields)} samples, not {last + 1} or more"
+            f"tcga: line {number} of {str(path)!r} ({name}) must have at least {last + 1} samples, but has "
+            f"{len(fields)}; copy the file again"
         )
     try:
         return np.array([("nan" if field in MISSING else field) for field in fields], dtype=np.float64)
     except ValueError as error:
-        raise ValueError(f"tcga: line {number} of {str(path)!r} ({name}) holds no numbers ({error})") from None
+        raise ValueError(
+            f"tcga: line {number} of {str(path)!r} ({name}) must be numbers, but is not ({error}); copy the file again"
+        ) from None

@@ -1,4 +1,4 @@
-"""TCGA as MOGONET's repository has it: tables without heading, a sample a line, split into `tr` and `te`."""
+"""TCGA in the layout of MOGONET's repository: tables without header, one line for each sample, in `tr` and `te`."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +12,7 @@ from numpy import ndarray
 from trainables.data.common.raw_files import require_path
 
 NUMBERS = {"mRNA": 1, "methylation": 2, "miRNA": 3}
-"""Of the views' files."""
+"""Number of each view in the file names."""
 
 
 @dataclass(frozen=True)
@@ -25,16 +25,16 @@ class Mogonet:
 
     @property
     def folder(self) -> Path:
-        """Where the files are: a folder of the cohort's name, or `root` itself."""
-        own = self.root / self.cohort
-        return own if own.is_dir() else self.root
+        """The folder of the files: that of the cohort in `root`, or `root`."""
+        folder = self.root / self.cohort
+        return folder if folder.is_dir() else self.root
 
     def path(self, name: str) -> Path:
-        """One file. Raises FileNotFoundError (what to put where)."""
+        """One file. Raises FileNotFoundError."""
         return require_path("tcga", self.folder / name, f"MOGONET's {self.cohort}")
 
     def label_files(self) -> list[Path]:
-        """The small files, whose content counts."""
+        """The small files, which the fingerprint hashes by content."""
         return [self.path(f"labels_{part}.csv") for part in ("tr", "te")]
 
     def files(self, views: set[str]) -> list[Path]:
@@ -42,27 +42,29 @@ class Mogonet:
         return [self.path(f"{NUMBERS[view]}_{part}.csv") for view in views for part in ("tr", "te")]
 
     def labels(self) -> tuple[Int64[ndarray, " rows"], ndarray]:
-        """Classes of all samples, `tr` before `te`, and which are `te`. Raises ValueError naming a wrong line."""
+        """Classes of all samples, `tr` before `te`, and a mask of `te`. Raises ValueError with the first wrong line."""
         parts: list[ndarray] = []
         for path in self.label_files():
             values = numbers_of(path, 1)[:, 0]
             if (values != np.round(values)).any() or values.min() < 0:
-                raise ValueError(f"tcga: {str(path)!r} must hold a class 0, 1, ... a line, but holds {values.min():g}")
+                raise ValueError(
+                    f"tcga: {str(path)!r} must have a class 0, 1, ... on each line, not {values.min():g}; restore it"
+                )
             parts.append(values.astype(np.int64))
         return np.concatenate(parts), np.repeat([False, True], [len(part) for part in parts])
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return int(self.labels()[0].max()) + 1
 
     def width(self, view: str, most: int) -> int:
-        """How many of `most` features a view has, by the list of their names."""
+        """Number of features of a view by the list of their names, at most `most`."""
         path = self.path(f"{NUMBERS[view]}_featname.csv")
         return min(most, sum(1 for line in path.read_text(encoding="utf-8").splitlines() if line.strip()))
 
     def table(self, view: str) -> Float[ndarray, "rows features"]:
-        """A view of all samples. Raises ValueError if its rows are not those of the labels or of the names."""
+        """A view of all samples. Raises ValueError if its shape does not match the labels and the feature names."""
         parts = []
         names = self.width(view, 2**31)
         for path, labels in zip(self.files({view}), self.label_files(), strict=True):
@@ -76,19 +78,19 @@ class Mogonet:
         return np.concatenate(parts)
 
     def notes(self) -> dict[str, int]:
-        """For the report."""
+        """Notes for the report."""
         return {"samples": len(self.labels()[0])}
 
 
 def numbers_of(path: Path, columns: int | None = None) -> Float[ndarray, "rows columns"]:
-    """A comma-separated table without heading. Raises ValueError naming the first wrong line."""
+    """A comma-separated table without header. Raises ValueError with the first wrong line."""
     stat = path.stat()
     return cached_numbers(path, columns, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=8)
 def cached_numbers(path: Path, columns: int | None, changed: int, size: int) -> Float[ndarray, "rows columns"]:
-    """See `numbers_of`; read once as long as the file stays the same."""
+    """See `numbers_of`. A process reads the file once, and again only if it changes."""
     rows: list[ndarray] = []
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, start=1):
@@ -98,12 +100,12 @@ def cached_numbers(path: Path, columns: int | None, changed: int, size: int) -> 
                 row = np.array(line.strip().split(","), dtype=np.float64)
             except ValueError as error:
                 raise ValueError(
-                    f"tcga: line {number} of {str(path)!r} holds no numbers ({error}); restore it"
+                    f"tcga: line {number} of {str(path)!r} must be numbers, but is not ({error}); restore it"
                 ) from None
             if len(row) != (columns or (len(rows[0]) if rows else len(row))):
                 raise ValueError(
-                    f"tcga: line {number} of {str(path)!r} has {len(row)} columns, not {columns or len(rows[0])}; "
-                    "restore it"
+                    f"tcga: line {number} of {str(path)!r} must have {columns or len(rows[0])} columns, but has "
+                    f"{len(row)}; restore it"
                 )
             rows.append(row)
     if not rows:

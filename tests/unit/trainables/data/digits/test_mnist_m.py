@@ -123,9 +123,9 @@ WRONG: list[tuple[Callable[[Path], None], dict[str, Any], str]] = [
     (without("photos"), {}, r"needs photos .*BSDS500.* does not exist; put it there"),
     (without("photos/train"), {}, ""),
     (without("mnist_m"), {"pairs": "classes"}, r"needs MNIST-M's labels: .* does not exist"),
-    (holding("mnist/train-labels-idx1-ubyte.gz", b"no"), {}, r"train-labels.*truncated or no idx file"),
+    (holding("mnist/train-labels-idx1-ubyte.gz", b"no"), {}, r"train-labels.*must be an idx file"),
     (holding(LABELS, b"\0\0\x0d\1\0\0\0\x14"), {}, r"t10k-labels.*begins with 00 00 0d 01, not 00 00 08 01"),
-    (idx("t10k-labels-idx1-ubyte", (19,)), {}, "test files must have the same rows, but there are 20 images and 19"),
+    (idx("t10k-labels-idx1-ubyte", (19,)), {}, "test files must have equally many rows, but have 20 images and 19"),
     (idx("t10k-images-idx3-ubyte", (20, 8, 8)), {}, r"28 x 28 pixels, but those of test have \(8, 8\)"),
     (
         holding(PICTURES, b"00000000.png 3\n00000001.png three\n"),
@@ -157,7 +157,7 @@ def test_a_truncated_idx_file_and_a_small_photo(tmp_path: Path) -> None:
     folder = copy(tmp_path)
     path = folder / "mnist" / "t10k-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(ValueError, match="must hold 20 x 28 x 28 bytes, but holds 15675; copy it again"):
+    with pytest.raises(ValueError, match="must have 20 x 28 x 28 bytes, but has 15675; copy it again"):
         load(folder)
     folder = copy(tmp_path / "other")
     Image.new("RGB", (20, 40)).save(folder / "photos" / "small.png")

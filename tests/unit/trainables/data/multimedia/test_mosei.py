@@ -152,14 +152,14 @@ def changed(layout: str, to: Path, change: Callable[[dict[str, Any]], object]) -
 
 
 WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
-    (lambda tables: tables.pop("valid"), "must hold a dict for 'valid'"),
+    (lambda tables: tables.pop("valid"), "must have a dict for 'valid'"),
     (
         lambda tables: tables["test"].pop("audio"),
-        "test of .* must hold 'audio', an array of 3 dimensions, but holds classification_labels, id",
+        "test of .* must have 'audio', an array of 3 dimensions, but has classification_labels, id",
     ),
-    (lambda tables: tables["train"].update(vision=np.zeros((20, 3))), "must hold 'vision', an array of 3 dimensions"),
-    (lambda tables: tables["train"].update(text=np.zeros((19, 6, 5))), r"same rows everywhere, but has .*'text': 19"),
-    (lambda tables: tables["test"]["regression_labels"].fill(np.nan), "must be numbers, but some are NaN"),
+    (lambda tables: tables["train"].update(vision=np.zeros((20, 3))), "must have 'vision', an array of 3 dimensions"),
+    (lambda tables: tables["train"].update(text=np.zeros((19, 6, 5))), r"same number of rows, but have .*'text': 19"),
+    (lambda tables: tables["test"]["regression_labels"].fill(np.nan), "must be finite, but some are not"),
     (lambda tables: tables.update(extra=Path("x")), r"asks for pathlib\S+, which is neither"),
 ]
 

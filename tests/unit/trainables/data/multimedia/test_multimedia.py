@@ -71,9 +71,9 @@ def test_ravdess_actors_stay_apart_or_are_dealt_frame_by_frame() -> None:
     data = load("ravdess_clips")
     for labels in (data.val.labels, data.test.labels):
         assert labels.bincount(minlength=8).tolist() == [1] * 8
-    assert "keeps actors apart" in str(data.notes["warning"])
+    assert "puts all clips of an actor into one split" in str(data.notes["warning"])
     assert "warning" not in load("ravdess_clips", split="actors").notes
-    assert "made from the clips" in str(ravdess.not_comparable(config_of("ravdess_clips")))
+    assert "computed from the clips" in str(ravdess.not_comparable(config_of("ravdess_clips")))
 
 
 def test_ravdess_channels(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_fields_of_the_other_layout_are_refused() -> None:
 def test_a_line_of_the_subset_that_is_not_listed_is_named(tmp_path: Path) -> None:
     folder = copy_of("vggsound", tmp_path)
     (folder / "two_classes.txt").write_text(f"{VGG_CLASSES[1]}\ndog meowing\n")
-    with pytest.raises(ValueError, match=r"line 2 of .*two_classes.* 'dog meowing' is neither"):
+    with pytest.raises(ValueError, match=r"line 2 of .*two_classes.* the lists have no 'dog meowing'"):
         vggsound.shape(config_of("vggsound", folder, subset="two_classes.txt"))
     with pytest.raises(FileNotFoundError, match=r"2 of 17 listed clips .*`skip_missing: true`"):
         vggsound.shape(config_of("vggsound", folder, skip_missing=False))

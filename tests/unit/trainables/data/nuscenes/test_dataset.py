@@ -93,7 +93,7 @@ def test_an_object_seen_once_has_no_velocity(root: Path) -> None:
 def test_official_split_and_what_is_held_out(root: Path) -> None:
     """`val` of the file is measured; a part of `train` is set aside."""
     rows = [{"scene": scene} for scenes in SCENES.values() for scene in scenes]
-    scenes = nuscenes.scenes_of_splits(config(root, split="official"), rows)
+    scenes = nuscenes.scenes_of(config(root, split="official"), rows)
     assert scenes["test"] == SCENES["test"]
     assert scenes["train"] | scenes["val"] == SCENES["train"] and not scenes["train"] & scenes["val"]
     assert len(scenes["val"]) == 1
@@ -101,7 +101,7 @@ def test_official_split_and_what_is_held_out(root: Path) -> None:
 
 
 def test_the_split_by_hash_needs_no_list(root: Path) -> None:
-    scenes = nuscenes.scenes_of_splits(config(root, split="hash"), [{"scene": f"scene-{n:04}"} for n in range(1000)])
+    scenes = nuscenes.scenes_of(config(root, split="hash"), [{"scene": f"scene-{n:04}"} for n in range(1000)])
     assert [len(scenes[name]) for name in ("train", "val", "test")] == [765, 85, 150]
     assert not scenes["train"] & scenes["test"] and not scenes["val"] & scenes["test"]
 
@@ -329,11 +329,11 @@ def test_wrong_features_say_so(root: Path, broken: Path) -> None:
     with pytest.raises(ValueError, match=r"same shape.*\(8, 8, 5\)|\(8, 8, 6\).*\(8, 8, 5\)"):
         load(config(broken, teacher="bev"))
     np.save(broken / "bev" / "scene-0553-sample-0.npy", np.full((8, 8, 6), np.nan))
-    with pytest.raises(ValueError, match=r"at most 65504, so that half precision"):
+    with pytest.raises(ValueError, match=r"at most 65504, the range of half precision"):
         load(config(broken, teacher="bev"))
     np.save(broken / "bev" / "scene-0061-sample-0.npy", np.zeros((8, 6)))
-    with pytest.raises(ValueError, match=r"as many cells each way"):
+    with pytest.raises(ValueError, match=r"must have the shape .cells, cells, D."):
         shape(config(broken, teacher="bev"))
     (broken / "bev" / "scene-0061-sample-0.npy").write_bytes(b"nothing")
-    with pytest.raises(ValueError, match=r"no .npy file of numbers"):
+    with pytest.raises(ValueError, match=r"must be an .npy file of numbers"):
         shape(config(broken, teacher="bev"))

@@ -138,7 +138,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
         "`layout: mogonet` has the views mRNA, methylation, miRNA, but got 'CNV'",
     ),
     ({"layout": "mogonet"}, "but got 'RPPA'"),
-    ({"views": ("mRNA", "CNV")}, "must be among views = ['mRNA', 'CNV'], but got 'RPPA'"),
+    ({"views": ("mRNA", "CNV")}, "must be one of views = ['mRNA', 'CNV'], but got 'RPPA'"),
     ({"split": "official"}, "is used only with `layout: mogonet`"),
     ({"layout": "mogonet", "student": "miRNA", "label_row": "x"}, "is used only with `layout: linkedomics`"),
 ]
@@ -171,9 +171,9 @@ def gone(pattern: str) -> Callable[[Path], None]:
 WRONG: list[tuple[str, Callable[[Path], None], dict[str, Any], str]] = [
     ("linkedomics", gone("*SCNA*"), {}, r"needs LinkedOmics' CNV table of BRCA: there is no .*SCNA__SNP_6.0\*.cct"),
     ("linkedomics", gone("*.tsi"), {}, r"clinical table of BRCA: there is no '\*TCGA_BRCA__\*Clinical\*.tsi'"),
-    ("linkedomics", twice, {}, "several files could be the RPPA table of BRCA .* keep one"),
+    ("linkedomics", twice, {}, "there must be one RPPA table of BRCA, .* keep one"),
     ("linkedomics", lambda folder: None, {"label_row": "PAM"}, "no row 'PAM'; its rows are gender, PAM50; set"),
-    ("linkedomics", lambda folder: None, {"label_row": "gender"}, "no value of 'gender' is a class .*: female; set"),
+    ("linkedomics", lambda folder: None, {"label_row": "gender"}, "values of 'gender' must be .* but are female; set"),
     (
         "linkedomics",
         edited("*RPPA*", lambda t: t.replace("attrib_name", "gene")),
@@ -184,22 +184,27 @@ WRONG: list[tuple[str, Callable[[Path], None], dict[str, Any], str]] = [
         "linkedomics",
         edited("*RPPA*", lambda t: t.replace("TCGA.", "TCGA-", 99)),
         {},
-        "no sample of BRCA is in every table",
+        "no sample is in every table",
     ),
     (
         "linkedomics",
         edited("*RPPA*", lambda t: t.replace("TCGA.05", "TCGA.06", 1)),
         {},
-        "the sample 'TCGA.06.BRCA' twice",
+        "has 'TCGA.06.BRCA' twice",
     ),
-    ("linkedomics", edited("*RPPA*", lambda t: t + "x\t1.0\n"), {}, r"line 14 of .* \(x\) has 1 samples"),
+    (
+        "linkedomics",
+        edited("*RPPA*", lambda t: t + "x\t1.0\n"),
+        {},
+        r"line 14 of .* \(x\) must have at least .* but has 1;",
+    ),
     (
         "linkedomics",
         edited("*RPPA*", lambda t: t.replace("RPPA3\t", "RPPA3\tmuch ", 1)),
         {},
-        r"\(RPPA3\) holds no numbers",
+        r"\(RPPA3\) must be numbers",
     ),
-    ("linkedomics", edited("*RPPA*", lambda t: ""), {}, "RPPA.cct' is empty, truncated or no table"),
+    ("linkedomics", edited("*RPPA*", lambda t: ""), {}, "RPPA.cct' must be a table, but is empty, truncated or wrong"),
     ("mogonet", gone("3_te.csv"), {}, r"needs MOGONET's BRCA: .*3_te.csv' does not exist"),
     (
         "mogonet",
@@ -208,13 +213,13 @@ WRONG: list[tuple[str, Callable[[Path], None], dict[str, Any], str]] = [
         r"1_te.csv' must have 19 rows \(as labels_te",
     ),
     ("mogonet", edited("1_featname.csv", lambda t: t + "more\n"), {}, r"of 31 features .* but has 40 of 30"),
-    ("mogonet", edited("1_tr.csv", lambda t: "a" + t), {}, r"line 1 of .*1_tr.csv' holds no numbers"),
-    ("mogonet", edited("1_tr.csv", lambda t: t + "1.0,2.0\n"), {}, "line 41 of .* has 2 columns, not 30"),
+    ("mogonet", edited("1_tr.csv", lambda t: "a" + t), {}, r"line 1 of .*1_tr.csv' must be numbers"),
+    ("mogonet", edited("1_tr.csv", lambda t: t + "1.0,2.0\n"), {}, "line 41 of .* must have 30 columns, but has 2"),
     (
         "mogonet",
         edited("labels_tr.csv", lambda t: "0.5\n" + t.split("\n", 1)[1]),
         {},
-        "must hold a class 0, 1, ... a line",
+        "must have a class 0, 1, ... on each line",
     ),
     ("mogonet", lambda folder: None, {"cohort": "LIHC"}, "needs MOGONET's LIHC"),
 ]
@@ -233,5 +238,5 @@ def test_wrong_files_are_named_in_one_line(
 
 def test_a_class_of_one_sample_cannot_be_split() -> None:
     config = config_of("linkedomics")
-    with pytest.raises(ValueError, match="class 1 of BRCA has 1 samples, too few"):
+    with pytest.raises(ValueError, match="class 1 of BRCA must have at least .* but has 1;, too few"):
         tcga.split_samples(config, np.array([0] * 10 + [1]), np.zeros(11, dtype=bool))
