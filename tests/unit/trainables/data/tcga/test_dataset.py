@@ -238,5 +238,5 @@ def test_wrong_files_are_named_in_one_line(
 
 def test_a_class_of_one_sample_cannot_be_split() -> None:
     config = config_of("linkedomics")
-    with pytest.raises(ValueError, match="class 1 of BRCA must have at least .* but has 1;, too few"):
+    with pytest.raises(ValueError, match="class 1 of BRCA has 1 samples, too few"):
         tcga.split_samples(config, np.array([0] * 10 + [1]), np.zeros(11, dtype=bool))
