@@ -1,9 +1,13 @@
 """A document as data, and its two forms: one HTML file that needs nothing else, and Markdown beside its figures."""
 
 import base64
-import html
 import re
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from study.report.format.figure_files import RenderedFigure
 
@@ -46,98 +50,48 @@ class Heading(NamedTuple):
 
 Block = Text | Items | Table | Code | Heading | RenderedFigure
 
-CSS = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 "Segoe UI", "Helvetica Neue", Arial, "Liberation Sans", sans-serif; color: #1b1b1b;
-       background: #fff; max-width: 62rem; margin: 2rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; }
-h2 { font-size: 1.2rem; margin: 2.2rem 0 .6rem; padding-bottom: .2rem; border-bottom: 1px solid #ccc; }
-p, li { max-width: 50rem; }
-nav { font-size: .85rem; margin: .8rem 0 0; }
-nav a { margin-right: .9rem; color: #0b57a4; text-decoration: none; }
-table { border-collapse: collapse; min-width: 26rem; font-size: .87rem; font-variant-numeric: tabular-nums; }
-.wide { overflow-x: auto; margin: .8rem 0 1.2rem; }
-caption { text-align: left; color: #444; padding-bottom: .4rem; caption-side: top; }
-th, td { padding: .25rem .7rem .25rem 0; text-align: right; vertical-align: top; }
-thead th { border-top: 2px solid #222; border-bottom: 1px solid #222; font-weight: 600; vertical-align: bottom; }
-tbody tr:last-child td { border-bottom: 2px solid #222; }
-tbody tr:nth-child(even) td { background: #f7f7f7; }
-.l { text-align: left; }
-td:not(.l) { white-space: nowrap; }
-tr.strong td { font-weight: 650; }
-figure { margin: 1.2rem 0 1.6rem; }
-figure img { max-width: 100%; height: auto; }
-figcaption { font-size: .87rem; color: #444; max-width: 50rem; }
-pre { background: #f5f5f5; padding: .7rem .9rem; overflow-x: auto; font-size: .8rem; line-height: 1.4; }
-code { background: #f1f1f1; padding: 0 .2em; border-radius: 3px; font-size: .93em; }
-summary { cursor: pointer; }
-.end { color: #666; font-size: .8rem; margin-top: 3rem; }
-@media print {
-  body { font-size: 10pt; margin: 0; max-width: none; padding: 0; }
-  nav { display: none; }
-  h2, caption, summary { break-after: avoid; }
-  figure, tr, .keep { break-inside: avoid; }
-  .wide { overflow: visible; }
-  pre { white-space: pre-wrap; }
-}
-"""
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def to_html(title: str, blocks: list[Block], end: str) -> str:
-    """A whole page: styles and figures inside, no scripts, nothing to fetch."""
-    headings = [block.text for block in blocks if isinstance(block, Heading)]
-    links = "".join(f'<a href="#{anchor(text)}">{html.escape(text)}</a>' for text in headings)
-    body = "\n".join(html_block(block) for block in blocks)
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{CSS}</style>\n</head>\n<body>\n"
-        f"<h1>{html.escape(title)}</h1>\n<nav>{links}</nav>\n{body}\n"
-        f'<p class="end">{inline_html(end)}</p>\n</body>\n</html>\n'
+    """A whole page: styles and figures inside, no scripts, nothing to fetch.
+
+    Args:
+        title: Heading and title of the page.
+        blocks: The content in order.
+        end: The last line, in small print.
+
+    Returns:
+        The page; every text is escaped.
+
+    """
+    named = [(type(block).__name__, block) for block in blocks]
+    return html_environment().get_template("report.html.j2").render(title=title, blocks=named, end=end)
+
+
+@cache
+def html_environment() -> Environment:
+    """Jinja's environment for the templates of the report."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    environment.filters |= {"inline": inline_html, "anchor": anchor, "base64": base64_text}
+    return environment
 
 
-def html_block(block: Block) -> str:
-    """One block as HTML."""
-    match block:
-        case Heading(text):
-            return f'<h2 id="{anchor(text)}">{html.escape(text)}</h2>'
-        case Text(text):
-            return f"<p>{inline_html(text)}</p>"
-        case Items(items):
-            return "<ul>" + "".join(f"<li>{inline_html(item)}</li>" for item in items) + "</ul>"
-        case Table():
-            return html_table(block)
-        case Code(text, ""):
-            return f"<pre>{html.escape(text)}</pre>"
-        case Code(text, summary):
-            return f"<details><summary>{inline_html(summary)}</summary><pre>{html.escape(text)}</pre></details>"
-        case RenderedFigure():
-            data = base64.b64encode(block.svg).decode()
-            return (
-                f'<figure><img alt="{html.escape(block.title)}" src="data:image/svg+xml;base64,{data}">'
-                f"<figcaption><b>{html.escape(block.title)}.</b> {inline_html(block.caption)}</figcaption></figure>"
-            )
-
-
-def html_table(table: Table) -> str:
-    """A table as HTML."""
-
-    def cells(tag: str, row: tuple[str, ...]) -> str:
-        classes = [' class="l"' if column < table.left else "" for column in range(len(row))]
-        return "".join(f"<{tag}{name}>{inline_html(cell)}</{tag}>" for name, cell in zip(classes, row, strict=True))
-
-    opened = ['<tr class="strong">' if index in table.strong else "<tr>" for index in range(len(table.rows))]
-    rows = "\n".join(f"{tr}{cells('td', row)}</tr>" for tr, row in zip(opened, table.rows, strict=True))
-    return (
-        f'<div class="wide"><table><caption>{inline_html(table.caption)}</caption>'
-        f"<thead><tr>{cells('th', table.header)}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>"
-    )
-
-
-def inline_html(text: str) -> str:
+def inline_html(text: str) -> Markup:
     """Escaped text, `backquoted` names as code."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # every part of it was escaped before
+
+
+def base64_text(data: bytes) -> str:
+    """Bytes as a data URI has them."""
+    return base64.b64encode(data).decode()
 
 
 def anchor(text: str) -> str:

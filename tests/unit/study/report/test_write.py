@@ -14,6 +14,7 @@ from study.analysis.notation import metric_label, show_p, show_param, show_summa
 from study.analysis.study_results import Summary, study_results
 from study.config.study_config import StudyConfig
 from study.report.format.document import Code, Heading, Items, Table, Text, to_html, to_markdown
+from study.report.format.figure_files import RenderedFigure
 from study.report.sections.findings import findings
 from study.report.sections.settings import counted, domain_text
 from study.report.terminal import arms_table
@@ -23,6 +24,7 @@ from study.storage.manifest import environment, read_manifest, write_manifest
 from study.storage.store import Proposal, StudyStore
 from tests.helpers.example_store import example_study, fill, write_result
 from trainables.common.atomic_files import read_json, write_json
+from trainables.common.types import TrialError, TrialResult
 
 Accuracies = list[tuple[float, float]]
 
@@ -290,3 +292,24 @@ def test_notation() -> None:
 def test_what_a_data_set_counts_is_called_by_its_name() -> None:
     assert [counted("classification", 10), counted("classification", 1)] == ["10 classes", "1 class"]
     assert [counted("regression", 1), counted("retrieval", 5)] == ["1 output", "at most 5 captions"]
+
+
+def test_a_page_shows_markup_in_texts_as_text(tmp_path: Path) -> None:
+    """Names, errors and study files come from the user; none of them may become part of the page's markup."""
+    evil = '<script>alert("&")</script>'
+    figure = RenderedFigure("f", evil, evil, b"<svg/>", b"")
+    blocks = [Heading(evil), Text(evil), Items((evil,)), Table(evil, (evil,), ((evil,),)), figure]
+    page = to_html(evil, [*blocks, Code(evil), Code(evil, evil)], evil)
+    assert "<script" not in page
+    # title twice, link, heading, text, item, caption and two cells, alt and caption twice, code, summary and code, end
+    assert page.count("&lt;script&gt;alert(&#34;&amp;&#34;)&lt;/script&gt;") == 16
+
+    study = example_study(tmp_path).model_copy(update={"source": f"study: example  # {evil}\n"})
+    store = StudyStore(study.directory)
+    config = study.arm("none").trial({"batch_size": 64}, 0)
+    store.propose(Proposal("none", 0, config.group_id, {"batch_size": 64}))
+    store.trial(config.trial_id).begin(config, 0)
+    store.trial(config.trial_id).finish(TrialResult("failed", error=TrialError("ValueError", evil, 1, 1, evil)))
+    text = write_report(study, store).read_text()
+    assert "<script" not in text
+    assert text.count("&lt;script&gt;alert") == 3
