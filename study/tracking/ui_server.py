@@ -17,8 +17,9 @@ from types import FrameType
 from study.config.study_config import StudyConfig
 from study.storage.groups import collect_groups
 from study.storage.store import StudyStore
+from study.tracking.note import best_groups
 from study.tracking.tracker import Tracker, TrackingBusy, TrackingUnavailable
-from study.tracking.ui_links import best_groups, comparison_link, training_link
+from study.tracking.ui_view import comparison_link, training_link
 from study.tracking.writer import is_server
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -1,5 +1,6 @@
 """Writes the runs of one study to MLflow. `study.tracking.tracker` uses it and explains how no run is made twice."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -7,6 +8,7 @@ from study.config.study_config import StudyConfig
 from study.storage.groups import Group, best_group, collect_arm
 from study.storage.store import StudyStore
 from study.tracking.content import (
+    NOTE_LIMIT,
     RunContent,
     artifact_files,
     environment_tags,
@@ -16,10 +18,13 @@ from study.tracking.content import (
     study_content,
     trial_content,
 )
-from study.tracking.ui_links import experiment_tags
+from study.tracking.note import note
+from study.tracking.ui_view import view_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
 
 ENTITIES_PER_BATCH = 1000
 """Most metrics, parameters and tags together that MLflow takes in one call."""
@@ -130,9 +135,23 @@ class Writer:
         known = {group.group_id: group for group in (*groups, *self.leading.values())}
         groups = sorted(known.values(), key=lambda group: group.number)
         runs = {run_id: logged.run_id for (kind, run_id), logged in self.runs.items() if kind == "group"}
+        text = note(self.study, self.store, groups, self.study_key, self.experiment_id, runs)
+        self.set_experiment_tags({"mlflow.note.content": text[:NOTE_LIMIT]})
+        self.prepare_page()
+
+    def prepare_page(self) -> None:
+        """The experiment's page in the UI. It uses private interfaces, so what MLflow refuses is only logged."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.set_experiment_tags(view_tags(self.study, self.study_key))
+        except MlflowException as error:
+            logger.warning("MLflow refused the prepared view of its UI: %s", error)
+
+    def set_experiment_tags(self, tags: dict[str, str]) -> None:
+        """Write the tags of the experiment that it does not have yet."""
         present = self.client.get_experiment(self.experiment_id).tags
-        wanted = experiment_tags(self.study, self.store, groups, self.study_key, self.experiment_id, runs)
-        for name, value in wanted.items():
+        for name, value in tags.items():
             if present.get(name) != value:
                 self.client.set_experiment_tag(self.experiment_id, name, value)
 

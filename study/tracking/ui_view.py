@@ -1,7 +1,12 @@
-"""How MLflow's UI opens a study: the experiment's note, the prepared view of its runs, and links to both.
+"""The prepared page of a study in MLflow's UI: view of the runs table, charts, and links.
 
-MLflow's UI keeps a shared view with the experiment, as a tag `mlflow.sharedViewState.<key>`: JSON of the page's state,
-zlib-compressed, base64, after the word `deflate;`. The page applies it when the link says `viewStateShareKey=<key>`.
+Everything in this file is a private interface of MLflow's UI, read from its JavaScript: the tags, the state of the page
+and the addresses. They can change with any release. A test looks for each of them in the installed UI, and a tag that
+MLflow refuses is left out with a warning.
+
+The UI keeps a shared view with the experiment, as a tag `mlflow.sharedViewState.<key>`: the JSON of the page's state,
+compressed by zlib, in base64, after the word `deflate;`. The page applies it when the address says
+`viewStateShareKey=<key>`.
 """
 
 import base64
@@ -12,26 +17,27 @@ from urllib.parse import quote, urlencode
 
 from pydantic import JsonValue
 
-from study.config.study_config import Objective, StudyConfig
-from study.storage.groups import Group, best_group
-from study.storage.store import StudyStore
-from study.tracking.content import CURVE, NOTE_LIMIT, group_name, swept_names
+from study.config.study_config import StudyConfig
+from study.tracking.content import CURVE, swept_names
 
 VIEW_TAG = "mlflow.sharedViewState."
 """Prefix of the experiment tags in which MLflow's UI keeps shared views."""
+
+KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
+"""Tells the UI to show runs, not traces of language models."""
+
+METRIC_TAG = "mlflow.experiment.primaryMetric.name"
+"""Names the metric that the UI puts first."""
 
 SHARED_CHARTS = 100
 """Most runs that one chart draws."""
 
 
-def experiment_tags(
-    study: StudyConfig, store: StudyStore, groups: list[Group], study_key: str, experiment_id: str, runs: dict[str, str]
-) -> dict[str, str]:
-    """The tags of the experiment; `runs` gives the MLflow run of each group id."""
+def view_tags(study: StudyConfig, study_key: str) -> dict[str, str]:
+    """The tags of the experiment that prepare its page in MLflow's UI."""
     return {
-        "mlflow.note.content": note(study, store, groups, study_key, experiment_id, runs)[:NOTE_LIMIT],
-        "mlflow.experimentKind": "custom_model_development",
-        "mlflow.experiment.primaryMetric.name": study.search.objectives[0].metric,
+        KIND_TAG: KIND,
+        METRIC_TAG: study.search.objectives[0].metric,
         f"{VIEW_TAG}{study_key}": encode_view(view_state(study, study_key)),
     }
 
@@ -50,72 +56,6 @@ def comparison_link(experiment_id: str, run_ids: list[str]) -> str:
         "workflowType": "machine_learning",
     }
     return f"/#/compare-runs?{urlencode(query, quote_via=quote)}"
-
-
-def best_groups(study: StudyConfig, groups: list[Group]) -> list[Group]:
-    """Each arm's best group by the first objective, in the order of the study file; arms without one are left out."""
-    objective = study.search.objectives[0]
-    found = [
-        best_group([group for group in groups if group.arm == arm.name], objective.metric, objective.direction)
-        for arm in study.arms
-    ]
-    return [group for group in found if group]
-
-
-def note(
-    study: StudyConfig, store: StudyStore, groups: list[Group], study_key: str, experiment_id: str, runs: dict[str, str]
-) -> str:
-    """The Markdown above the runs table. While it is folded up, MLflow's UI shows its first line."""
-    search, objective = study.search, study.search.objectives[0]
-    best = best_groups(study, groups)
-    arms = "; ".join(f"`{arm.name}` ({', '.join(arm.space) or 'nothing swept'})" for arm in study.arms)
-    charts = training_link(experiment_id, study_key, "CHART").removeprefix("/")
-    compared = comparison_link(experiment_id, [runs[group.group_id] for group in best]).removeprefix("/")
-    lines = [
-        f"**Study {study.study}**: {headline(study, best)}",
-        "",
-        f"Arms and what they sweep: {arms}. Per arm {search.trials} configurations (sampler {search.sampler}, pruner "
-        f"{search.pruner}), each with {len(search.seeds)} seeds; {objective.direction} `{objective.metric}`.",
-        "",
-        f"| arm | best configuration | {objective.metric}, mean ± std | n |",
-        "|---|---|---|---|",
-        *[best_row(group, objective, experiment_id, runs) for group in best],
-        "",
-        f"[Charts]({charts})" + (f" · [The best of each arm, compared]({compared})" if best else ""),
-        "",
-        f"Report: `{store.directory / 'report'}`, also among the artifacts of the run named `study`.",
-        "",
-        "How to read the runs: a run is one configuration, the runs nested under it are its seeds. "
-        f"`{objective.metric}` is the mean over the complete seeds, each at its selected epoch; "
-        f"`{objective.metric}_std` the sample standard deviation; `n_seeds` the number of seeds; "
-        f"`{CURVE}{objective.metric}` the mean curve over epochs. Loss terms are unweighted. Pruned and failed trials "
-        "have curves and no final metrics: the tag `status` says which, `error` why. A configuration with seeds still "
-        "to come is `scheduled` and has no metrics.",
-    ]
-    return "\n".join(lines)
-
-
-def headline(study: StudyConfig, best: list[Group]) -> str:
-    """The best arm's result in one line."""
-    objective = study.search.objectives[0]
-    top = best_group(best, objective.metric, objective.direction)
-    if top is None:
-        return "no configuration is complete yet"
-    return f"best {objective.metric} {mean_text(top, objective.metric)} by {group_name(top.arm, top.params)}"
-
-
-def mean_text(group: Group, metric: str) -> str:
-    """`0.7495 ± 0.016`, without the spread below two seeds."""
-    mean, std = group.mean(metric), group.std(metric)
-    return f"{mean:.4g}" + (f" ± {std:.2g}" if std is not None else "")
-
-
-def best_row(group: Group, objective: Objective, experiment_id: str, runs: dict[str, str]) -> str:
-    """One line of the note's table, with a link to the run."""
-    name = group_name(group.arm, group.params).removeprefix(f"{group.arm} ")
-    run = runs.get(group.group_id)
-    label = f"[{name}](#/experiments/{experiment_id}/runs/{run})" if run else name
-    return f"| {group.arm} | {label} | {mean_text(group, objective.metric)} | {len(group.values(objective.metric))} |"
 
 
 def encode_view(state: dict[str, JsonValue]) -> str:
