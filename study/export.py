@@ -4,7 +4,7 @@
              open_clip_model.safetensors  the weights of the selected epoch
              README.md                    what it is, and how to load it
 
-The folder is loaded again with open_clip and compared with the student before the command says that it is done.
+The folder is loaded with open_clip and compared with the student before the command reports success.
 """
 
 import json
@@ -39,11 +39,11 @@ CONFIG, WEIGHTS = "open_clip_config.json", "open_clip_model.safetensors"
 """The names that open_clip looks for."""
 
 TOLERANCE = 1e-4
-"""Largest difference between an embedding of the student and of what open_clip makes of its export."""
+"""Largest allowed difference between an embedding of the student and that of open_clip's copy."""
 
 
 class OpenClipForm(NamedTuple):
-    """A student in the words of open_clip."""
+    """A student as open_clip's config and weights."""
 
     model: dict[str, Any]
     """Its model config."""
@@ -70,9 +70,9 @@ class Exported(NamedTuple):
 
 
 def print_export(path: Path, arm: str | None, output: Path | None) -> None:
-    """Export, register in MLflow, and say where both are. Raises StudyError.
+    """Export, register in MLflow, and print where both are. Raises StudyError.
 
-    The folder is there whether or not MLflow can be reached.
+    The folder is written even if MLflow cannot be reached.
     """
     study, store = open_stored(path)
     exported = export_student(study, store, arm, output)
@@ -148,7 +148,7 @@ def empty_student(config: TrialConfig) -> Model:
 
 
 def open_clip_form(student: Model) -> OpenClipForm | None:
-    """How open_clip would say the same network; None where it has no such towers."""
+    """The student as open_clip's config and weights; None where open_clip has no such towers."""
     if not isinstance(student, ContrastiveModel) or student.open_clip_config is None:
         return None
     mean, deviation = (part.flatten().tolist() for part in (student.colours.mean, student.colours.deviation))
@@ -169,7 +169,7 @@ def write_folder(folder: Path, form: OpenClipForm, text: str) -> None:
 
 
 def load_folder(folder: Path) -> "CLIP":
-    """What open_clip makes of an exported folder, in eval mode."""
+    """The model that open_clip loads from an exported folder, in eval mode."""
     import open_clip
 
     model, _, _ = open_clip.create_model_and_transforms(f"local-dir:{folder}")
@@ -178,7 +178,7 @@ def load_folder(folder: Path) -> "CLIP":
 
 @torch.no_grad()
 def compare_folder(folder: Path, student: ContrastiveModel, form: OpenClipForm) -> Example:
-    """What open_clip's copy gives for an example. Raises StudyError where the student itself gives something else."""
+    """Inputs and outputs of open_clip's copy for an example. Raises StudyError where the student's outputs differ."""
     loaded = load_folder(folder)
     pixels, tokens = example_inputs(form)
     mean, deviation = (torch.tensor(form.preprocess[name])[:, None, None] for name in ("mean", "std"))
@@ -210,7 +210,7 @@ def example_inputs(form: OpenClipForm) -> tuple[Tensor, Tensor]:
 
 
 def readme(study: StudyConfig, results: StudyResults, chosen: Chosen) -> str:
-    """What the folder holds, and how to load it."""
+    """The README of the folder: the student, how to load it, and its metrics."""
     measured = chosen.trial.result.metrics if chosen.trial.result else {}
     shown = [
         f"| {metric_label(name)} | {show_value(measured[name], name)} |"
@@ -220,8 +220,8 @@ def readme(study: StudyConfig, results: StudyResults, chosen: Chosen) -> str:
     lines = [
         f"# Student of study {study.study}, arm {chosen.arm}",
         "",
-        f"Trial `{chosen.trial.trial_id}`, seed {chosen.trial.config.seed}, {show_params(chosen.group.params)}: of the "
-        f"configuration with the best mean {metric_name(results.metric)} the seed with the best value.",
+        f"Trial `{chosen.trial.trial_id}`, seed {chosen.trial.config.seed}, {show_params(chosen.group.params)}: the "
+        f"seed with the best value of the configuration with the best mean {metric_name(results.metric)}.",
         "",
         "```python",
         "import open_clip",

@@ -131,7 +131,7 @@ class Run:
         """Run what is left, rebuild the report, bring MLflow up to date, and say where everything is."""
         try:
             status, ran = self.drive(search, tracker)
-            tracker.hurry()
+            tracker.stop_pausing()
             seconds = self.timing.seconds()
             known = {name: value for name, value in seconds._asdict().items() if value is not None}
             self.report, table = self.write_report(known if seconds.training else None, aside=ran)
@@ -141,7 +141,7 @@ class Run:
             with self.console.status("bringing MLflow up to date"):
                 self.close_tracker(tracker)
         finally:
-            tracker.abandon()
+            tracker.kill()
         self.say(f"MLflow UI  {command('study ui', self.path)}")
         return status
 

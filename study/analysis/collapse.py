@@ -1,5 +1,5 @@
-"""Statistics behind the paper's questions: how far distillation shifts the student's spectrum, and whether an inner
-bottleneck dimension is the best.
+"""Statistics on dimensional collapse: how far distillation shifts the student's spectrum, and whether a bottleneck
+dimension between the smallest and the largest is the best.
 
 Both compare seed by seed and give Student's 95 % interval over seeds. Nothing here reads a file.
 """
@@ -18,7 +18,7 @@ from study.storage.groups import Group, best_group
 from trainables.diagnostics.spectra import effective_rank
 
 FLOOR = 1e-12
-"""Singular values below this part of the largest count as this part: they are rounding, and have no logarithm at 0."""
+"""Singular values below this fraction of the largest are raised to it: they are rounding errors; 0 has no logarithm."""
 
 Spectrum = Float[np.ndarray, " values"]
 
@@ -96,7 +96,7 @@ def rank_of(spectrum: Spectrum) -> float:
 
 
 def direction(difference: PairedDifference) -> Literal["lower", "higher", "unclear"]:
-    """Which side of 0 the whole interval lies on."""
+    """The side of 0 on which the whole interval lies."""
     if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
         return "unclear"
     return "lower" if difference.high < 0 else "higher"
@@ -105,8 +105,8 @@ def direction(difference: PairedDifference) -> Literal["lower", "higher", "uncle
 def peak(groups: tuple[Group, ...], name: str, results: StudyResults) -> Peak | None:
     """Performance along the swept whole number `name`; None with fewer than three values.
 
-    At each value, the group that validation chooses; the best value is chosen by validation, and compared with both
-    ends on the test metric, so that the choice does not flatter the comparison.
+    At each value, the group is chosen on validation. The best value is also chosen on validation and is compared with
+    both ends on the test metric, so that the choice does not bias the comparison.
     """
     complete = [group for group in groups if group.status == "complete" and name in group.params]
     chosen: dict[int, Group] = {}

@@ -11,7 +11,7 @@ LEVEL = 0.05
 """Significance level of every statement, and one minus the coverage of every interval."""
 
 CONSTANT = 1e-12
-"""Values that differ by less than this, relative to their size, are equal but for rounding."""
+"""Values that differ by less than this, relative to their size, are equal up to rounding."""
 
 
 class PairedDifference(NamedTuple):
@@ -33,7 +33,7 @@ class Comparison(NamedTuple):
     p: float | None
     """Welch's two-sided p-value; None where `reason` says why."""
     holm: float | None
-    """`p` corrected by Holm's method over every arm of the table that has one."""
+    """`p` corrected by Holm's method over all arms of the table that have a p-value."""
     effect_size: float | None
     """Hedges' g: the difference in pooled standard deviations, corrected for small samples."""
     paired: PairedDifference | None
@@ -62,12 +62,12 @@ def welch(ours: list[float], theirs: list[float]) -> tuple[float | None, str]:
 
 
 def moments(values: list[float]) -> tuple[float, float, int]:
-    """Mean, standard deviation and number, computed exactly, so that no constant arm gets a deviation by rounding."""
+    """Mean, standard deviation and number, computed exactly, so that rounding gives no constant arm a deviation."""
     return fmean(values), stdev(values), len(values)
 
 
 def is_constant(values: list[float]) -> bool:
-    """Whether the values are equal but for rounding."""
+    """Whether the values are equal up to rounding."""
     return max(values) - min(values) <= CONSTANT * max(map(abs, values))
 
 
@@ -88,7 +88,7 @@ def paired_difference(ours: dict[int, float], theirs: dict[int, float]) -> Paire
 
 
 def interval_of_mean(values: list[float], scale: float) -> PairedDifference:
-    """Mean of `values` with Student's confidence interval; no interval where they are equal but for rounding."""
+    """Mean of `values` with Student's confidence interval; no interval where they are equal up to rounding."""
     mean, n = fmean(values), len(values)
     if n < 2 or max(values) - min(values) <= CONSTANT * scale:
         return PairedDifference(mean, None, None, n)

@@ -1,7 +1,7 @@
-"""Statistics behind the questions of contrastive distillation: which arms are compared, and what a swept field does.
+"""Statistics on contrastive distillation: comparisons of arms by kind of loss, and the effect of a swept field.
 
-Compared is seed by seed, with Student's 95 % interval over seeds, and by Welch's test with Holm's correction over the
-comparisons of one question. Nothing here reads a file.
+Arms are compared seed by seed, with Student's 95 % interval over seeds, and by Welch's test with Holm's correction over
+the comparisons of one question. Nothing here reads a file.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ KINDS: dict[str, tuple[frozenset[str], ...]] = {
     MI: (frozenset({"mi"}),),
     PLAIN: (frozenset({"kl", "mse"}), frozenset({"kl"}), frozenset({"mse"})),
 }
-"""What an arm distils by, where the papers' questions have a name for it: its loss terms beside the contrastive one."""
+"""By kind of distillation in the papers' questions, the loss terms besides the contrastive one."""
 
 CONTRASTIVE = "cl"
 
@@ -30,18 +30,18 @@ Read = Callable[[TrialRecord], float | None]
 """A number of a finished trial, or None where it has none."""
 
 
-class Rivals(NamedTuple):
+class ArmContrast(NamedTuple):
     """Two arms' best groups on one number."""
 
     arm: str
-    rival: str
+    other: str
     what: str
     """The number's name."""
     comparison: Comparison
 
 
 class Effect(NamedTuple):
-    """What a swept field does to a number, other hyperparameters being equal."""
+    """The effect of a swept field on a number, with all other hyperparameters equal."""
 
     arms: tuple[str, ...]
     values: tuple[float, ...]
@@ -49,7 +49,7 @@ class Effect(NamedTuple):
     means: tuple[float, ...]
     """At each value, over configurations and seeds."""
     difference: PairedDifference | None
-    """At the smallest value minus at the largest, seed by seed."""
+    """Number at the smallest value minus number at the largest, seed by seed."""
     configurations: int
     """Pairs of configurations that differ in the field alone, averaged within each seed."""
 
@@ -66,9 +66,9 @@ def kind_of(row: ArmResult) -> str | None:
     return next((kind for kind, sets in KINDS.items() if terms in sets), None)
 
 
-def rivals(
+def compare_kinds(
     rows: tuple[ArmResult, ...], kind: str, against: str, reads: Mapping[str, Read], data: bool = True
-) -> list[Rivals]:
+) -> list[ArmContrast]:
     """Every arm of one kind against every arm of another, on each number; Holm over all of them.
 
     With `data`, arms on different data, teachers or students are not compared.
@@ -78,7 +78,7 @@ def rivals(
     for us, them, (what, read) in product(ours, theirs, reads.items()):
         values = [seed_values(row.best, read) for row in (us, them)]
         if all(values) and not (data and problem(us) != problem(them)):
-            found.append(Rivals(us.arm, them.arm, what, compare_values(*values)))
+            found.append(ArmContrast(us.arm, them.arm, what, compare_values(*values)))
     corrected = correct([each.comparison for each in found])
     return [each._replace(comparison=comparison) for each, comparison in zip(found, corrected, strict=True)]
 
@@ -107,7 +107,7 @@ def final(metric: str) -> Read:
 
 
 def fall(metric: str) -> Read:
-    """By what part a metric fell from the first epoch to the last: 1 - last / first; below 0, it rose."""
+    """The fraction by which a metric fell from the first epoch to the last: 1 - last / first. Below 0, it rose."""
 
     def read(trial: TrialRecord) -> float | None:
         values = [report.metrics[metric] for report in trial.history if metric in report.metrics]
@@ -120,7 +120,7 @@ FIELDS: dict[str, tuple[str, str]] = {
     "temperature": ("method", "temperature"),
     "batch_size": ("training", "batch_size"),
 }
-"""Fields whose effect the papers ask for: part of a trial, and its field."""
+"""Fields whose effect the papers ask about: section of a trial's config, and field."""
 
 
 def families(groups: list[Group], field: str) -> Families:

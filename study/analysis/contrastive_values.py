@@ -1,4 +1,4 @@
-"""The numbers that contrastive trials keep of student and teacher, as the report reads them."""
+"""The numbers on student and teacher that contrastive trials store, as the report reads them."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from study.storage.store import StudyStore, TrialRecord
 from trainables.diagnostics.contrastive import NEIGHBOURS
 
 MODALITIES = ("images", "captions")
-"""In the order of the kept arrays."""
+"""In the order of the stored arrays."""
 
 NEIGHBOUR, COSINE, ROWS = "clip/neighbours", "clip/cosine", "clip/rows"
 KL, KL_FIXED, MSE = "val/teacher_kl", "val/teacher_kl_fixed", "val/teacher_mse"
@@ -21,7 +21,7 @@ EPOCHS = ("train", "val")
 
 
 def kept_number(store: StudyStore, name: str, place: tuple[int, ...]) -> Read:
-    """One number of a kept array; None where the trial has none, or it is not known."""
+    """One number of a stored array; None where the trial has no such array or the number is not finite."""
 
     def read(trial: TrialRecord) -> float | None:
         array = store.trial(trial.trial_id).diagnostics().get(name)
@@ -37,7 +37,7 @@ def neighbour_reads(store: StudyStore, side: int) -> dict[str, Read]:
 
 
 def neighbour_rows(results: StudyResults, store: StudyStore) -> int | None:
-    """Rows among which neighbours were looked for, if they are the same in all arms."""
+    """Number of rows among which neighbours were searched, if it is the same in all arms."""
     read = kept_number(store, ROWS, (0,))
     found = {read(trial) for row in results.arms for trial in (row.best.trials if row.best else ())} - {None}
     return int(found.pop() or 0) if len(found) == 1 else None
@@ -55,7 +55,7 @@ def names_of(results: StudyResults, split: str) -> list[str]:
 
 
 def splits(results: StudyResults) -> list[str]:
-    """The test split, then the further data that students were measured on."""
+    """The test split, then the additional data sets on which students were measured."""
     keys = [
         name.partition("/")[0]
         for row in results.arms

@@ -16,7 +16,7 @@ PARAMETERS: dict[str, str] = {
     "weight_decay": "weight decay",
     "feature_dim": "feature dimension D",
 }
-"""Axis labels of the canonical names that the papers have words or symbols for."""
+"""Axis labels of the hyperparameters that have a name or a symbol in the papers."""
 
 SPLITS = {"val": "validation", "test": "test", "train": "training"}
 
@@ -36,12 +36,12 @@ METRICS: dict[str, str] = {
     "ensemble_top1": "zero-shot top-1 (prompt ensemble)",
     "ensemble_top5": "zero-shot top-5 (prompt ensemble)",
 }
-"""Metrics that are written otherwise than they are called."""
+"""Metrics whose name in tables differs from their key."""
 
 PERCENT = frozenset({"accuracy", "top5_accuracy", "macro_f1", "weighted_f1"}) | frozenset(
     name for name in METRICS if not name.endswith("rank")
 )
-"""Metrics between 0 and 1 that are shown in percent. Files for programs (CSV, JSON) hold the raw values."""
+"""Metrics between 0 and 1 that are shown in percent. Files for programs (CSV, JSON) have the raw values."""
 
 
 def parameter_label(name: str) -> str:

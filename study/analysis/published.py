@@ -1,7 +1,7 @@
-"""Published tables beside measured results: what compares, and why not.
+"""Compares published tables with measured results, and says which cells are comparable.
 
 A study names a table (`report: {published: ciba_table1a}`), and its arms measure the rows of the same name. Whether a
-measured cell may be set beside the published one is decided here, from the study's own values: never by hand.
+measured cell is comparable with the published one is decided here from the values of the study, never by hand.
 """
 
 from collections.abc import Mapping
@@ -16,31 +16,33 @@ from trainables.config import TrialConfig
 from trainables.data import DATASETS
 
 
-class Beside(NamedTuple):
-    """One row of the table with what the study measured."""
+class PublishedComparison(NamedTuple):
+    """One row of the table with the study's measurements."""
 
     key: str
     row: PublishedRow
     measured: dict[str, Summary | None]
     """By metric key; empty if the study has no such arm."""
     reasons: tuple[str, ...]
-    """Why the two must not be compared; empty if they may be."""
+    """Why the two are not comparable; empty if they are."""
     chosen: tuple[str, ...]
-    """Where the study's chosen hyperparameters differ from the printed ones, which is a result and no obstacle."""
+    """Where the chosen hyperparameters differ from the printed ones. It is a result and prevents no comparison."""
 
 
-def side_by_side(study: StudyConfig, results: StudyResults, table: PublishedTable) -> list[Beside]:
+def compare_published(study: StudyConfig, results: StudyResults, table: PublishedTable) -> list[PublishedComparison]:
     """Every row of the table, measured or not."""
     arms = {arm.name: arm for arm in study.arms}
     return [
-        beside(key, row, table, study, arms[key], results.arm(key)) if key in arms else Beside(key, row, {}, (), ())
+        compare_row(key, row, table, study, arms[key], results.arm(key))
+        if key in arms
+        else PublishedComparison(key, row, {}, (), ())
         for key, row in table.rows.items()
     ]
 
 
-def beside(
+def compare_row(
     key: str, row: PublishedRow, table: PublishedTable, study: StudyConfig, arm: Arm, result: ArmResult
-) -> Beside:
+) -> PublishedComparison:
     """One row that the study has an arm for."""
     trial = result.best.trials[0].config if result.best else arm.base
     measured = {metric: summarise(by_seed(result.best, metric)) for metric in row.values}
@@ -51,11 +53,11 @@ def beside(
         if role == "student" or trial.method.teacher_source != "nothing":
             reasons += different(printed, getattr(trial, role).model_dump(mode="json"), f"{role} ")
     chosen = different(row.method, trial.method.model_dump(mode="json")) if result.best else []
-    return Beside(key, row, measured, tuple(reasons), tuple(chosen))
+    return PublishedComparison(key, row, measured, tuple(reasons), tuple(chosen))
 
 
 def data_reasons(table: PublishedTable, trial: TrialConfig) -> list[str]:
-    """Why the data are others than the paper's."""
+    """Why the data differ from the paper's."""
     name = trial.data.kind
     if name != table.dataset:
         return [f"data set `{name}` instead of `{table.dataset}`"]
@@ -69,7 +71,7 @@ def seed_reasons(table: PublishedTable, seeds: int) -> list[str]:
 
 
 def recipe_reasons(table: PublishedTable, trial: TrialConfig) -> list[str]:
-    """Shorter or other training, of the student or of what teaches it."""
+    """Differences in the training of the student or of its teacher."""
     found = []
     for part in ("training", "pretraining") if trial.method.teacher_source != "nothing" else ("training",):
         values = getattr(trial, part).model_dump(mode="json")
@@ -78,7 +80,7 @@ def recipe_reasons(table: PublishedTable, trial: TrialConfig) -> list[str]:
 
 
 def different(printed: Mapping[str, JsonValue], own: Mapping[str, JsonValue], prefix: str = "") -> list[str]:
-    """`name = own instead of printed` for each printed value that is another here."""
+    """`name = own instead of printed` for each printed value that differs here."""
     return [
         f"{prefix}{name} = {own.get(name, 'none')} instead of {value}"
         for name, value in printed.items()

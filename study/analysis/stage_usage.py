@@ -7,16 +7,16 @@ from study.storage.groups import Group
 
 
 class StageUsage(NamedTuple):
-    """What the trials' shared stages (prepared data, teachers, bottlenecks, ...) cost and spared them."""
+    """Counts of shared stages (prepared data, teachers, bottlenecks, ...) computed and reused, and the time saved."""
 
     computed: int
     """Artifacts that a trial of the study had to compute."""
     reused: int
-    """How often a trial found one ready."""
+    """How often a trial reused one."""
     elsewhere: int
-    """Artifacts among those found ready that no trial of the study computed: another study had, or an estimate."""
+    """Reused artifacts that no trial of this study computed: they come from other studies or from estimates."""
     seconds_saved: float
-    """What the artifacts found ready had cost when they were computed, each time that one was found."""
+    """Seconds that computing the reused artifacts took, counted at each reuse."""
 
 
 def stage_usage(groups: Iterable[Group]) -> StageUsage:

@@ -29,16 +29,16 @@ class ArmResult(NamedTuple):
     arm: str
     groups: tuple[Group, ...]
     best: Group | None
-    """Complete group with the best mean objective; None if no group is complete."""
+    """The complete group with the best mean objective; None if no group is complete."""
     objective: Summary | None
-    """The objective metric of `best`. It chose `best` among the arm's groups, so it flatters."""
+    """The objective metric of `best`. It is optimistic, because `best` was chosen by it."""
     test: Summary | None
     comparison: Comparison | None
     """None for the baseline arm itself."""
 
 
 class StudyResults(NamedTuple):
-    """Everything that tables and figures show."""
+    """The results that tables and figures show."""
 
     metric: str
     """Key of the (first) objective."""
@@ -53,7 +53,7 @@ class StudyResults(NamedTuple):
 
     @property
     def versus(self) -> str:
-        """The baseline in a sentence: its name, or what stands for several."""
+        """The baseline as a sentence names it: its name, or `its baseline` if arms have different ones."""
         return f"`{self.baseline}`" if not self.baselines else "its baseline"
 
     def baseline_of(self, arm: str) -> str:

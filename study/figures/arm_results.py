@@ -16,7 +16,7 @@ from study.figures.style import (
 from trainables.diagnostics.spectra import effective_rank
 
 MOST_FLAT_LABELS = 5
-"""Arms beside each other whose names still fit without being turned."""
+"""Most arms whose names fit on the axis without being rotated."""
 
 
 @mpl.rc_context(STYLE)

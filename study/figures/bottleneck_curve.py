@@ -18,7 +18,7 @@ from study.figures.style import (
 )
 
 MOST_CURVES = 4
-"""Arms with an H whose curves one panel can hold."""
+"""Most arms with an H in one panel."""
 
 
 class Curve(NamedTuple):

@@ -1,8 +1,7 @@
 """Figures of contrastive distillation: distance to the teacher by epoch, neighbours, and embeddings in the plane.
 
-As in `study.figures.study_results`: plain numbers in, a matplotlib Figure out, or None without any;
-bands and bars are the standard
-deviation over seeds.
+Each function takes plain numbers and returns a matplotlib Figure, or None without numbers. Bands and bars are the
+standard deviation over seeds.
 """
 
 from typing import NamedTuple, TypeVar
@@ -27,9 +26,9 @@ Points = Float[np.ndarray, "2 points 2"]
 
 IMAGES, CAPTIONS = "#0072B2", "#D55E00"
 MOST_BESIDE = 6
-"""Panels beside each other."""
+"""Most panels in one row."""
 LINKS = 40
-"""Pairs of image and caption, or of student and teacher, that a thin line joins."""
+"""Number of pairs of image and caption, or of student and teacher, that are joined by a thin line."""
 
 
 class Projected(NamedTuple):
@@ -140,7 +139,7 @@ def finish(ax: Axes, label: str) -> None:
 
 
 def few_digits(value: float, place: int | None = None) -> str:
-    """The number, if it begins with a digit that leaves room for the others beside it on a logarithmic axis."""
+    """The number, if its first digit leaves room for its neighbours on a logarithmic axis; else nothing."""
     return f"{value:g}" if f"{value:e}"[0] in "23468" else ""
 
 
@@ -242,6 +241,6 @@ def joint_planes(networks: dict[str, Points]) -> Figure | None:
 
 
 def bare(ax: Axes) -> None:
-    """No numbers along the axes: only places relative to one another mean something."""
+    """Remove the numbers along the axes: only relative positions have a meaning."""
     ax.set(xticks=[], yticks=[])
     ax.grid(visible=False)

@@ -12,11 +12,11 @@ from study.planning.criterion_agreement import Bin, PairOutcome
 
 AGREES, FAILS = "#0072B2", "#D55E00"
 MOST_NAMES = 8
-"""Failures that are named in the figure: the clearest."""
+"""Number of failures that are named in the figure."""
 
 
 class CriterionPanels(NamedTuple):
-    """What the figure shows; gains in the unit of the label."""
+    """The content of the figure; gains are in the unit of the label."""
 
     outcomes: list[PairOutcome]
     named: list[PairOutcome]
@@ -58,7 +58,7 @@ def draw_points(ax: Axes, panels: CriterionPanels) -> None:
                     yerr=list(zip(*(gain_sides(one, panels.scale) for one in part), strict=True)),
                     elinewidth=0.5,
                     ecolor=colour + "70",
-                    label=label if clear else f"{label}, one holds 0",
+                    label=label if clear else f"{label}, an interval contains 0",
                     **look,
                 )
     ax.axhline(0, color="#444444", linewidth=0.8)
@@ -71,7 +71,7 @@ def draw_points(ax: Axes, panels: CriterionPanels) -> None:
 
 
 def apart(named: list[PairOutcome], ax: Axes, scale: float) -> list[PairOutcome]:
-    """The points whose names do not run into that of an earlier one, by their places in the axes."""
+    """The points whose names do not overlap with that of an earlier point."""
     width, height = np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())
     kept: list[PairOutcome] = []
     for one in named:
@@ -98,7 +98,7 @@ def gain_sides(one: PairOutcome, scale: float) -> tuple[float, float]:
 
 
 def shade(ax: Axes) -> None:
-    """A tint behind the two quadrants in which the criterion is right, within the present limits."""
+    """Shade the two quadrants in which the criterion is right, within the present limits of the axes."""
     left, right, bottom, top = *ax.get_xlim(), *ax.get_ylim()
     left, right, bottom, top = min(left, 0.0), max(right, 0.0), min(bottom, 0.0), max(top, 0.0)
     ax.fill_between([0, right], 0, top, color=AGREES, alpha=0.06, linewidth=0, zorder=0)

@@ -1,8 +1,7 @@
 """Figures of the diagnostics: spectra by what is swept, the split loss, dimensions in the plane, boxes over seeds.
 
-As in `study.figures.study_results`: plain numbers in, a matplotlib Figure out, or None without any;
-bands are the standard deviation
-over seeds.
+Each function takes plain numbers and returns a matplotlib Figure, or None without numbers. Bands are the standard
+deviation over seeds.
 """
 
 from itertools import product

@@ -1,4 +1,9 @@
-"""What every figure shares: page width, style, the look of an arm, axes, files."""
+"""Shared parts of all figures: page width, style, colour and marker of an arm, axes, files.
+
+Figures do not use pyplot, so nothing else keeps a reference to them. An arm has the same colour and marker in each
+figure. The palette is that of Okabe and Ito, which colour-blind readers can tell apart; the markers are distinct in
+black-and-white print. Bands and bars are the standard deviation over seeds, and captions say so.
+"""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -33,7 +38,7 @@ MOST_TICKS = 12
 MOST_INSIDE = 6
 """Entries that a legend inside a panel may have."""
 FAR = 2.0
-"""Points further from the interesting ones than this many times their range are counted in the margin, not drawn."""
+"""Points whose distance from the interesting ones exceeds this many times their range are counted, not drawn."""
 
 
 class ArmStyle(NamedTuple):
@@ -55,14 +60,14 @@ class Point(NamedTuple):
 def arm_styles(arms: Sequence[str], baseline: str) -> dict[str, ArmStyle]:
     """A style for each arm, in the study's order; the baseline is black."""
     others = [arm for arm in arms if arm != baseline]
-    # Every turn through the colours begins one marker further, so that no two arms share both.
+    # Each pass through the colours starts at the next marker, so that no two arms share both.
     turns = [(i % len(COLOURS), (i + i // len(COLOURS)) % len(MARKERS)) for i in range(len(others))]
     styles = {arm: ArmStyle(COLOURS[c], MARKERS[m]) for arm, (c, m) in zip(others, turns, strict=True)}
     return {arm: ArmStyle("#222222", "*") if arm == baseline else styles[arm] for arm in arms}
 
 
 def render(figure: Figure, form: Literal["svg", "png"]) -> bytes:
-    """The figure as a file, the same bytes every time. The first call settles the layout, which takes half the time."""
+    """The figure as a file, with the same bytes every time. The first call fixes the layout."""
     buffer = io.BytesIO()
     metadata = {"svg": {"Date": None, "Creator": None}, "png": {"Software": None}}[form]
     with mpl.rc_context(STYLE):
@@ -136,9 +141,13 @@ def best_part(values: list[float], direction: Direction) -> list[float]:
 
 
 def focus(ax: Axes, core: Iterable[float], values: list[float], own: list[float] | None = None) -> None:
-    """Scale the y axis by `core`, widened to those `values` that are not FAR away; say how many are not shown.
+    """Scale the y axis by the interesting values and write how many others are outside.
 
-    `own` are the values drawn in this panel, where `values` are those of all panels that share the axis.
+    Args:
+        ax: The panel.
+        core: The interesting values.
+        values: The values of all panels that share the axis. Those not FAR away from `core` are inside.
+        own: The values drawn in this panel; by default `values`.
     """
     core = list(core)
     low, high = min(core), max(core)

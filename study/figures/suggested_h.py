@@ -13,7 +13,7 @@ from study.figures.bottleneck_curve import Curve, draw_arms
 from study.figures.style import STYLE, ArmStyle, Point, canvas, ends, focus, log_axis, share_legend
 
 COLUMNS = 3
-"""Sets of bottlenecks side by side."""
+"""Most sets of bottlenecks in one row."""
 
 
 class SpectrumPanels(NamedTuple):
@@ -50,7 +50,7 @@ def suggested_h_figure(panels: list[SpectrumPanels], ylabel: str, styles: dict[s
 
 
 def draw_spectra(ax: Axes, panel: SpectrumPanels) -> None:
-    """One line for each H, darker the larger; the suggested one dashed over them."""
+    """One line for each H, darker for larger H; the suggested H is dashed."""
     shades = colormaps["viridis_r"](np.linspace(0.05, 1, len(panel.spectra)))
     for (dim, values), shade in zip(panel.spectra.items(), shades, strict=True):
         label = f"H = {dim}" + (" (suggested)" if dim == panel.suggested else "")

@@ -27,7 +27,7 @@ class PairOutcome(NamedTuple):
     """Training seconds of every configuration that was run."""
     trainings: int = 0
     method: str = ""
-    """The arm as the file calls it, where it stands for several pairs."""
+    """Name of the arm in the study file, where one arm there gives several pairs."""
     teacher: str = ""
     student: str = ""
 
@@ -38,7 +38,7 @@ class PairOutcome(NamedTuple):
 
     @property
     def clear(self) -> bool:
-        """Whether neither interval holds 0."""
+        """Whether neither interval contains 0."""
         low, high = self.gain.low, self.gain.high
         return self.estimate.verdict != "undecided" and low is not None and high is not None and low * high > 0
 
@@ -64,7 +64,7 @@ class Bin(NamedTuple):
 
 
 class Saving(NamedTuple):
-    """What skipping every "does not pay" would have come to."""
+    """The effect of skipping every pair with the verdict "does not pay"."""
 
     cells: int
     trainings: int
@@ -73,7 +73,7 @@ class Saving(NamedTuple):
     of_seconds: float
     """Training seconds spent on all."""
     lost: tuple[PairOutcome, ...]
-    """Those among them that gained all the same, the largest gain first."""
+    """The skipped pairs that gained, the largest gain first."""
 
 
 def share(k: int, n: int) -> Share:
@@ -133,7 +133,7 @@ def calibration_curve(outcomes: list[PairOutcome]) -> list[Bin]:
 
 
 def saving(outcomes: list[PairOutcome]) -> Saving:
-    """What skipping would have saved, and what it would have lost."""
+    """The training time that skipping would have saved, and the gains that it would have lost."""
     skipped = [one for one in outcomes if one.estimate.verdict == "does not pay"]
     lost = sorted((one for one in skipped if one.gain.mean > 0), key=lambda one: -one.gain.mean)
     return Saving(
@@ -146,6 +146,6 @@ def saving(outcomes: list[PairOutcome]) -> Saving:
 
 
 def failures(outcomes: list[PairOutcome]) -> list[PairOutcome]:
-    """Where gap and gain disagree, the clearest first: those whose intervals both leave out 0, then by their size."""
+    """The pairs whose gap and gain differ in sign: first those whose intervals exclude 0, then by size of the gain."""
     wrong = [one for one in outcomes if not one.agrees]
     return sorted(wrong, key=lambda one: (not one.clear, -abs(one.gain.mean)))

@@ -20,13 +20,23 @@ from trainables.stages.artifacts import StageStore
 from trainables.stages.criterion import CriterionSettings
 
 Pick = Callable[[list[Group]], Group | None]
-"""Which of an arm's configurations stands for it."""
+"""Chooses the configuration of an arm."""
 
 
 def pair_outcomes(
     study: StudyConfig, results: StudyResults, settings: CriterionSettings, pick: Pick | None = None
 ) -> list[PairOutcome]:
-    """Every arm on every pair of networks that has an estimate and a gain. `pick`: default the best on validation."""
+    """Every arm on every pair of networks that has an estimate and a gain.
+
+    Args:
+        study: The study.
+        results: Its results.
+        settings: The estimator whose estimates are read.
+        pick: Chooses the configuration of an arm; by default the best on validation.
+
+    Returns:
+        One outcome for each arm and pair of networks.
+    """
     stages, store = StageStore(study.stages_directory), StudyStore(study.directory)
     found: list[PairOutcome] = []
     for cell in study_cells(study, store):
@@ -70,17 +80,17 @@ def baseline_group(cell: Cell, study: StudyConfig, results: StudyResults) -> Gro
 
 
 def of_student(data: DataConfig) -> dict[str, object]:
-    """The data without what only says something about the teacher."""
+    """The data config without the fields that concern the teacher alone."""
     return {name: value for name, value in data.model_dump().items() if name not in data.teacher_only}
 
 
 def gain_of(group: Group | None, baseline: Group | None, results: StudyResults) -> PairedDifference | None:
-    """Test metric over the baseline's by seed, so that more is better whatever the metric; None without both."""
+    """Test metric minus the baseline's by seed, with the sign that makes positive better; None without both."""
     pair = paired_difference(by_seed(group, results.test_metric), by_seed(baseline, results.test_metric))
     return pair if pair is None or results.direction == "maximize" else flipped(pair)
 
 
 def flipped(pair: PairedDifference) -> PairedDifference:
-    """The same difference the other way round."""
+    """The difference with the opposite sign."""
     low, high = (None if end is None else -end for end in (pair.high, pair.low))
     return PairedDifference(-pair.mean, low, high, pair.n)

@@ -1,11 +1,9 @@
-"""The report of a study, made from its directory alone: one HTML file, the same as Markdown, tables and figures.
+"""Writes the report of a study from its directory alone: HTML, Markdown, tables and figures. Fixes their order.
 
-    report/report.html      everything inside; can be mailed and printed
-           report.md        refers to figures/
-           tables/*.csv     raw values
-           figures/*.svg *.png
-
-Published numbers stand beside the measured ones after the best configurations.
+report/report.html      self-contained; can be mailed and printed
+       report.md        refers to figures/
+       tables/*.csv     raw values
+       figures/*.svg *.png
 """
 
 from collections.abc import Mapping
@@ -38,14 +36,21 @@ MAIN_FIGURES = (
     *("data_curve", "value_spectra", "split_loss", "seed_boxes", "seed_spread", "h_curve", "suggested_h"),
     *("spectra", "weight_spectra", "dimensions"),
 )
-"""Figures that stand with the results, in order; the others follow under the heading of the search."""
+"""Figures that follow the results, in order. The other figures come under the heading on training and search."""
 
 
 def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, float | None] | None = None) -> Path:
-    """Write the report of whatever the store holds, finished or not.
+    """Write the report of a study, finished or not.
 
-    `timing` holds seconds of the present run by name (`wall`, `training`, `orchestration_per_trial`), if there is one.
-    Returns the path of `report.html`. Equal stores give equal tables and figures; only the last line has a date.
+    Equal stores give equal tables and figures; only the last line has a date.
+
+    Args:
+        study: The study.
+        store: Its store.
+        timing: Seconds of the present run by name (`wall`, `training`, `orchestration_per_trial`), if there is one.
+
+    Returns:
+        The path of `report.html`.
     """
     results = study_results(study, collect_groups(study, store))
     figures = draw_figures(
@@ -72,7 +77,7 @@ def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, flo
 
 
 def remove_stale(directory: Path, files: dict[str, bytes]) -> None:
-    """Delete figures of an earlier report that the present one no longer has."""
+    """Delete figures of an earlier report that are not in the present one."""
     for path in directory.glob("*.*"):
         if path.suffix in (".svg", ".png") and f"{directory.name}/{path.name}" not in files:
             path.unlink()

@@ -1,7 +1,7 @@
-"""The synthetic study of CCH: simulated risk beside the closed form, and where the criterion is right.
+"""The synthetic study of CCH: simulated risk against the closed form, and where the criterion is right.
 
-No trial is run: least squares has an exact simulation of its own (`trainables.theory.joint_gaussian`), which fits a
-thousand students in less than a second.
+No trial is run. Least squares has an exact simulation (`trainables.theory.joint_gaussian`), which fits a thousand
+students in less than a second.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,25 +24,25 @@ LAMBDAS = (0.2, 0.3, 0.5, 0.7, 0.8, 2.0, 5.0)
 """The study's grid, and two that are larger."""
 
 FEWEST_REPEATS = 200
-"""With fewer the mean of so skewed a risk is not normal, and its standard error says little."""
+"""With fewer repeats, the mean of the skewed risk is not normal, and its standard error is not informative."""
 
 SURE = 0.05
-"""Chance that a grid deviates as far as `Theory.limit` somewhere, if the closed form is right."""
+"""Probability that a cell of the grid deviates as far as `Theory.limit` if the closed form is right."""
 
 Teacher = Literal["beta", "fitted"]
 
 SCALES: dict[Teacher, Callable[[Tensor], Tensor]] = {"beta": torch.ones_like, "fitted": fitted_scale}
-"""The teacher's weights, as a multiple of beta: the true ones, or what a linear teacher on endless data would learn."""
+"""The teacher's weights as a multiple of beta: the true ones, or those of a linear teacher with unlimited data."""
 
 
 class Cell(NamedTuple):
-    """One gamma, tau and lambda. Risks are excess risks: above that of the best linear student."""
+    """One gamma, tau and lambda. Risks are excess risks over the best linear student."""
 
     gamma: float
     tau: float
     lambda_kd: float
     gap: float
-    """G = I(t; s) - I(s; y) in nats, which the criterion wants to be positive."""
+    """G = I(t; s) - I(s; y) in nats. The criterion predicts a gain if it is positive."""
     alone: float
     """Risk without distillation, by the closed form."""
     risk: float
@@ -60,12 +60,12 @@ class Cell(NamedTuple):
 
     @property
     def predicted(self) -> bool:
-        """Whether the criterion predicts that distillation pays."""
+        """Whether the criterion predicts that distillation helps."""
         return self.gap > 0
 
     @property
     def helps(self) -> bool:
-        """Whether it does, by the closed form."""
+        """Whether distillation helps, by the closed form."""
         return self.risk < self.alone
 
 
@@ -90,7 +90,7 @@ class Theory(NamedTuple):
 
     @property
     def limit(self) -> float:
-        """The deviation that the worst of so many cells exceeds with probability SURE at most."""
+        """The deviation that the worst cell exceeds with a probability of at most SURE."""
         return NormalDist().inv_cdf(1 - SURE / 2 / len(self.cells))
 
 
@@ -98,15 +98,17 @@ def compute(n: int, p: int, sigma: float, repeats: int, teacher: Teacher, seed: 
     """Closed form and simulation over GAMMAS x TAUS x LAMBDAS.
 
     Raises:
-        StudyError: if no such model can be simulated.
+        StudyError: if a size or the teacher is outside its range.
 
     """
     if p < 1 or n <= p + 2:
-        raise StudyError(f"least squares needs p >= 1 and n > p + 2, but got n = {n}, p = {p}; raise n or lower p")
+        raise StudyError(
+            f"least squares needs p >= 1 and n > p + 2, but got n = {n}, p = {p}; use a larger n or a smaller p"
+        )
     if sigma <= 0:
         raise StudyError(f"sigma, the target's noise, must be above 0, but got {sigma}; write for example 0.8")
     if repeats < FEWEST_REPEATS:
-        raise StudyError(f"a standard error needs at least {FEWEST_REPEATS} repeats, but got {repeats}; raise it")
+        raise StudyError(f"a standard error needs at least {FEWEST_REPEATS} repeats, but got {repeats}; use more")
     theory = Theory(n, p, sigma, repeats, teacher, [])
     generator = np.random.default_rng(seed)
     for gamma in GAMMAS:
@@ -138,7 +140,7 @@ def mean_and_error(values: Tensor) -> tuple[list[float], list[float]]:
 
 
 def findings(theory: Theory) -> list[str]:
-    """What the grid shows, a sentence each."""
+    """The results on the grid, one sentence each."""
     cells = theory.cells
     agrees = "agrees with" if theory.worst <= theory.limit else "DEVIATES from"
     within = sum(abs(cell.deviation) <= 2 for cell in cells)
@@ -150,7 +152,7 @@ def findings(theory: Theory) -> list[str]:
         f"The simulation {agrees} the closed form: of {len(cells)} cells {within} are within 2 standard errors "
         f"({share}), the worst is {theory.worst:.2f} away (limit {theory.limit:.2f}).",
         f"Where the criterion holds (tau < sigma), distillation helps in {helped(yes)} cells{sufficient}.",
-        f"Where it does not, distillation helps all the same in {helped(no)} cells{necessary}.",
+        f"Where it does not, distillation still helps in {helped(no)} cells{necessary}.",
     ]
 
 

@@ -15,7 +15,7 @@ from study.theory.cch import Cell, Theory
 from trainables.theory.joint_gaussian import excess_risk
 
 SHOWN_GAMMAS = 3
-"""Panels of risk: the smallest, the middle and the largest gamma; the table holds all."""
+"""Panels of risk: the smallest, the middle and the largest gamma; the table has all."""
 HOLDS, FAILS = "#009E73", "#D55E00"
 FINE = 201
 """Points of a drawn curve, and of each side of the map."""

@@ -23,10 +23,10 @@ from trainables.theory.transfer_entropy import Coupled
 def print_cch_theory(
     n: int, p: int, sigma: float, repeats: int, teacher: str, folder: Path, json_file: Path | None
 ) -> None:
-    """Compute, write figure and table, say what they show.
+    """Compute, write figure and table, print the results.
 
     Raises:
-        StudyError: if no such model can be simulated.
+        StudyError: if a size or the teacher is outside its range.
 
     """
     if teacher not in SCALES:
@@ -65,10 +65,10 @@ def write_cch_theory_json(theory: Theory, path: Path) -> None:
 
 
 def print_te_theory(steps: int, dim: int, repeats: int, folder: Path) -> None:
-    """Compute, write figure and table, say what they show.
+    """Compute, write figure and table, print the results.
 
     Raises:
-        StudyError: if nothing could be seen at such sizes.
+        StudyError: if a size is below its minimum.
 
     """
     theory = compute_te(steps, dim, repeats)

@@ -1,4 +1,4 @@
-"""The TE proxies beside an exact Gaussian transfer entropy, over the strength of the coupling.
+"""The TE proxies against an exact Gaussian transfer entropy, over the strength of the coupling.
 
 No trial is run. Teacher and student are two coupled series, x⁺ = a x + e_x and y⁺ = b y + c x + e_y, with independent
 realisations as dimensions and two more of them as the second modality. Rows are moments of time, so along the batch
@@ -39,11 +39,11 @@ EXAMPLE, EXAMPLE_STEPS, EXAMPLE_SERIES = Coupled(0.6, 0.4, 0.5, SIGMA_X, SIGMA_Y
 MODALITIES = 2
 
 FEWEST_REPEATS = 10
-"""With fewer a 95 % range says nothing."""
+"""With fewer repeats, a 95 % range is not informative."""
 
 
 class Proxy(NamedTuple):
-    """A proxy, and the order in which the rows stand."""
+    """A proxy, and the order of the rows."""
 
     compute: Callable[[EmbeddingPair, EmbeddingPair, Lag], Tensor]
     lag: Lag
@@ -80,7 +80,7 @@ class Rank(NamedTuple):
 
 
 class TheoryOfTE(NamedTuple):
-    """Everything that is computed."""
+    """The results of the sweep."""
 
     steps: int
     dim: int
@@ -102,13 +102,15 @@ def compute(steps: int, dim: int, repeats: int, seed: int = 0) -> TheoryOfTE:
     """Exact TE and proxies over PROCESSES x COUPLINGS.
 
     Raises:
-        StudyError: if nothing could be seen at such sizes.
+        StudyError: if a size is below its minimum.
 
     """
     if steps < 8 or dim < 2:
-        raise StudyError(f"the proxies need steps >= 8 and dim >= 2, but got steps = {steps}, dim = {dim}; raise them")
+        raise StudyError(
+            f"the proxies need steps >= 8 and dim >= 2, but got steps = {steps}, dim = {dim}; use larger values"
+        )
     if repeats < FEWEST_REPEATS:
-        raise StudyError(f"a range over repeats needs at least {FEWEST_REPEATS}, but got {repeats}; raise it")
+        raise StudyError(f"a range over repeats needs at least {FEWEST_REPEATS}, but got {repeats}; use more")
     generator = np.random.default_rng(seed)
     models = [Coupled(a, b, c, SIGMA_X, SIGMA_Y) for a, b in PROCESSES for c in COUPLINGS]
     points = [
@@ -185,7 +187,7 @@ def show(found: Rank) -> str:
 
 
 def findings(theory: TheoryOfTE) -> list[str]:
-    """What the sweep shows, a sentence each."""
+    """The results of the sweep, one sentence each."""
     closed, general, measured = theory.example
     lagged, same, shuffled = (
         [rank(theory.of(process, False), name) for process in PROCESSES]
@@ -194,7 +196,7 @@ def findings(theory: TheoryOfTE) -> list[str]:
     return [
         f"Exact TE of the example: {closed:.4f} nats in closed form, {general:.4f} by Lyapunov's equation, "
         f"{measured:.4f} on {EXAMPLE_STEPS * EXAMPLE_SERIES:,} simulated steps.",
-        f"Along time, c >= 0: with lag 1, where the teacher precedes the student as cause does effect, TE1 "
+        f"Along time, c >= 0: with lag 1, where the teacher precedes the student in time, TE1 "
         f"{course(lagged)}. With lag 0, as it is trained, it {course(same)}.",
         "Rows of a shuffled batch are drawn independently, so along their order the true TE is 0. What a shuffled "
         f"proxy sees is how alike the series are at the same moment; against the TE along time it {course(shuffled)}.",
@@ -204,6 +206,6 @@ def findings(theory: TheoryOfTE) -> list[str]:
 
 
 def course(ranks: Sequence[Rank]) -> str:
-    """How a proxy goes with the exact TE in each process: `rises in 2 of 3, falls in 1`."""
+    """In how many processes a proxy rises or falls with the exact TE: `rises in 2 of 3, falls in 1`."""
     rises, falls = (sum(sign * one.low > 0 and sign * one.high > 0 for one in ranks) for sign in (1, -1))
     return f"rises with the exact TE in {rises} of {len(ranks)} processes and falls with it in {falls}"

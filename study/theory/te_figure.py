@@ -9,7 +9,7 @@ from study.figures.style import COLOURS, MARKERS, STYLE, WIDTH, share_legend
 from study.theory.te import Point, TheoryOfTE
 
 SHOWN = ("TE1", "TE1, lag 1", "TE1, shuffled")
-"""TE2 is close to TE1 here, where both modalities are alike; the table holds all."""
+"""TE2 is close to TE1 here, where both modalities are alike; the table has all."""
 
 
 @mpl.rc_context(STYLE)

@@ -1,12 +1,11 @@
-"""What MLflow shows of a store: the content of every run, computed without MLflow.
+"""The content of every MLflow run of a study, computed from the store without MLflow.
 
-Everything in here is a function of the store alone, timestamps included. So the same store gives the same rows whenever
-and however often it is synced, and MLflow (whose key for a metric row is run, name, step, time and value) takes a row
-that it already holds for the same row.
+Everything here is a function of the store alone, timestamps included. So a store gives the same rows at every sync, and
+MLflow recognises a row that it already has (its key for a metric row is run, name, step, time and value).
 
-The result of a trial stands under the metric's own name (`val/accuracy`: the selected epoch; for a group the mean over
-seeds), one value at step 0. The curves stand under `epoch/` (`epoch/val/accuracy`), so the column of the runs table is
-the number that the report prints, and never the last epoch's.
+The result of a trial has the name of the metric (`val/accuracy`: value of the selected epoch; for a group the mean over
+seeds) and is one value at step 0. The curves have the prefix `epoch/` (`epoch/val/accuracy`). So the column of the runs
+table is the number that the report prints, never that of the last epoch.
 """
 
 import hashlib
@@ -38,7 +37,8 @@ RUN_STATUS: dict[GroupStatus, str] = {
     "skipped": "KILLED",
     "unfinished": "SCHEDULED",
 }
-"""MLflow's word for each status. A group that waits for seeds is scheduled, not running, whoever looks and when."""
+"""MLflow's status for each status. A group that waits for seeds is scheduled, not running: the store does not say which
+trials run at the moment."""
 
 
 class Point(NamedTuple):
@@ -52,7 +52,7 @@ class Point(NamedTuple):
 
 
 class RunContent(NamedTuple):
-    """Everything that one MLflow run shows. `kind` and `id` find the run again, by tag."""
+    """The content of one MLflow run. The tags `kind` and `id` identify the run."""
 
     kind: str
     """`study`, `group` or `trial`."""
@@ -66,7 +66,7 @@ class RunContent(NamedTuple):
     params: dict[str, str]
     points: list[Point]
     settled: bool
-    """Whether nothing of this changes any more as long as the study file stays the same."""
+    """Whether the content is final, as long as the study file stays the same."""
 
     @property
     def digest(self) -> str:
@@ -77,8 +77,8 @@ class RunContent(NamedTuple):
 def group_content(group: Group, study: StudyConfig, store: StudyStore) -> RunContent:
     """The run of a configuration: parameters at once; mean, std, n and mean curves when every seed has ended.
 
-    A mean that grew with each seed would leave one row per seed in the metric's history and zigzags in the curves, so a
-    group has no metrics before it is settled.
+    A mean that is updated after each seed would leave one row for each seed in the metric's history and zigzags in the
+    curves. So a group has no metrics before it is settled.
     """
     trials = [trial for trial in group.trials if trial.result]
     config = study.arm(group.arm).trial(group.params, group.seeds[0])
@@ -139,7 +139,7 @@ def trial_content(trial: TrialRecord, group: Group, study: StudyConfig, store: S
 
 
 def study_content(study: StudyConfig, store: StudyStore, groups: list[Group]) -> RunContent:
-    """The run named `study`, which holds the report and the manifest. Its tag `files` changes with any of them."""
+    """The run named `study` with the report and the manifest. Its tag `files` changes with any of these files."""
     spans = [trial_span(store, trial) for group in groups for trial in group.trials if trial.result]
     wanted = sum(min(study.search.trials, arm.size() or study.search.trials) for arm in study.arms)
     skipped = sum(bool(proposal.skipped) for arm in study.arms for proposal in store.proposals(arm.name))
@@ -190,7 +190,7 @@ def front_tag(member: FrontMember) -> str:
 
 
 def is_settled(group: Group) -> bool:
-    """Whether every seed that will be run has ended (the seeds after a pruned first one are not)."""
+    """Whether every seed that will be run has ended. If the first seed was pruned, the others are not run."""
     return group.status == "pruned" or sum(1 for trial in group.trials if trial.result) == len(group.seeds)
 
 
@@ -230,7 +230,10 @@ def curve_points(history: list[EpochReport], start: int, end: int) -> list[Point
 
 
 def trial_span(store: StudyStore, trial: TrialRecord) -> tuple[int, int]:
-    """When the trial began and ended, in milliseconds: its last attempt began at a known time and trained the rest."""
+    """Start and end of the trial in milliseconds.
+
+    The end is the start of the last attempt plus its share of the training time.
+    """
     assert trial.result is not None
     attempts = store.trial(trial.trial_id).attempts()
     last = attempts[-1]
@@ -247,11 +250,11 @@ def group_name(arm: str, params: Params) -> str:
 
 
 def parameters(config: TrialConfig, arm: str, study: StudyConfig) -> dict[str, str]:
-    """Everything that determines the result but the seed.
+    """The parameters of a run: everything that determines the result except the seed.
 
-    What any arm sweeps stands first and under its canonical name, in every arm; what is the same in all trials under
-    its path (`training.epochs`). MLflow sorts by name and preselects the first ones that differ, so the comparison of
-    two groups opens on the arm and the swept values.
+    Hyperparameters that any arm sweeps have their canonical names, in every arm, and come first. All others have their
+    path as name (`training.epochs`). MLflow's comparison preselects the first parameters that differ, so it opens on
+    the arm and the swept values.
     """
     names = {study.arm(arm).path(name): name for name in swept_names(study)}
     paths: dict[str, JsonValue] = {}
@@ -270,7 +273,7 @@ def swept_names(study: StudyConfig) -> list[str]:
 
 
 def value_text(value: JsonValue) -> str:
-    """A parameter as MLflow shows it: text as it is, all else as JSON."""
+    """A parameter as MLflow shows it: text unchanged, other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
@@ -282,7 +285,7 @@ def environment_tags(store: StudyStore) -> dict[str, str]:
 
 
 def flatten(values: dict[str, JsonValue], prefix: str = "") -> dict[str, str]:
-    """Nested mappings as one, keys joined by dots; anything that is not a mapping as text."""
+    """Nested mappings as one, with keys joined by dots and values as text."""
     flat: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, dict):

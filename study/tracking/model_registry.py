@@ -1,7 +1,7 @@
-"""An exported student in the tracking store: an MLflow model with signature and input example, registered.
+"""Registers an exported student in MLflow as a model with signature and input example.
 
-The model is a folder of open_clip's and a short script that loads it, so whoever loads it from MLflow needs open_clip
-and not this project, and nothing is pickled.
+The model is open_clip's folder and a short script that loads it. So loading it from MLflow needs open_clip but not this
+project, and nothing is pickled.
 """
 
 import warnings
@@ -50,7 +50,7 @@ REQUIREMENTS = ("open_clip_torch", "torch", "torchvision", "timm", "numpy")
 
 
 class Example(NamedTuple):
-    """What the model takes and gives, by name."""
+    """Inputs and outputs of the model for an example, by name."""
 
     inputs: dict[str, np.ndarray]
     """`images` (batch, 3, height, width), normalised; `tokens` (batch, length)."""
@@ -70,7 +70,17 @@ class Registered(NamedTuple):
 def log_export(study: StudyConfig, store: StudyStore, trial_id: str, folder: Path, example: Example) -> Registered:
     """Log the exported `folder` as an MLflow model of the trial's run, and register it under the experiment's name.
 
-    MLflow is brought up to date first.
+    MLflow is updated first.
+
+    Args:
+        study: The study.
+        store: Its store.
+        trial_id: The trial whose run gets the model.
+        folder: The exported folder.
+        example: Inputs and outputs of the model.
+
+    Returns:
+        Name, version and URI of the registered model.
 
     Raises:
         TrackingUnavailable: if MLflow cannot be reached.
@@ -88,7 +98,7 @@ def log_export(study: StudyConfig, store: StudyStore, trial_id: str, folder: Pat
 
 @contextmanager
 def used_tracking(uri: str, experiment_id: str) -> Iterator[None]:
-    """MLflow's global settings, which logging a model needs, for the length of a block."""
+    """Set MLflow's global settings, which logging a model needs, for the length of a block."""
     import mlflow
 
     before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
@@ -103,12 +113,12 @@ def used_tracking(uri: str, experiment_id: str) -> Iterator[None]:
 
 
 def log_model(name: str, run_id: str, script: Path, folder: Path, example: Example) -> Registered:
-    """One call of MLflow's; the run itself, long finished, keeps its status and its times."""
+    """Log and register the model. The finished run keeps its status and its times."""
     import mlflow.pyfunc
     from mlflow.models import Model, infer_signature
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # MLflow wishes for type hints that its signature makes needless
+        warnings.simplefilter("ignore")  # MLflow asks for type hints, which the signature replaces
         info = Model.log(
             artifact_path=None,
             flavor=mlflow.pyfunc,

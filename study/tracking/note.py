@@ -20,7 +20,7 @@ def best_groups(study: StudyConfig, groups: list[Group]) -> list[Group]:
 def note(
     study: StudyConfig, store: StudyStore, groups: list[Group], study_key: str, experiment_id: str, runs: dict[str, str]
 ) -> str:
-    """The Markdown above the runs table. While it is folded up, MLflow's UI shows its first line."""
+    """The Markdown above the runs table. While it is folded, MLflow's UI shows its first line."""
     search, objective = study.search, study.search.objectives[0]
     best = best_groups(study, groups)
     arms = "; ".join(f"`{arm.name}` ({', '.join(arm.space) or 'nothing swept'})" for arm in study.arms)
@@ -44,8 +44,8 @@ def note(
         f"`{objective.metric}` is the mean over the complete seeds, each at its selected epoch; "
         f"`{objective.metric}_std` the sample standard deviation; `n_seeds` the number of seeds; "
         f"`{CURVE}{objective.metric}` the mean curve over epochs. Loss terms are unweighted. Pruned and failed trials "
-        "have curves and no final metrics: the tag `status` says which, `error` why. A configuration with seeds still "
-        "to come is `scheduled` and has no metrics.",
+        "have curves and no final metrics: the tag `status` says which, `error` why. A configuration with "
+        "unfinished seeds is `scheduled` and has no metrics.",
     ]
     return "\n".join(lines)
 
@@ -66,7 +66,7 @@ def mean_text(group: Group, metric: str) -> str:
 
 
 def best_row(group: Group, objective: Objective, experiment_id: str, runs: dict[str, str]) -> str:
-    """One line of the note's table, with a link to the run."""
+    """One row of the note's table, with a link to the run."""
     name = group_name(group.arm, group.params).removeprefix(f"{group.arm} ")
     run = runs.get(group.group_id)
     label = f"[{name}](#/experiments/{experiment_id}/runs/{run})" if run else name

@@ -1,15 +1,15 @@
 """The MLflow view of a study: a function of the store, brought up to date by `Tracker.sync`.
 
 One experiment per study, one run per configuration (group), one nested run per seed, and one run named `study` for the
-report. Runs are found again by tag and completed, so a sync that was killed, or is repeated, makes nothing twice:
+report. Runs are found by their tags and completed, so a sync that was killed or is repeated creates nothing twice:
 
 - A run is created together with its tags in one transaction; its tag `synced` says `started <digest>` while it is being
   logged and `<digest>` when it is complete. A run that is `synced` with the digest of its present content is skipped.
-- Metric rows carry times from the store, so a row that is logged again is the same row (see `tracking_content`).
-- A run whose content changed after it was logged (a study that got more seeds: another mean) is set aside with MLflow's
-  own soft delete and made anew, because MLflow keeps every value ever logged and would draw both curves.
+- Metric rows have times from the store, so a row that is logged again is the same row (see `study.tracking.content`).
+- A run whose content changed after it was logged (a study that got more seeds: another mean) is deleted
+  with MLflow's soft delete and created again, because MLflow keeps every value ever logged and would draw both curves.
 
-mlflow is imported only on connecting: that takes seconds and 170 MiB, and in a running study a child process does it.
+mlflow is imported on connecting only. The import takes seconds and 170 MiB; in a running study a child process does it.
 """
 
 import logging
@@ -32,7 +32,7 @@ from trainables.common.child_process import ChildDiedError, ChildProcess
 logger = logging.getLogger(__name__)
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https")
-"""Kinds of tracking URI that are served. MLflow 3 refuses its old file store unless it is forced."""
+"""Schemes of supported tracking URIs. MLflow 3 refuses its old file store unless it is forced."""
 
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -42,35 +42,35 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
-"""MLflow's settings while it is called: no waiting for minutes, no lines in the terminal. The user's values win."""
+"""Environment of MLflow while it is called: short timeouts, no terminal output. Values set by the user win."""
 
 LOCK_SECONDS = 5.0
 """How long a sync waits for another process that writes the same study's view."""
 
 SHARE = 0.05
-"""Most of one core that following a running study may take."""
+"""Largest share of one core that live tracking uses."""
 
 
 class TrackingUnavailable(Exception):
-    """MLflow could not be brought up to date. The store is complete all the same, and a later sync catches up."""
+    """MLflow could not be updated. The store is complete anyway, and a later sync catches up."""
 
 
 class TrackingBusy(TrackingUnavailable):
-    """Another process is writing this study's view: the running study, as a rule."""
+    """Another process writes this study's view, usually the running study."""
 
 
 class TrackingSummary(NamedTuple):
-    """Where the view is."""
+    """Where MLflow has the study."""
 
     tracking_uri: str
     experiment: str
     experiment_id: str
     run_id: str
-    """The run named `study`, which holds the report."""
+    """The run named `study`, which has the report."""
 
 
 class Tracker:
-    """Keeps MLflow equal to the store. Raises ValueError for a tracking URI of a kind that is not served."""
+    """Updates MLflow from the store. Raises ValueError for an unsupported tracking URI."""
 
     def __init__(self, study: StudyConfig, store: StudyStore) -> None:
         check_uri(study.tracking.uri)
@@ -78,7 +78,7 @@ class Tracker:
         self.store = store
 
     def sync(self) -> TrackingSummary:
-        """Log whatever MLflow lacks, and say where it is. Raises TrackingUnavailable if that is not possible now."""
+        """Log what MLflow lacks and return where it is. Raises TrackingUnavailable if that is not possible now."""
         with self.open() as writer:
             return self.update(writer, final=True)
 
@@ -91,7 +91,7 @@ class Tracker:
 
     @contextmanager
     def open(self, only_read: bool = False) -> Iterator[Writer]:
-        """The one writer of this study's view until the block ends, or a reader beside it.
+        """The only writer of this study's view until the block ends, or a reader that does not need the lock.
 
         Raises TrackingBusy if another process is writing, TrackingUnavailable if the backend is away or refuses.
         """
@@ -117,14 +117,14 @@ class Tracker:
 
 
 class LiveTracker:
-    """Follows a running study from a child process: finished trials appear in MLflow within seconds.
+    """Updates MLflow during a running study, from a child process: finished trials appear within seconds.
 
-    The child does the imports and a new database's set-up too. A thread asks it for a sync, and then waits long enough
-    to stay below a twentieth of one core. The child is the only writer while it lives.
+    The child process also does the imports and the set-up of a new database. A thread requests a sync, then waits long
+    enough to use less than a twentieth of one core. The child is the only writer while it lives.
     """
 
     def __init__(self, study: StudyConfig, store: StudyStore, interval_seconds: float = 5.0) -> None:
-        """Prepare it; raises ValueError as `Tracker` does."""
+        """Raises ValueError for an unsupported tracking URI."""
         check_uri(study.tracking.uri)
         self.study = study
         self.store = store
@@ -132,88 +132,88 @@ class LiveTracker:
         self.child = ChildProcess()
         self.thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
         self._stop = threading.Event()
-        self._hurry = threading.Event()
+        self._no_pause = threading.Event()
 
     def start(self) -> None:
-        """Begin to follow, unless it has begun."""
+        """Start the thread, unless it has started."""
         if not self.thread.ident:
             self.thread.start()
 
-    def hurry(self) -> None:
-        """Nothing is trained any more: log what is left, without pauses."""
-        self._hurry.set()
+    def stop_pausing(self) -> None:
+        """Log what is left without pauses, because training has ended."""
+        self._no_pause.set()
         self.start()
 
     def close(self) -> TrackingSummary:
         """End the thread and sync everything, the report included. Raises TrackingUnavailable."""
         self._stop.set()
-        self._hurry.set()
+        self._no_pause.set()
         if self.thread.ident:
             self.thread.join()
         try:
-            return self._ask(final=True).summary
+            return self._sync(final=True).summary
         finally:
             self.child.close()
 
-    def abandon(self) -> None:
-        """End at once, in the middle of a sync if need be: the next one goes on from there."""
+    def kill(self) -> None:
+        """End at once, if necessary during a sync; the next sync continues from there."""
         self._stop.set()
-        self._hurry.set()
+        self._no_pause.set()
         self.child.kill()
 
     def _run(self) -> None:
         pause = self.interval
         while not self._stop.is_set():
             try:
-                pause = max(self.interval, self._ask(final=False).seconds / SHARE)
+                pause = max(self.interval, self._sync(final=False).seconds / SHARE)
             except TrackingUnavailable as error:
                 pause = min(2 * pause, 60.0)
                 logger.warning("%s", error)
-            if self._hurry.is_set():
+            if self._no_pause.is_set():
                 return
-            self._hurry.wait(pause)
+            self._no_pause.wait(pause)
 
-    def _ask(self, final: bool) -> "Synced":
-        """One sync by the child."""
+    def _sync(self, final: bool) -> "SyncResult":
+        """One sync by the child process."""
         try:
-            return self.child.call(sync_kept, self.study, self.store, final)
+            return self.child.call(sync_with_open_writer, self.study, self.store, final)
         except ChildDiedError as error:
             raise TrackingUnavailable(
                 f"the process that writes the MLflow view died (exit code {error.code})"
             ) from error
 
 
-class Synced(NamedTuple):
-    """What one sync of a child came to."""
+class SyncResult(NamedTuple):
+    """Result of one sync by the child process."""
 
     summary: TrackingSummary
     seconds: float
-    """Of its processor's time."""
+    """CPU time of the sync."""
 
 
-_kept: list[tuple[ExitStack, Writer]] = []
-"""The writer that a child process keeps open: it knows what it has logged, a new one would compare everything."""
+_open_writers: list[tuple[ExitStack, Writer]] = []
+"""The writer that a child process keeps open. It knows what it has logged; a new writer would compare everything."""
 
 
-def sync_kept(study: StudyConfig, store: StudyStore, final: bool) -> Synced:
-    """A sync over the writer that this process keeps open. Raises TrackingUnavailable."""
+def sync_with_open_writer(study: StudyConfig, store: StudyStore, final: bool) -> SyncResult:
+    """A sync with the writer that this process keeps open. Raises TrackingUnavailable."""
     tracker = Tracker(study, store)
-    if not _kept:
+    if not _open_writers:
         stack = ExitStack()
-        _kept.append((stack, stack.enter_context(tracker.open())))
-    stack, writer = _kept[0]
+        _open_writers.append((stack, stack.enter_context(tracker.open())))
+    stack, writer = _open_writers[0]
     begun = time.process_time()
     try:
         summary = tracker.update(writer, final)
     except Exception as error:
-        _kept.clear()
-        stack.__exit__(type(error), error, error.__traceback__)  # raises what `open` makes of it
+        _open_writers.clear()
+        stack.__exit__(type(error), error, error.__traceback__)  # raises the error as `open` translates it
         raise
-    return Synced(summary, time.process_time() - begun)
+    return SyncResult(summary, time.process_time() - begun)
 
 
 def study_key(store: StudyStore) -> str:
-    """Identity of this study directory, kept in it. Two directories with the same study name never share runs."""
+    """Identity of this study directory, stored in it. Two directories with the same study name never share runs."""
     path = store.directory / "tracking.json"
     if not path.exists():
         write_json(path, {"study_key": uuid.uuid4().hex[:16]})
@@ -221,7 +221,7 @@ def study_key(store: StudyStore) -> str:
 
 
 def check_uri(uri: str) -> None:
-    """Raise ValueError for a tracking URI that MLflow does not serve."""
+    """Raise ValueError for an unsupported tracking URI."""
     scheme = uri.split(":", 1)[0].split("+", 1)[0]
     if ":" not in uri or scheme not in SCHEMES:
         raise ValueError(

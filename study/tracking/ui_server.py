@@ -1,4 +1,4 @@
-"""`study ui`: MLflow's own server on the study's backend, and two links that open it where the answers are."""
+"""`study ui`: MLflow's server on the study's backend, and links to the runs and to the comparison of the best."""
 
 import os
 import signal
@@ -23,19 +23,19 @@ from study.tracking.ui_view import comparison_link, training_link
 from study.tracking.writer import is_server
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Hosts that only this machine reaches. MLflow's server asks nobody who they are."""
+"""Loopback hosts. The MLflow server has no authentication, so it must not listen on other interfaces."""
 
 START_SECONDS = 60.0
-"""How long the server may take to answer for the first time."""
+"""Longest wait for the first answer of the server."""
 
 STOP_SECONDS = 5.0
-"""How long the server has to end by itself before it is killed."""
+"""Longest wait for the end of the server before it is killed."""
 
 SERVER_ENVIRONMENT = {
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
-"""Without job execution the server is two processes instead of ten."""
+"""Without job execution, the server has two processes instead of ten."""
 
 
 def serve(
@@ -44,12 +44,22 @@ def serve(
     host: str = "127.0.0.1",
     port: int | None = None,
     open_browser: bool = True,
-    say: Callable[[str], None] = print,
+    print_line: Callable[[str], None] = print,
 ) -> None:
     """Run the MLflow UI until Ctrl-C, after a sync. With a tracking server, only print the links on it.
 
-    `port` is 5000 unless given, or a free one if that is taken; `say` takes each line for the user. Raises ValueError
-    for a host that others can reach, TrackingUnavailable if the backend or the server does not start.
+    Args:
+        study: The study.
+        store: Its store.
+        host: A loopback host.
+        port: By default 5000, or a free port if 5000 is taken.
+        open_browser: Whether to open the page of the runs.
+        print_line: Prints one line for the user.
+
+    Raises:
+        ValueError: if other machines can reach the host.
+        TrackingUnavailable: if the backend or the server does not start.
+
     """
     if host not in LOOPBACK:
         raise ValueError(
@@ -59,19 +69,19 @@ def serve(
     training, comparison = study_links(study, store)
     uri = study.tracking.uri
     if is_server(uri):
-        show(uri.rstrip("/"), training, comparison, open_browser, say)
+        print_links(uri.rstrip("/"), training, comparison, open_browser, print_line)
         return
     port = port or free_port(host)
     with ended_by_signals(), running_server(uri, host, port, store.directory / "logs" / "mlflow-ui.log") as process:
-        show(f"http://{host}:{port}", training, comparison, open_browser, say)
-        say("Ctrl-C ends the UI.")
+        print_links(f"http://{host}:{port}", training, comparison, open_browser, print_line)
+        print_line("Ctrl-C ends the UI.")
         process.wait()
-    say("The MLflow UI has ended.")
+    print_line("The MLflow UI has ended.")
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the block, and nothing more, so that what it started is ended too."""
+    """Ctrl-C and SIGTERM end the block but not the program, so that the block can stop its processes."""
     previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -88,9 +98,9 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def study_links(study: StudyConfig, store: StudyStore) -> tuple[str, str]:
-    """The paths of the training view and of the comparison of each arm's best group (empty without any).
+    """The paths of the runs page and of the comparison of each arm's best group (empty without any).
 
-    MLflow is brought up to date first, unless a running study is doing that.
+    MLflow is updated first, unless a running study does that.
     """
     tracker = Tracker(study, store)
     try:
@@ -106,17 +116,21 @@ def study_links(study: StudyConfig, store: StudyStore) -> tuple[str, str]:
         return training_link(reader.experiment_id, reader.study_key), comparison
 
 
-def show(address: str, training: str, comparison: str, open_browser: bool, say: Callable[[str], None]) -> None:
+def print_links(
+    address: str, training: str, comparison: str, open_browser: bool, print_line: Callable[[str], None]
+) -> None:
     """Print the links and open the first."""
-    say(f"Runs (second icon: charts): {address}{training}")
-    say(f"Best of each arm, compared: {address}{comparison}" if comparison else "No configuration is complete yet.")
+    print_line(f"Runs (second icon: charts): {address}{training}")
+    print_line(
+        f"Best of each arm, compared: {address}{comparison}" if comparison else "No configuration is complete yet."
+    )
     if open_browser:
         webbrowser.open(address + training)
 
 
 @contextmanager
 def running_server(uri: str, host: str, port: int, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """An MLflow server that answers, in a process group of its own, which ends with the block."""
+    """A running MLflow server in its own process group, which ends with the block."""
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri, "--host", host]
     command += ["--port", str(port), "--workers", "1"]
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +176,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def free_port(host: str, preferred: int = 5000) -> int:
-    """`preferred` if nobody listens there, else a port that the system picks."""
+    """`preferred` if it is free, else a free port chosen by the system."""
     for port in (preferred, 0):
         with socket.socket() as probe:
             try:

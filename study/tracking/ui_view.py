@@ -91,7 +91,7 @@ def column(kind: str, name: str) -> str:
 
 
 def sections() -> list[JsonValue]:
-    """Our overview, open; the sections that the UI makes by itself (a chart per metric), closed."""
+    """Our overview, open; the sections that the UI creates (one chart for each metric), closed."""
     names = ["Overview", "val", "test", "epoch/val", "epoch/train", "Model metrics", "System metrics"]
     return [
         {"uuid": f"section-{name}", "name": name, "display": name == "Overview", "isReordered": True} for name in names
@@ -101,7 +101,7 @@ def sections() -> list[JsonValue]:
 def charts(study: StudyConfig, swept: list[str]) -> list[JsonValue]:
     """The overview: the objective per group, its curves, the objective over each swept parameter, and all together.
 
-    Parallel coordinates draw the runs that have every parameter of the chart, so each arm gets its own.
+    Parallel coordinates show only runs that have every parameter of the chart, so each arm gets a chart.
     """
     metric = study.search.objectives[0].metric
     found: list[dict[str, JsonValue]] = [

@@ -34,7 +34,7 @@ FRONT_TAG = "pareto_front"
 
 
 class Logged(NamedTuple):
-    """A run that MLflow holds."""
+    """A run that MLflow has."""
 
     run_id: str
     synced: str
@@ -45,7 +45,7 @@ class Logged(NamedTuple):
 
 
 class Writer:
-    """One connection and what it knows of the runs already there. Made by `Tracker.open`."""
+    """One connection and the runs that MLflow already has. Created by `Tracker.open`."""
 
     def __init__(self, study: StudyConfig, store: StudyStore, client: "MlflowClient", study_key: str) -> None:
         self.study = study
@@ -55,17 +55,19 @@ class Writer:
         self.experiment_id = open_experiment(client, study)
         self.runs = find_runs(client, self.experiment_id, self.study_key)
         self.done: set[tuple[str, ...]] = set()
-        """Groups (with their finished trials) that this writer has logged: the next sync need not look at them."""
+        """Groups (with their finished trials) that this writer has logged. The next sync skips them."""
         self.settled: dict[str, set[int]] = {arm.name: set() for arm in study.arms}
-        """By arm, the numbers of those that will not change any more: before the final sync nothing of them is read."""
+        """By arm, the numbers of the groups that are final. A sync that is not final does not read them."""
         self.leading: dict[str, Group] = {}
-        """By arm, the best of the settled ones."""
+        """By arm, the best settled group."""
 
     def sync(self, final: bool) -> str:
-        """Bring every run up to date; if `final`, the report too, and set aside the runs of removed arms.
+        """Update every run; if `final`, also the report and the Pareto front, and delete the runs of removed arms.
 
-        What a sync that is not final reads and does grows with what is new, not with what the store holds.
-        Returns the id of the run named `study`, empty unless `final`.
+        The work of a sync that is not final grows with the new results, not with the size of the store.
+
+        Returns:
+            The id of the run named `study`, empty unless `final`.
         """
         arms = [collect_arm(a, self.study, self.store, () if final else self.settled[a.name]) for a in self.study.arms]
         groups = [group for found in arms for group in found if any(trial.result for trial in group.trials)]
@@ -80,7 +82,7 @@ class Writer:
         return run_id
 
     def settle(self, group: Group) -> None:
-        """Remember that the group is logged for good, and whether it leads its arm."""
+        """Remember that the group is final and, if so, that it is the best of its arm."""
         self.settled[group.arm].add(group.number)
         objective = self.study.search.objectives[0]
         both = sorted([group, *filter(None, [self.leading.get(group.arm)])], key=lambda one: one.number)
@@ -156,7 +158,7 @@ class Writer:
                 self.client.set_experiment_tag(self.experiment_id, name, value)
 
     def remove_stale(self, groups: list[Group]) -> None:
-        """Set aside the runs of what the study file no longer describes. MLflow keeps them as deleted runs."""
+        """Delete the runs that the study file no longer describes. MLflow keeps them as deleted runs."""
         wanted = {("study", "study")} | {("group", group.group_id) for group in groups}
         wanted |= {("trial", trial.trial_id) for group in groups for trial in group.trials}
         for key in self.runs.keys() - wanted:
@@ -194,10 +196,10 @@ class Writer:
         return run_id
 
     def write(self, run_id: str, content: RunContent, is_new: bool) -> None:
-        """Log everything of `content`; rows that are already there stay as they are.
+        """Log everything of `content`; rows that are already there stay unchanged.
 
-        The tag `synced` says so before and after. As log_batch writes tags last, the last batch carries it: every call
-        is a transaction, and these are what a sync takes its time for.
+        The tag `synced` records start and end. log_batch writes tags last, so the last batch contains the tag. Every
+        call is a transaction, and transactions take most of the time of a sync.
         """
         from mlflow.entities import Metric, Param, RunTag
 
@@ -224,7 +226,7 @@ def started(content: RunContent) -> str:
 
 
 def connect(uri: str) -> "MlflowClient":
-    """A client of a backend that answers."""
+    """A client of a backend that can be reached."""
     if not is_server(uri):
         prepare_database(uri)
     from mlflow import MlflowClient
@@ -247,7 +249,7 @@ def prepare_database(uri: str) -> None:
 
 
 def open_experiment(client: "MlflowClient", study: StudyConfig) -> str:
-    """The id of the study's experiment, which is made or restored if need be."""
+    """The id of the study's experiment, which is created or restored if necessary."""
     name = study.tracking.experiment
     found = client.get_experiment_by_name(name)
     if found is None:
@@ -282,7 +284,7 @@ def is_server(uri: str) -> bool:
 
 
 def backend_errors() -> tuple[type[Exception], ...]:
-    """What connecting, reading and writing raise when the backend is away or refuses."""
+    """The exceptions of connecting, reading and writing when the backend cannot be reached or refuses."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

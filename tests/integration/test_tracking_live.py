@@ -19,7 +19,7 @@ from study.tracking.tracker import (
     LiveTracker,
     Tracker,
     TrackingUnavailable,
-    sync_kept,
+    sync_with_open_writer,
 )
 from study.tracking.writer import find_runs
 from tests.helpers.example_store import example_study, fill, write_result
@@ -104,7 +104,7 @@ def test_an_abandoned_sync_ends_at_once(root: Path) -> None:
     live = following(study, store, root, 3)
     assert live.child.process
     child = live.child.process.pid
-    live.abandon()
+    live.kill()
     live.thread.join()
     assert live.child.process is None and has_ended(child)
     assert count_synced(root) < len(list(store.records())), "it was in the middle of a sync"
@@ -116,15 +116,15 @@ def test_a_writer_is_kept_until_it_fails(root: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(
         "study.tracking.writer.find_runs", lambda *arguments: asked.append("asked") or find_runs(*arguments)
     )
-    monkeypatch.setattr("study.tracking.tracker._kept", [])
-    sync_kept(study, store, False)
-    summary = sync_kept(study, store, True).summary
+    monkeypatch.setattr("study.tracking.tracker._open_writers", [])
+    sync_with_open_writer(study, store, False)
+    summary = sync_with_open_writer(study, store, True).summary
     assert tags(root, summary.run_id)["kind"] == "study" and len(asked) == 1
     with monkeypatch.context() as patched:
         patched.setattr("study.tracking.writer.Writer.sync", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
         with pytest.raises(TrackingUnavailable, match="disk full"):
-            sync_kept(study, store, True)
-    assert sync_kept(study, store, True).summary == summary and len(asked) == 2
+            sync_with_open_writer(study, store, True)
+    assert sync_with_open_writer(study, store, True).summary == summary and len(asked) == 2
 
 
 @pytest.mark.parametrize("method", ["create_run", "set_terminated", "log_batch"])

@@ -31,7 +31,7 @@ UI = SYNC.split('print("begin"')[0].replace("Tracker\n", "Tracker\nfrom study.tr
     "from study.tracking import ui_server\n"
     "ui_server.START_SECONDS = 600\n"  # it may take long here, where several tests run at once
     "serve(study, StudyStore(study.directory), port=int(sys.argv[3]), open_browser=False,\n"
-    "      say=lambda line: print(line, flush=True))\n"
+    "      print_line=lambda line: print(line, flush=True))\n"
 )
 
 

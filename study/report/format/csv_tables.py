@@ -49,7 +49,7 @@ def arm_values(row: ArmResult, results: StudyResults) -> Row:
 
 
 def groups_csv(study: StudyConfig, results: StudyResults) -> bytes:
-    """Every configuration: its hyperparameters, and objective and test metric seed by seed."""
+    """Every configuration: its hyperparameters, and its objective and test metric for each seed."""
     names = list(dict.fromkeys(name for arm in study.arms for name in arm.space))
     metrics = (results.metric, results.test_metric)
     header = ["arm", "number", "group_id", "status", "chosen", *names]

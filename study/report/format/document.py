@@ -1,4 +1,4 @@
-"""A document as data, and its two forms: one HTML file that needs nothing else, and Markdown beside its figures."""
+"""A document as data, and its two forms: one self-contained HTML file, and Markdown with figures as separate files."""
 
 import base64
 import re
@@ -36,7 +36,7 @@ class Table(NamedTuple):
 
 
 class Code(NamedTuple):
-    """Preformatted text; behind a summary line that opens it, if there is one."""
+    """Preformatted text; if there is a summary, it is folded under that line."""
 
     text: str
     summary: str = ""

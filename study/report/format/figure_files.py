@@ -27,7 +27,7 @@ class RenderedFigure(NamedTuple):
 
 
 class FigureInputs(NamedTuple):
-    """What the figures are made from."""
+    """The data from which figures are drawn."""
 
     study: StudyConfig
     results: StudyResults
@@ -76,7 +76,7 @@ def has(group: Group | None, metric: str) -> bool:
 
 
 def point(x: float, group: Group | None, metric: str) -> Point:
-    """A group that has the metric, as figures show it."""
+    """Mean and deviation over seeds of a group that has the metric, in the unit of figures."""
     summary = summarise(by_seed(group, metric))
     assert summary is not None
     factor = scale(metric)
@@ -84,10 +84,10 @@ def point(x: float, group: Group | None, metric: str) -> Point:
 
 
 def is_numeric(domain: Domain) -> bool:
-    """Whether the values of `domain` have a place on an axis."""
+    """Whether the values of `domain` are numbers."""
     return not isinstance(domain, Choice) or all(is_number(value) for value in domain.options)
 
 
 def is_number(value: Value) -> bool:
-    """Whether `value` is a number; a switch is none."""
+    """Whether `value` is a number; a boolean is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)

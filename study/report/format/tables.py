@@ -1,4 +1,4 @@
-"""Tables of the report: as a person reads them. `report_csv` holds the raw values."""
+"""Tables of the report, formatted for readers. `csv_tables` has the raw values."""
 
 from collections import Counter
 

@@ -1,6 +1,6 @@
-"""The paper's questions in words: what distillation does to the spectrum, an inverted U in H, CIBA against plain.
+"""The paper's questions on collapse in words: shift of the spectrum, inverted U in H, CIBA against plain distillation.
 
-Sentences are made by rules from the statistics of `study.analysis.collapse`; none says more than they do.
+Rules turn the statistics of `study.analysis.collapse` into sentences, which claim no more than the statistics show.
 """
 
 from study.analysis.collapse import Shift, Spectrum, bottleneck_pairs, direction, peak, spectrum_shift
@@ -19,7 +19,7 @@ WORDS = {"lower": "lower", "higher": "higher", "unclear": "no shift shown"}
 
 
 def collapse_findings(study: StudyConfig, results: StudyResults, store: StudyStore) -> list[str]:
-    """The statements, for whatever the study has numbers for."""
+    """The statements for which the study has numbers."""
     shifts = spectrum_shifts(study, results, store)
     statements = [kind_statement(kind, study, results, shifts) for kind in KINDS]
     statements += [bend(row, results) for row in results.arms if BOTTLENECK in study.arm(row.arm).space]
@@ -27,8 +27,8 @@ def collapse_findings(study: StudyConfig, results: StudyResults, store: StudySto
     if field:
         statements.insert(
             0,
-            f"The study sweeps `{field[0]}`, which makes other data: the best configuration of an arm is the data on "
-            "which it did best. Arms may be compared at equal data only, as in the figure over the field.",
+            f"The study sweeps `{field[0]}`, which changes the data: the best configuration of an arm is on the "
+            "data on which the arm did best. Compare arms at equal data only, as in the figure over the field.",
         )
     return [statement for statement in statements if statement]
 
@@ -69,7 +69,7 @@ def spectra_by_seed(row: ArmResult, store: StudyStore) -> dict[int, Spectrum]:
 
 
 def kind_statement(kind: str, study: StudyConfig, results: StudyResults, shifts: list[Shift]) -> str:
-    """What one kind of distillation does to the spectrum, arm by arm."""
+    """The shift of the spectrum under one kind of distillation, arm by arm."""
     own = [
         shift
         for shift in shifts
@@ -115,11 +115,11 @@ def bend(row: ArmResult, results: StudyResults) -> str:
     if all(is_better(side, results) for side in (found.below, found.above)):
         return (
             f"`{row.arm}`: an inverted U in H is shown: H = {best}, the best on validation, is better on "
-            f"{metric_name(results.test_metric)} {against}; neither 95 % interval, paired by seed, holds 0."
+            f"{metric_name(results.test_metric)} {against}; neither 95 % interval, paired by seed, contains 0."
         )
     return (
         f"`{row.arm}`: no inverted U in H is shown. H = {best} is the best on validation, but on "
-        f"{metric_name(results.test_metric)} it is not clearly better both {against}. That is no proof of a flat curve."
+        f"{metric_name(results.test_metric)} it is not clearly better both {against}. This does not prove a flat curve."
     )
 
 
@@ -137,7 +137,7 @@ def gap(difference: PairedDifference, results: StudyResults) -> str:
 
 
 def pairs_table(study: StudyConfig, results: StudyResults) -> list[Table]:
-    """CIBA against the same loss without it; nothing if the study has no such two arms."""
+    """CIBA against the same loss without a bottleneck; empty if the study has no such pair of arms."""
     rows = []
     for pair in bottleneck_pairs(study, results):
         ours, theirs = results.arm(pair.ciba), results.arm(pair.plain)

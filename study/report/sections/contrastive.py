@@ -1,11 +1,11 @@
-"""The report's part on contrastive distillation: retrieval, zero-shot, and what the student kept of the teacher.
+"""The report's part on contrastive distillation: retrieval, zero-shot accuracy, and agreement with the teacher.
 
-Shown for studies whose task is measured by recalls or by zero-shot accuracy. The paper's questions are answered by
-rules from the statistics of `study.analysis.contrastive`, whatever the answers are.
+Shown for studies whose task is measured by recalls or by zero-shot accuracy. Rules answer the paper's questions from
+the statistics of `study.analysis.contrastive`.
 """
 
 from study.analysis.comparison import correct, interval_of_mean
-from study.analysis.contrastive import Read, Rivals, final, seed_values
+from study.analysis.contrastive import ArmContrast, Read, final, seed_values
 from study.analysis.contrastive_values import (
     COSINE,
     DOMAIN,
@@ -28,7 +28,7 @@ from trainables.tasks import TASKS
 
 TITLE = "Retrieval and what the student kept of the teacher"
 TESTED = ("i2t_r1", "t2i_r1", "top1", "ensemble_top1")
-"""Metrics by which the arms of a table are tested against the baseline."""
+"""Metrics on which the arms of a table are tested against the baseline."""
 
 
 def is_contrastive(study: StudyConfig) -> bool:
@@ -37,7 +37,7 @@ def is_contrastive(study: StudyConfig) -> bool:
 
 
 def clip_blocks(study: StudyConfig, results: StudyResults, store: StudyStore) -> list[Block]:
-    """The section; nothing for other tasks, or before a configuration is complete."""
+    """The section; empty for other tasks, or before a configuration is complete."""
     if not is_contrastive(study) or not any(row.best for row in results.arms):
         return []
     answers = questions(results, store)
@@ -46,7 +46,7 @@ def clip_blocks(study: StudyConfig, results: StudyResults, store: StudyStore) ->
         Items(tuple(statements(answers, results))),
         *(recall_table(results, split, prefix) for split in splits(results) for prefix in prefixes(results, split)),
         *kept_tables(results, store),
-        *rivals_table(answers),
+        *comparisons_table(answers),
     ]
 
 
@@ -111,7 +111,7 @@ def heading(name: str, prefix: str) -> str:
 
 
 def kept_tables(results: StudyResults, store: StudyStore) -> list[Table]:
-    """Neighbours, cosine, and the distance that is left, arm by arm; nothing where no trial kept them."""
+    """Agreement of neighbours and cosine with the teacher, arm by arm; empty where no trial stored them."""
     tables = []
     for side, modality in enumerate(MODALITIES):
         reads: dict[str, Read] = {**neighbour_reads(store, side), "cosine": kept_number(store, COSINE, (side,))}
@@ -126,9 +126,9 @@ def kept_tables(results: StudyResults, store: StudyStore) -> list[Table]:
             chance = [f"{k / (count - 1):.3f}" if k < count else "–" for k in NEIGHBOURS]
             shown.append(("chance", *chance, "", ""))
         caption = (
-            f"What the student kept of the teacher among the {modality} of the test split: share of the k nearest "
+            f"Agreement of student and teacher among the {modality} of the test split: share of the k nearest "
             "neighbours that both have, and mean teacher–student cosine (through the last epoch's projection where the "
-            "widths differ); mean over seeds [95 % interval]. Of several captions the first. "
+            "widths differ); mean over seeds [95 % interval]. Of several captions, the first is used. "
         )
         if any(not values[-1] for _, values in rows):
             caption += "No cosine (–) where the widths differ and the arm trains no projection to the teacher's."
@@ -138,7 +138,7 @@ def kept_tables(results: StudyResults, store: StudyStore) -> list[Table]:
 
 
 def mean_text(values: dict[int, float], least: float = 0.0) -> str:
-    """`0.412 [0.398, 0.426]`, of a number between `least` and 1: Student's interval is cut where it leaves them."""
+    """`0.412 [0.398, 0.426]`, of a number between `least` and 1. Student's interval is clipped to this range."""
     if not values:
         return "–"
     found = interval_of_mean(list(values.values()), max(map(abs, values.values())))
@@ -148,10 +148,10 @@ def mean_text(values: dict[int, float], least: float = 0.0) -> str:
     return f"{found.mean:.3f}{ends}"
 
 
-def rivals_table(answers: dict[str, list[Rivals]]) -> list[Table]:
-    """Every comparison of every question."""
+def comparisons_table(answers: dict[str, list[ArmContrast]]) -> list[Table]:
+    """The comparisons of all questions."""
     rows = [
-        (question, f"`{each.arm}`", f"`{each.rival}`", what_text(each.what), *comparison_cells(each.comparison, key))
+        (question, f"`{each.arm}`", f"`{each.other}`", what_text(each.what), *comparison_cells(each.comparison, key))
         for question, compared in answers.items()
         for each in compared
         for key in [each.what if each.what.partition("/")[2] in METRICS else ""]
@@ -160,7 +160,7 @@ def rivals_table(answers: dict[str, list[Rivals]]) -> list[Table]:
         return []
     caption = (
         "The paper's comparisons, best configurations on the test split. Holm p: corrected over the rows of one "
-        "question. Δ: arm minus rival; percentages in points."
+        "question. Δ: arm minus the other; percentages in points."
     )
-    header = ("question", "arm", "rival", "number", "Δ", "Welch p", "Holm p", "g", "paired Δ [95 % CI]")
+    header = ("question", "arm", "against", "number", "Δ", "Welch p", "Holm p", "g", "paired Δ [95 % CI]")
     return [Table(caption, header, tuple(rows), 4)]

@@ -1,12 +1,12 @@
-"""The paper's questions on contrastive distillation, answered in words by rules from `study.analysis.contrastive`.
+"""The paper's questions on contrastive distillation, answered by rules from `study.analysis.contrastive`.
 
-No sentence says more than its numbers do, and each is made whatever the answer is.
+No sentence claims more than its numbers show, and a question is answered whether or not a difference is shown.
 """
 
 from collections.abc import Iterable
 
 from study.analysis.comparison import LEVEL, PairedDifference
-from study.analysis.contrastive import MI, PLAIN, TE, Effect, Rivals, effects, fall, final, rivals
+from study.analysis.contrastive import MI, PLAIN, TE, ArmContrast, Effect, compare_kinds, effects, fall, final
 from study.analysis.contrastive_values import (
     COSINE,
     DOMAIN,
@@ -25,37 +25,37 @@ from study.report.sections.collapse import interval
 from study.storage.store import StudyStore
 
 
-def questions(results: StudyResults, store: StudyStore) -> dict[str, list[Rivals]]:
+def questions(results: StudyResults, store: StudyStore) -> dict[str, list[ArmContrast]]:
     """The paper's comparisons, by question."""
     ways = {"image→text": "i2t", "text→image": "t2i"}
     found = {}
     for against in (MI, PLAIN):
         for words, way in ways.items():
             reads = {f"{DOMAIN}/{way}_r{most}": final(f"{DOMAIN}/{way}_r{most}") for most in (1, 5, 10)}
-            found[f"{TE} against {against}, {words}"] = rivals(results.arms, TE, against, reads)
+            found[f"{TE} against {against}, {words}"] = compare_kinds(results.arms, TE, against, reads)
     for split in splits(results):
         names = [name for name in ("i2t_r1", "t2i_r1", "top1", "ensemble_top1") if name in names_of(results, split)]
         if split == DOMAIN and "i2t_r1" in names:
             continue
         reads = {f"{split}/{name}": final(f"{split}/{name}") for name in names}
         for against in (MI, PLAIN):
-            found[f"{TE} against {against}, transfer to `{split}`"] = rivals(results.arms, TE, against, reads)
+            found[f"{TE} against {against}, transfer to `{split}`"] = compare_kinds(results.arms, TE, against, reads)
     near = {f"kNN agreement of {m}, k = 10": neighbour_reads(store, s)["10"] for s, m in enumerate(MODALITIES)}
     close = {f"cosine of {m}": kept_number(store, COSINE, (s,)) for s, m in enumerate(MODALITIES)}
     for against in (MI, PLAIN):
-        found[f"{TE} against {against}, kNN agreement"] = rivals(results.arms, TE, against, near)
-        found[f"{TE} against {against}, cosine"] = rivals(results.arms, TE, against, close)
+        found[f"{TE} against {against}, kNN agreement"] = compare_kinds(results.arms, TE, against, near)
+        found[f"{TE} against {against}, cosine"] = compare_kinds(results.arms, TE, against, close)
     return {question: compared for question, compared in found.items() if compared}
 
 
-def statements(answers: dict[str, list[Rivals]], results: StudyResults) -> Iterable[str]:
+def statements(answers: dict[str, list[ArmContrast]], results: StudyResults) -> Iterable[str]:
     """The answers in words."""
     for question, compared in answers.items():
         yield answer(question, compared)
     if not answers:
         yield (
-            f"No arm of the study distils by {TE} terms alone beside one that distils by {MI} or by {PLAIN} alone, so "
-            "the paper's comparisons cannot be made."
+            f"The study has no arm that distils by {TE} terms alone together with one that distils by {MI} or by "
+            f"{PLAIN} alone, so the paper's comparisons cannot be made."
         )
     groups = [group for row in results.arms for group in row.groups]
     for metric, field, name, words in (
@@ -68,17 +68,17 @@ def statements(answers: dict[str, list[Rivals]], results: StudyResults) -> Itera
         yield from field_statement(list(effects(groups, field, fall(metric))), name, words)
 
 
-def answer(question: str, compared: list[Rivals]) -> str:
-    """One question: how many comparisons came out how, then each first one with its interval."""
+def answer(question: str, compared: list[ArmContrast]) -> str:
+    """One question: the number of comparisons by outcome, then the first metric of each pair of arms."""
     words = [verdict(each) for each in compared]
     counts = ", ".join(
         f"{word} in {words.count(word)}" for word in ("better", "worse", "no difference shown") if word in words
     )
-    first = dict.fromkeys((each.arm, each.rival) for each in compared)
-    shown = [next(each for each in compared if (each.arm, each.rival) == pair) for pair in first]
+    first = dict.fromkeys((each.arm, each.other) for each in compared)
+    shown = [next(each for each in compared if (each.arm, each.other) == pair) for pair in first]
     metric = shown[0].what
     details = "; ".join(
-        f"`{each.arm}` against `{each.rival}` {gap(each.comparison.paired, each.what)}" for each in shown
+        f"`{each.arm}` against `{each.other}` {gap(each.comparison.paired, each.what)}" for each in shown
     )
     return (
         f"{question}: {counts} of {len(compared)} comparisons (Holm-corrected Welch p ≤ {LEVEL:g} within the "
@@ -86,8 +86,8 @@ def answer(question: str, compared: list[Rivals]) -> str:
     )
 
 
-def verdict(each: Rivals) -> str:
-    """What Holm-corrected Welch's test says; every number here is better the higher it is."""
+def verdict(each: ArmContrast) -> str:
+    """The outcome of Holm-corrected Welch's test. Higher is better for every number here."""
     comparison = each.comparison
     if comparison.holm is None or comparison.holm > LEVEL or comparison.difference is None:
         return "no difference shown"
@@ -113,7 +113,7 @@ def gap(pair: PairedDifference | None, what: str) -> str:
 
 
 def field_statement(found: list[Effect], name: str, symbol: str) -> Iterable[str]:
-    """What a swept field does to the fall of a distance to the teacher."""
+    """The effect of a swept field on the fall of a distance to the teacher."""
     if not found:
         return
     parts = []
@@ -128,9 +128,9 @@ def field_statement(found: list[Effect], name: str, symbol: str) -> Iterable[str
     same = "It fell" if signs == {True} else "It rose" if signs == {False} else "It fell in some and rose in others"
     yield (
         f"Effect of {symbol} on the {name} to the teacher (validation split, whether or not the arm's loss has the "
-        f"term): {same}{' everywhere' if len(signs) == 1 else ''}. By how much from the first epoch to the last, "
-        f"configurations that differ in {symbol} alone, smallest minus largest {symbol} in points with the uncorrected "
-        f"95 % interval over seeds: {'; '.join(parts)}."
+        f"term): {same}{' everywhere' if len(signs) == 1 else ''}. Fall from the first epoch to the last "
+        f"in configurations that differ in {symbol} alone; difference of smallest and largest {symbol} in points, with "
+        f"the uncorrected 95 % interval over seeds: {'; '.join(parts)}."
     )
 
 

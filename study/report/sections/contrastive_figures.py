@@ -1,4 +1,4 @@
-"""Which figures of contrastive distillation a report draws: picks their numbers from groups and store."""
+"""The figures of contrastive distillation: selects their numbers from groups and store."""
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,7 +16,7 @@ from trainables.evaluation.contrastive_diagnostics import FIXED_TEMPERATURE
 DISTANCES = {KL: "KL to the teacher (nats)", MSE: "MSE to the teacher"}
 SYMBOLS = {"temperature": "τ", "batch_size": "B"}
 MOST_COLUMNS = 5
-"""Students beside each other."""
+"""Most students in one row."""
 
 
 def curves_of(group: Group | None, metric: str, relative: bool = False) -> Curves:
@@ -58,7 +58,7 @@ def by_field(inputs: FigureInputs, field: str) -> Figure | None:
 
 
 def neighbour_figure(inputs: FigureInputs) -> Figure | None:
-    """Neighbours in common, best groups."""
+    """Share of common neighbours, best groups."""
     panels = {
         name: {row.arm: [array[side] for array in kept(inputs, row.best, NEIGHBOUR)] for row in inputs.results.arms}
         for side, name in enumerate(MODALITIES)
@@ -94,7 +94,7 @@ def joint_figure(inputs: FigureInputs) -> Figure | None:
 
 
 def first_arrays(inputs: FigureInputs, group: Group | None) -> dict[str, np.ndarray]:
-    """What the first seed's trial kept; nothing where a number is none."""
+    """The planes that the first seed's trial stored; empty where a number is not finite."""
     arrays = inputs.store.trial(group.trials[0].trial_id).diagnostics() if group else {}
     planes = {name: array for name, array in arrays.items() if name.startswith(("clip/pca", "clip/joint"))}
     return planes if all(np.isfinite(array).all() for array in planes.values()) else {}
@@ -121,7 +121,7 @@ CLIP_FIGURES: FigureTable = {
     "clip_neighbours": (
         "Nearest neighbours in common with the teacher",
         "Share of the k nearest neighbours on the test split that student and teacher have in common: mean ± 1 std "
-        "over seeds, each seed as a point, best configuration of each arm. Dotted: what chance would give.",
+        "over seeds, each seed as a point, best configuration of each arm. Dotted: the chance level.",
         neighbour_figure,
     ),
     "clip_plane": (

@@ -1,4 +1,4 @@
-"""The report's part on the criterion: what it foretold for each pair of networks, and what came of it.
+"""The report's part on the criterion: its prediction for each pair of networks, and the measured gain.
 
 Reads the estimates from the stages and the gains from the store; computes neither.
 """
@@ -38,13 +38,13 @@ CAPTION = (
     "Left: each pair's gap, estimated before any distillation, against the gain that distillation then brought on the "
     "test split (best configuration on validation minus the baseline with the same student, paired by seed); 95 % "
     "intervals over seeds and held-out pairs. In the shaded quadrants the criterion is right; open points have an "
-    "interval that holds 0. The clearest failures are named. Right: pairs in bins of equal number by gap, and the "
+    "interval that contains 0. The clearest failures are named. Right: pairs in bins of equal number by gap, and the "
     "share of each that gained."
 )
 
 
 def criterion_blocks(study: StudyConfig, results: StudyResults, store: StudyStore) -> list[Block]:
-    """Statements and tables, under a heading of their own; nothing for a study without a criterion."""
+    """Heading, statements and tables; empty for a study without a criterion."""
     criterion = study.criterion
     if criterion is None:
         return []
@@ -59,12 +59,15 @@ def criterion_blocks(study: StudyConfig, results: StudyResults, store: StudyStor
         )
         for row in rows
     )
-    expected = Table("What the criterion foretold, in nats, before any distillation.", header, cells, 2)
+    expected = Table("Prediction of the criterion, in nats, before any distillation.", header, cells, 2)
     blocks: list[Block] = [Heading("Does distillation pay: the criterion and the gains"), expected]
     blocks.append(Items(tuple(notes(rows, criterion))))
     outcomes = pair_outcomes(study, results, criterion.settings)
     if not outcomes:
-        return [*blocks, Text("No arm with a teacher is complete beside its baseline yet, so there is no gain to set.")]
+        return [
+            *blocks,
+            Text("No arm with a teacher and its baseline are both complete yet, so no gain can be computed."),
+        ]
     blocks += [Items(tuple(statements(study, results, outcomes))), table_of_signs(outcomes, results)]
     blocks += teacher_choice(outcomes, results)
     tables = (by_configuration(study, results), by_estimator(study, results), table_of_failures(outcomes, results))
@@ -72,7 +75,7 @@ def criterion_blocks(study: StudyConfig, results: StudyResults, store: StudyStor
 
 
 def statements(study: StudyConfig, results: StudyResults, outcomes: list[PairOutcome]) -> list[str]:
-    """What was foretold rightly, the correlation, what each verdict was worth, and what a gate saves and loses."""
+    """Share of right predictions, correlation, gains by verdict, and the time and gains that a gate saves and loses."""
     right, clear = agreement(outcomes), [one for one in outcomes if one.clear]
     lines = [
         f"Gap and gain ({metric_name(results.test_metric)}) have the same sign in {show_share(right)} of the pairs.",
@@ -87,14 +90,14 @@ def statements(study: StudyConfig, results: StudyResults, outcomes: list[PairOut
     ]
     helped = sum(one.gain.mean > 0 for one in outcomes)
     lines.append(
-        f"For comparison, whoever expects a gain everywhere is right in {helped} of {len(outcomes)} pairs. Pairs share "
-        "teachers and students, so the intervals over pairs are narrower than they would be for independent ones."
+        f"For comparison, the prediction of a gain for every pair is right in {helped} of {len(outcomes)} pairs. Pairs "
+        "share teachers and students, so the intervals over pairs are narrower than for independent pairs."
     )
     return lines
 
 
 def saved_line(study: StudyConfig, results: StudyResults, outcomes: list[PairOutcome]) -> str:
-    """The hours that a gate saved, or would have saved, and the gains that it lost."""
+    """The training time that a gate saved, or would have saved, and the gains that it lost."""
     found, metric = saving(outcomes), results.test_metric
     lost = (
         f"lost gains in {len(found.lost)} of these pairs, up to {show_difference(found.lost[0].gain.mean, metric)} "
@@ -150,7 +153,7 @@ def table_of_signs(outcomes: list[PairOutcome], results: StudyResults) -> Table:
 
 
 def table_of_failures(outcomes: list[PairOutcome], results: StudyResults) -> Table | None:
-    """Where the criterion failed, pair by pair; None if it did nowhere."""
+    """The pairs for which the criterion failed; None without any."""
     wrong = failures(outcomes)
     if not wrong:
         return None
@@ -160,9 +163,9 @@ def table_of_failures(outcomes: list[PairOutcome], results: StudyResults) -> Tab
         for one in wrong
     )
     caption = (
-        f"Where the criterion failed: {len(wrong)} of {len(outcomes)} pairs in which the gain has not the sign of the "
-        "gap. `clear`: neither interval holds 0. Those with G <= 0 and a gain are no contradiction of the theorem, "
-        "which says when distillation helps and not when it does not."
+        f"Where the criterion failed: {len(wrong)} of {len(outcomes)} pairs in which gain and gap have different "
+        "signs. `clear`: neither interval contains 0. Pairs with G <= 0 and a gain do not contradict the theorem, "
+        "which says when distillation helps, not when it does not."
     )
     return Table(caption, ("pair", "gap G", "verdict", f"gain in {metric_label(metric)}", "clear"), rows, 1)
 
@@ -203,12 +206,15 @@ def by_configuration(study: StudyConfig, results: StudyResults) -> Table | None:
             rows.append((text, *shown, show_value(mean, results.test_metric, "+")))
     if len(rows) < 2:
         return None
-    caption = "The same at each setting of what does not change the networks, without a choice by validation."
+    caption = (
+        "The same at each setting of the hyperparameters that do not change the networks, without a choice on "
+        "validation."
+    )
     return Table(caption, ("setting", "signs agree", "Spearman(G, gain)", "mean gain"), tuple(rows), 1)
 
 
 def by_estimator(study: StudyConfig, results: StudyResults) -> Table | None:
-    """The estimators beside each other; None for one alone."""
+    """A comparison of the estimators; None for a study with one."""
     assert study.criterion is not None
     every = {
         name: pair_outcomes(study, results, settings) for name, settings in study.criterion.settings_by_name.items()
@@ -228,7 +234,8 @@ def by_estimator(study: StudyConfig, results: StudyResults) -> Table | None:
         cells = (show_share(agreement(outcomes)), show_correlation(gap_against_gain(outcomes)), show_correlation(ranks))
         rows.append((name, shown, *cells))
     caption = (
-        "Estimators: mean I(H1;H2) / I(H2;Y) / G over the pairs in nats, and how each one's gaps foretell and rank."
+        "Estimators: mean I(H1;H2) / I(H2;Y) / G over the pairs in nats, and how well the gaps of each estimator "
+        "predict and rank the gains."
     )
     header = ("estimator", "means", "signs agree", "Spearman(G, gain)", f"Spearman with {next(iter(every))}'s G")
     return Table(caption, header, tuple(rows), 2)

@@ -1,4 +1,4 @@
-"""Which diagnostics a study's report draws: picks their numbers from groups and store."""
+"""The figures of the diagnostics: selects their numbers from groups and store."""
 
 from collections.abc import Callable, Iterator
 
@@ -22,7 +22,7 @@ GENERAL, SPECIFIC, LIMIT = "train/fd_general", "train/fd_specific", "split/limit
 TEACHER, STUDENT = "sample/teacher", "sample/student"
 
 PARTS = ("data.",)
-"""Beginning of the names of swept fields that make other data, not another method."""
+"""Prefix of swept fields that change the data, not the method."""
 
 
 def kept(inputs: FigureInputs, group: Group | None, name: str) -> Spectra:
@@ -32,7 +32,7 @@ def kept(inputs: FigureInputs, group: Group | None, name: str) -> Spectra:
 
 
 def data_field(arms: tuple[Arm, ...]) -> str | None:
-    """The numeric field of the data that a study sweeps (the first, if there are several)."""
+    """The numeric field of the data that a study sweeps; the first of several."""
     names = [
         name
         for arm in arms
@@ -210,7 +210,7 @@ def paper_arms(inputs: FigureInputs) -> Iterator[ArmResult]:
 DIAGNOSTIC_FIGURES = {
     "data_curve": (
         "Performance against the swept field of the data",
-        "Test metric, and its difference from the baseline arm with the same seed. The field makes other data, so the "
+        "Test metric, and its difference from the baseline arm with the same seed. The field changes the data, so the "
         "points of a line are different problems, not better and worse configurations of one.",
         data_figure,
     ),
@@ -222,10 +222,11 @@ DIAGNOSTIC_FIGURES = {
     ),
     "split_loss": (
         "Distillation loss by its cause",
-        "The feature distillation loss of a linear student over the training pairs: what the shared inputs cause "
-        "(left, logarithmic) and what the others cause (right), mean ± 1 std over seeds. Dashed: Corollary 1.1, mean "
-        "over seeds. On data that are not completely separated the parts do not add up to the loss. Where the loss "
-        "is a cross-entropy, the squared error is taken after each row's mean is removed, which that loss cannot see.",
+        "The feature distillation loss of a linear student over the training pairs: the part caused by the shared "
+        "inputs (left, logarithmic) and by the other inputs (right), mean ± 1 std over seeds. Dashed: Corollary 1.1, "
+        "mean over seeds. On data that are not completely separated the parts do not add up to the loss. Where the "
+        "loss is a cross-entropy, the squared error is taken after each row's mean is removed, which that loss "
+        "cannot see.",
         split_figure,
     ),
     "weight_spectra": (
@@ -235,7 +236,7 @@ DIAGNOSTIC_FIGURES = {
     ),
     "seed_boxes": (
         "Results over seeds",
-        "Best configuration of each arm. Box: quartiles and median; whiskers: the furthest seeds within 1.5 box "
+        "Best configuration of each arm. Box: quartiles and median; whiskers: the most distant seeds within 1.5 box "
         "lengths; rings: seeds beyond. Dark boxes distil through a bottleneck. With few seeds a box says little more "
         "than the points below.",
         boxes,

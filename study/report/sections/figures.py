@@ -1,4 +1,4 @@
-"""Which figures a study has: picks their numbers from groups and store, and says below each what it shows."""
+"""The figures of the results and the search: selects their numbers from groups and store; with captions."""
 
 import math
 from typing import Literal
@@ -18,7 +18,7 @@ from study.search.importance import importance
 from study.storage.groups import Group
 
 SPECTRUM = "features/train"
-"""Diagnostic that holds a trial's singular values."""
+"""Diagnostic with a trial's singular values."""
 
 LOG_RATIO = 8
 """A choice of positive numbers is drawn on a logarithmic axis where the largest is this many times the smallest."""
@@ -81,7 +81,7 @@ def history(inputs: FigureInputs) -> Figure | None:
 
 
 def outcome(group: Group, metric: str) -> float | None:
-    """What the history shows of a group: its mean, or where its first seed was when it was pruned."""
+    """The value of a group in the history: its mean or, if it was pruned, the last value of its first seed."""
     value = group.mean(metric)
     if group.status == "pruned":
         epochs = group.trials[0].history
@@ -123,7 +123,7 @@ def importances(inputs: FigureInputs) -> Figure | None:
 
 
 def log_base(domain: Domain) -> Literal[0, 2, 10]:
-    """Base of the axis: 10 for logarithmic ranges, 2 for choices of whole numbers far apart, 10 for other such."""
+    """Base of the axis: 10 for logarithmic ranges; for choices over a wide range, 2 for integers, else 10."""
     if isinstance(domain, FloatRange | IntRange):
         return 10 if domain.log else 0
     numbers = [float(value) for value in domain.options]
@@ -138,9 +138,9 @@ FIGURES: FigureTable = {
         "Performance against the bottleneck dimension",
         "At each H the configuration that is best on validation, mean ± 1 std over seeds; faint points are all "
         "complete configurations. Dashed lines: best configuration of each arm without a bottleneck, with ± 1 std as a "
-        "bar in the right margin. The points were chosen on validation, whose panel therefore flatters. More than four "
-        "arms get a panel each, on the test split, with the baseline and the arm that has the same loss without a "
-        "bottleneck.",
+        "bar in the right margin. The points were chosen on validation, so the validation panel is optimistic. More "
+        "than four arms get a panel each, on the test split, with the baseline and the arm that has the same loss "
+        "without a bottleneck.",
         h_curve,
     ),
     "spectra": (
@@ -152,7 +152,7 @@ FIGURES: FigureTable = {
     ),
     "seed_spread": (
         "Test results seed by seed",
-        "Best configuration of each arm; a point is a seed, the bar beside the points is mean ± 1 std. Thin lines "
+        "Best configuration of each arm; a point is a seed, the bar next to the points is mean ± 1 std. Thin lines "
         "join the same seed, which shares teacher, initialisation and data order across arms.",
         spread,
     ),

@@ -1,4 +1,4 @@
-"""What was found, in words: sentences made by rules from the statistics, none of which says more than they do."""
+"""The findings in words: rules turn the statistics into sentences, which claim no more than the statistics show."""
 
 from collections import Counter
 
@@ -29,7 +29,7 @@ def findings(study: StudyConfig, results: StudyResults) -> list[str]:
 
 
 def state_of_study(study: StudyConfig, results: StudyResults) -> str:
-    """How much of the study is there."""
+    """How many configurations are complete, pruned, failed, skipped and unfinished."""
     counts = Counter(group.status for row in results.arms for group in row.groups)
     if not counts["complete"]:
         return "No configuration is complete yet, so there is nothing to compare."
@@ -52,7 +52,7 @@ def seeds_text(count: int) -> str:
 
 
 def ranking(results: StudyResults) -> str:
-    """The arms by what validation chose, with their test values."""
+    """The arms in the order of their validation results, with their test values."""
     rows = [row for row in results.arms if row.best and row.objective]
     sign = -1 if results.direction == "maximize" else 1
     rows.sort(key=lambda row: sign * (row.objective.mean if row.objective else 0))
@@ -65,7 +65,7 @@ def ranking(results: StudyResults) -> str:
 
 
 def tests(results: StudyResults) -> list[str]:
-    """Who differs from the baseline, and what the test could have seen."""
+    """The arms that differ from the baseline, and the difference that the test can detect."""
     compared = [row for row in results.arms if p_value(row) is not None]
     if not compared:
         return untested(results)
@@ -106,7 +106,7 @@ def significant(row: ArmResult, results: StudyResults) -> str:
 
 
 def power(compared: list[ArmResult]) -> str:
-    """That a large p is no proof of equality, in numbers."""
+    """The smallest difference that the test can detect: a large p does not prove equality."""
     count = min(row.test.n for row in compared if row.test)
     return (
         f"Not significant does not mean equal: with {count} seeds on each side, Welch's test reaches {LEVEL_TEXT} "
@@ -116,7 +116,7 @@ def power(compared: list[ArmResult]) -> str:
 
 
 def paired(results: StudyResults) -> list[str]:
-    """Arms whose paired interval leaves out 0."""
+    """Arms whose paired interval excludes 0."""
     clear = []
     for row in results.arms:
         pair = row.comparison.paired if row.comparison else None
@@ -125,13 +125,13 @@ def paired(results: StudyResults) -> list[str]:
     if not clear:
         return []
     return [
-        f"Compared seed by seed, the uncorrected 95 % interval of the difference from {results.versus} leaves out "
+        f"Compared seed by seed, the uncorrected 95 % interval of the difference from {results.versus} excludes "
         f"0 for {', '.join(clear)}. This comparison is descriptive; the corrected Welch test above decides."
     ]
 
 
 def edges(study: StudyConfig, results: StudyResults) -> list[str]:
-    """Best values at the end of their range, where a wider range may hold better ones."""
+    """Best values at the end of their range, where a wider range may contain better ones."""
     found = []
     for row in results.arms:
         space = study.arm(row.arm).space
@@ -165,20 +165,20 @@ def holm(row: ArmResult) -> float:
 
 
 def reading(results: StudyResults) -> list[Block]:
-    """How the numbers are to be read: the assumptions behind the table."""
+    """How to read the numbers: the assumptions behind the table."""
     return [
         Heading("How to read the numbers"),
         Items(
             (
-                f"An arm's configuration is the one with the best mean {metric_name(results.metric)}. That choice "
-                "among many makes its validation values too good; the test examples took no part in it.",
-                "The seeds of the reported runs are also those by which the configuration was chosen, so other seeds "
-                "may come out slightly lower. Arms that chose among more configurations profit more.",
-                "p: Welch's two-sided test of the test values over seeds, variances not assumed equal. It speaks about "
+                f"An arm's configuration is the one with the best mean {metric_name(results.metric)}. This "
+                "choice makes its validation values optimistic; the test examples were not used for it.",
+                "The configuration was chosen with the same seeds that are reported, so other seeds may give slightly "
+                "lower values. The bias is larger for arms with more configurations.",
+                "p: Welch's two-sided test of the test values over seeds, variances not assumed equal. It is about "
                 "repeating the training on this split, not about other splits or data: all seeds share the test rows.",
                 "Holm p: corrected over all arms of the table, so that the chance of even one false claim is at most "
                 "5 %.",
-                "g: Hedges' g, the difference in pooled standard deviations; with few seeds it is a rough number.",
+                "g: Hedges' g, the difference in pooled standard deviations; with few seeds it is a rough estimate.",
                 "Paired Δ: mean difference seed by seed, with Student's 95 % interval, not corrected. Equal seeds "
                 "share teacher, initialisation and data order, so it can be narrower than Welch's comparison.",
             )

@@ -33,7 +33,7 @@ def ended(results: StudyResults) -> list[Block]:
 
 
 def work(results: StudyResults, timing: Mapping[str, float | None] | None) -> list[Block]:
-    """Shared stages and where the time went."""
+    """Time spent on training and saved by shared stages."""
     done = {trial.trial_id: trial.result for _, trial in all_trials(results) if trial.result}
     trained = sum(result.seconds for result in done.values())
     text = (
@@ -47,7 +47,7 @@ def work(results: StudyResults, timing: Mapping[str, float | None] | None) -> li
 
 
 def packs_text(results: Iterable[TrialResult]) -> str:
-    """How many trials were trained together with others; empty if none was."""
+    """How many trials were trained in a pack with others; empty if none was."""
     sizes = sorted(result.trained_together for result in results if result.trained_together > 1)
     if not sizes:
         return ""
@@ -56,7 +56,7 @@ def packs_text(results: Iterable[TrialResult]) -> str:
 
 
 def stages_text(results: StudyResults) -> str:
-    """What sharing stages has spared, within the study and across studies."""
+    """Stages and time saved by sharing, within the study and across studies."""
     usage = stage_usage(group for row in results.arms for group in row.groups)
     others = f"; {usage.elsewhere} of the reused ones came from other studies or estimates" if usage.elsewhere else ""
     return (
@@ -66,7 +66,7 @@ def stages_text(results: StudyResults) -> str:
 
 
 def hours(seconds: float) -> str:
-    """A time in hours, below one of them in seconds too."""
+    """A time in hours; below one hour also in seconds."""
     return f"{seconds / 3600:.3g} h" if seconds >= 3600 else f"{seconds:.0f} s ({seconds / 3600:.2g} h)"
 
 
@@ -76,7 +76,7 @@ def provenance(study: StudyConfig, store: StudyStore) -> list[Block]:
     earlier = as_list(manifest.pop("earlier", []))
     blocks: list[Block] = [Heading("Environment")]
     if manifest:
-        blocks.append(settings_table("Where the study last ran (`manifest.json`).", dict(flatten(manifest))))
+        blocks.append(settings_table("Environment of the last run (`manifest.json`).", dict(flatten(manifest))))
     else:
         blocks.append(Text("No environment was recorded (`manifest.json` is missing)."))
     for entry in earlier:
@@ -100,7 +100,7 @@ def flatten(values: dict[str, JsonValue], prefix: str = "") -> Iterable[tuple[st
 
 
 def changes(earlier: dict[str, JsonValue], now: dict[str, JsonValue]) -> str:
-    """What an earlier environment had otherwise."""
+    """The differences between an earlier environment and the last one."""
     before, after = dict(flatten(earlier)), dict(flatten(now))
     names = [name for name in before if before[name] != after.get(name) and name not in ("command", "seeds")]
     return ", ".join(f"{name} {before[name]} (last: {after.get(name, 'none')})" for name in names)

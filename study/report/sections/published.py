@@ -1,7 +1,7 @@
-"""The section that sets published numbers beside the measured ones and says which cells may be compared."""
+"""The section that compares published with measured numbers and says which cells are comparable."""
 
 from study.analysis.notation import metric_name
-from study.analysis.published import Beside, side_by_side
+from study.analysis.published import PublishedComparison, compare_published
 from study.analysis.study_results import StudyResults, Summary
 from study.config.study_config import StudyConfig
 from study.parsing.published_tables import PublishedTable, PublishedValue, published_table
@@ -11,13 +11,13 @@ NOTHING = "–"
 
 
 def published_blocks(study: StudyConfig, results: StudyResults) -> list[Block]:
-    """Heading, table and reasons; nothing unless the study names a published table."""
+    """Heading, table and reasons; empty unless the study names a published table."""
     if study.report.published is None:
         return []
     table = published_table(study.report.published)
-    rows = side_by_side(study, results, table)
+    rows = compare_published(study, results, table)
     reasons = list(dict.fromkeys(reason for row in rows for reason in row.reasons))
-    blocks: list[Block] = [Heading("Published beside measured"), published_block(table, rows, reasons)]
+    blocks: list[Block] = [Heading("Published and measured numbers"), published_block(table, rows, reasons)]
     if reasons:
         blocks += [
             Text("Not comparable, because:"),
@@ -26,8 +26,8 @@ def published_blocks(study: StudyConfig, results: StudyResults) -> list[Block]:
     return [*blocks, *([Text(table.note)] if table.note else [])]
 
 
-def published_block(table: PublishedTable, rows: list[Beside], reasons: list[str]) -> Table:
-    """The table: for each metric the printed and the measured value, and whether they may be compared."""
+def published_block(table: PublishedTable, rows: list[PublishedComparison], reasons: list[str]) -> Table:
+    """The table: for each metric the printed and the measured value, and whether they are comparable."""
     columns = [(metric, kind) for metric in table.metrics for kind in ("published", "measured")]
     header = ("arm", "published as", *(f"{metric_name(metric)}, {kind}" for metric, kind in columns), "p, published")
     cells = tuple(
@@ -38,10 +38,10 @@ def published_block(table: PublishedTable, rows: list[Beside], reasons: list[str
         f"{table.title}. Percent, mean ± std over seeds (published: {table.seeds}). Measured: the best configuration "
         "of the arm by validation. The numbers of the last column are the reasons below."
     )
-    return Table(caption, (*header, "may be compared"), cells, 2)
+    return Table(caption, (*header, "comparable"), cells, 2)
 
 
-def values(table: PublishedTable, row: Beside) -> list[str]:
+def values(table: PublishedTable, row: PublishedComparison) -> list[str]:
     """Printed and measured cells, metric by metric."""
     cells = []
     for metric in table.metrics:
@@ -58,21 +58,21 @@ def printed(value: PublishedValue | None) -> str:
 
 
 def measured(summary: Summary | None) -> str:
-    """The same for what was measured, which is stored between 0 and 1."""
+    """A measured value in percent; it is stored between 0 and 1."""
     if summary is None:
         return NOTHING
     mean = f"{100 * summary.mean:.2f}"
     return mean if summary.std is None else f"{mean} ± {100 * summary.std:.2f}"
 
 
-def printed_p(table: PublishedTable, row: Beside) -> str:
+def printed_p(table: PublishedTable, row: PublishedComparison) -> str:
     """The printed p-values, metric by metric."""
     found = [row.row.values[metric].p or NOTHING for metric in table.metrics if metric in row.row.values]
     return " / ".join(found) if set(found) - {NOTHING} else NOTHING
 
 
-def verdict(row: Beside, reasons: list[str]) -> str:
-    """Whether the row may be compared, by the numbers of the reasons against it."""
+def verdict(row: PublishedComparison, reasons: list[str]) -> str:
+    """Whether the row is comparable, with the numbers of the reasons against it."""
     if not any(row.measured.values()):
         return "not measured"
     numbers = ", ".join(f"({reasons.index(reason) + 1})" for reason in row.reasons)

@@ -26,8 +26,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
         "differ, a linear adapter maps student features to the teacher's width.",
     ),
     "ciba": (
-        "`ciba`: the student imitates the mean of the frozen encoder, h' = μ, not a sample; it starts afresh in stage "
-        "2; the weight λ_IB and the widths of the bottleneck's networks are not in the paper.",
+        "`ciba`: the student imitates the mean of the frozen encoder, h' = μ, not a sample; it is initialised again in "
+        "stage 2; the weight λ_IB and the widths of the bottleneck's networks are not in the paper.",
         "`ciba`: sizes of the `sa` and `vq` bottlenecks, and what regularises them, are not in the paper, nor is how "
         "to tell that a spectrum has stopped changing.",
         "`ciba`: the margin and the temperature of the Margin and CLIP feature losses are not in the paper.",
@@ -59,7 +59,7 @@ def counted(task: str, number: int) -> str:
 
 
 def introduction(study: StudyConfig, results: StudyResults) -> list[Block]:
-    """What the study is, in a paragraph."""
+    """A paragraph that describes the study."""
     data = study.arms[0].base.data
     shape = DATASETS[tag(data, "dataset")].shape(data)
     objectives = ", ".join(f"{objective.direction} `{objective.metric}`" for objective in study.search.objectives)
@@ -92,13 +92,13 @@ def settings(study: StudyConfig) -> list[Block]:
         for part, texts in bases.items()
         for name, text in texts.items()
     }
-    arms = Table("Arms, and what each searches.", ("arm", "method", "swept", "fixed"), rows, 4)
-    base = settings_table("Data, networks and training. Swept values stand in place of these.", values)
+    arms = Table("Arms and their search spaces.", ("arm", "method", "swept", "fixed"), rows, 4)
+    base = settings_table("Data, networks and training. Swept values replace these.", values)
     return [Heading("Arms and settings"), arms, base]
 
 
 def tag(config: BaseModel, name: str) -> str:
-    """The entry that a config names: its `dataset`, `model` or `method`."""
+    """The entry of a table that a config names: its `dataset`, `model` or `method`."""
     return str(getattr(config, name))
 
 
@@ -148,21 +148,21 @@ def fixed_text(arm: Arm) -> str:
 
 
 def silent_choices(study: StudyConfig) -> list[Block]:
-    """Where the papers leave something open."""
+    """Choices that the papers leave open."""
     methods = dict.fromkeys(tag(arm.base.method, "method") for arm in study.arms)
     items = [choice for method in methods for choice in CHOICES.get(method, ())]
     return [Heading("Choices where the papers are silent"), Items((*items, *GENERAL_CHOICES))]
 
 
 def data_notes(study: StudyConfig) -> list[Block]:
-    """The notes of each prepared data set of the arms, and which arms use it; nothing where there is nothing to say."""
+    """The notes of each prepared data set, and the arms that use it; empty without notes."""
     stages, arms = StageStore(study.stages_directory), dict[str, list[str]]()
     notes: dict[str, dict[str, JsonValue]] = {}
     for arm in study.arms:
         try:
             stage = prepared_stage(arm.base)
         except (OSError, ValueError):
-            continue  # without the raw files their stage cannot be told; its own file keeps the notes
+            continue  # the key of the stage depends on the raw files, which are missing
         if stages.has(stage):
             notes[stage.key] = read_json(stages.path(stage) / "stage.json")["notes"].get("notes", {})
             arms.setdefault(stage.key, []).append(f"`{arm.name}`")

@@ -1,6 +1,6 @@
-"""The report's part on H from the spectrum: Figure 12, and whether the suggestion does as well as the search.
+"""The report's part on H from the spectrum: Figure 12, and a comparison of the suggested H with the searched one.
 
-Reads what the study keeps, and the bottlenecks that its trials left in the stages; trains nothing.
+Reads the saved suggestions and the bottlenecks in the stages; trains nothing.
 """
 
 from typing import NamedTuple
@@ -22,19 +22,19 @@ from study.storage.groups import Group, best_group
 from trainables.stages.artifacts import StageStore
 
 CAPTION = (
-    "Above: logarithms of the singular values of ẑ', what the bottleneck makes of the teacher's features, by H; mean "
-    "over seeds, down to the floor of the rule. The dashed one is the suggested H, the smallest whose spectrum is that "
-    "of all larger ones. Below: each arm's configuration at each H that is best on validation, mean ± 1 std over seeds "
-    "on the test split (CIBA paper, Fig. 12). Arms that distil the same bottlenecks share a panel."
+    "Above: logarithms of the singular values of ẑ', the bottleneck's output for the teacher's features, by H; mean "
+    "over seeds, down to the floor of the rule. Dashed: the suggested H, the smallest whose spectrum equals that of "
+    "all larger ones under the rule. Below: each arm's configuration at each H that is best on validation, mean ± 1 "
+    "std over seeds on the test split (CIBA paper, Fig. 12). Arms that distil the same bottlenecks share a panel."
 )
 WITHIN_NOISE = (
     "Within noise means p > {level:g} in Welch's two-sided test of {metric} over seeds, not corrected, between the "
-    "best configurations at both H; that is no proof of equality."
+    "best configurations at both H; this does not prove equality."
 )
 
 
 class SuggestedSet(NamedTuple):
-    """Arms whose bottlenecks say the same."""
+    """Arms whose bottlenecks give the same suggestion."""
 
     suggestion: Suggestion
     arms: list[Arm]
@@ -51,26 +51,26 @@ SUGGESTED_H_FIGURES: FigureTable = {"suggested_h": ("H from the spectrum", CAPTI
 
 
 def suggested_h_findings(study: StudyConfig, results: StudyResults) -> list[str]:
-    """What the spectra suggest, a statement for each set of bottlenecks, and how they are meant."""
+    """One statement for each set of bottlenecks, and the meaning of `within noise`."""
     found = [finding(one, study, results) for one in suggested_sets(study, results)]
     meaning = WITHIN_NOISE.format(level=LEVEL, metric=metric_name(results.test_metric))
     return [*found, meaning] if any("within noise" in text for text in found) else found
 
 
 def suggested_sets(study: StudyConfig, results: StudyResults) -> list[SuggestedSet]:
-    """The suggestions that were kept or can be read, arms with equal ones together."""
-    kept, sets = saved_suggestions(study), dict[str, SuggestedSet]()
+    """The suggestions that were saved or can be computed from the stages; arms with equal ones are together."""
+    saved, sets = saved_suggestions(study), dict[str, SuggestedSet]()
     for arm in arms_with_h(study):
-        suggestion = kept.get(arm.name) or measured_suggestion(arm, study, results.arm(arm.name))
+        suggestion = saved.get(arm.name) or measured_suggestion(arm, study, results.arm(arm.name))
         if suggestion:
             sets.setdefault(suggestion.model_dump_json(), SuggestedSet(suggestion, [])).arms.append(arm)
     return list(sets.values())
 
 
 def measured_suggestion(arm: Arm, study: StudyConfig, row: ArmResult) -> Suggestion | None:
-    """The suggestion of the bottlenecks that the arm's trials left, all else as in its best configuration.
+    """The suggestion from the bottlenecks in the stages, with the other values of the arm's best configuration.
 
-    Only seeds that every H has are averaged; None without two H.
+    Averages only seeds that every H has; None with fewer than two H.
     """
     if row.best is None:
         return None
@@ -117,10 +117,10 @@ def is_plain(arm: Arm, one: SuggestedSet, baseline: str) -> bool:
 
 
 def finding(one: SuggestedSet, study: StudyConfig, results: StudyResults) -> str:
-    """What the spectra suggest, how that compares with the best measured H, and what it saves."""
+    """The suggested H, its comparison with the best measured H, and the trainings that it saves."""
     suggestion = one.suggestion
     names = ", ".join(f"`{arm.name}`" for arm in one.arms)
-    open_end = "" if suggestion.saturated else ", the largest, because the spectrum still changes up to there"
+    open_end = "" if suggestion.saturated else ", the largest, because the spectrum still changes up to it"
     measured = "; ".join(against_best(results.arm(arm.name), suggestion.suggested, results) for arm in one.arms)
     return (
         f"The spectra of ẑ' ({plural(len(suggestion.seeds), 'seed')}) suggest H = {suggestion.suggested}{open_end} for "
@@ -129,11 +129,11 @@ def finding(one: SuggestedSet, study: StudyConfig, results: StudyResults) -> str
 
 
 def against_best(row: ArmResult, suggested: int, results: StudyResults) -> str:
-    """The suggested H of one arm beside the best measured one."""
+    """The suggested H of one arm compared with the best measured H."""
     if row.best is None:
         return f"`{row.arm}` has no complete configuration yet"
     best = row.best.params[BOTTLENECK]
-    said = f"`{row.arm}` did best on validation at H = {best}"
+    said = f"`{row.arm}` was best on validation at H = {best}"
     if best == suggested:
         return f"{said}, the suggested one"
     at = [group for group in row.groups if group.params[BOTTLENECK] == suggested]
@@ -158,7 +158,7 @@ def distance(best: Group, there: Group, results: StudyResults) -> str:
 
 
 def savings(one: SuggestedSet, study: StudyConfig, results: StudyResults) -> str:
-    """How many student trainings the suggestion saved, or would have saved."""
+    """The number of student trainings that the suggestion saved, or would have saved."""
     chosen = [arm for arm in one.arms if arm.spectrum]
     return saved_by_choice(chosen, one, study) if chosen else would_have_saved(one, results)
 
@@ -173,7 +173,7 @@ def saved_by_choice(arms: list[Arm], one: SuggestedSet, study: StudyConfig) -> s
     searched = f"Only H = {listed(chosen)} of {listed(grid)} were searched"
     if whole > now:
         return f"{searched}, which saved {whole - now} of {whole} student trainings."
-    return f"{searched}: no training fewer, as the budget is the same, but more for each of these H."
+    return f"{searched}. The budget is the same, so no training was saved, but each of these H got more of them."
 
 
 def would_have_saved(one: SuggestedSet, results: StudyResults) -> str:

@@ -1,6 +1,6 @@
-"""Choosing among teachers by the criterion: within one student I(H2;Y) is the same, so G ranks its teachers.
+"""Choosing among teachers by the criterion: for one student I(H2;Y) is constant, so G ranks its teachers.
 
-Across students gains also differ by how much there is left to gain, of which G knows nothing.
+Across students, gains also differ by how much a student can still gain, which is not part of G.
 """
 
 from collections import defaultdict
@@ -16,11 +16,11 @@ from study.planning.criterion_agreement import PairOutcome, gap_against_gain
 from study.report.format.document import Block, Items, Table
 
 LEAST_TEACHERS = 3
-"""Teachers of one student from which they have a ranking to speak of."""
+"""Fewest teachers of one student that are ranked."""
 
 
 def teacher_choice(outcomes: list[PairOutcome], results: StudyResults) -> list[Block]:
-    """How well G ranks each student's teachers, and what its first choice is worth; nothing for fewer than three."""
+    """How well G ranks each student's teachers, and the gain of its choice; empty with fewer than three teachers."""
     students = by_student(outcomes)
     if not students:
         return []
@@ -45,7 +45,7 @@ def teacher_choice(outcomes: list[PairOutcome], results: StudyResults) -> list[B
 
 
 def by_student(outcomes: list[PairOutcome]) -> dict[tuple[str, str], list[PairOutcome]]:
-    """Pairs of one arm and student, where it has teachers enough."""
+    """The pairs by arm and student, where the student has at least LEAST_TEACHERS teachers."""
     found: dict[tuple[str, str], list[PairOutcome]] = defaultdict(list)
     for one in outcomes:
         found[one.method, one.student].append(one)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from search_spaces.domains import Choice
-from study.analysis.published import different, side_by_side
+from study.analysis.published import compare_published, different
 from study.analysis.study_results import study_results
 from study.config.study_config import Arm, StudyConfig
 from study.parsing.loader import load
@@ -58,7 +58,7 @@ def small(root: Path, **training: Any) -> tuple[StudyConfig, StudyStore]:
 
 def rows(study: StudyConfig, store: StudyStore, published: PublishedTable) -> dict[str, Any]:
     results = study_results(study, collect_groups(study, store))
-    return {row.key: row for row in side_by_side(study, results, published)}
+    return {row.key: row for row in compare_published(study, results, published)}
 
 
 @pytest.fixture

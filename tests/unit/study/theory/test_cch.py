@@ -110,7 +110,7 @@ def test_the_command(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("n", "p", "sigma", "repeats", "teacher", "message"),
     [
-        (12, 10, 0.8, 200, "beta", "n > p \\+ 2, but got n = 12, p = 10; raise n or lower p"),
+        (12, 10, 0.8, 200, "beta", "n > p \\+ 2, but got n = 12, p = 10; use a larger n or a smaller p"),
         (12, 0, 0.8, 200, "beta", "p >= 1"),
         (60, 4, 0.0, 200, "beta", "sigma, the target's noise, must be above 0"),
         (60, 4, 0.8, 199, "beta", "at least 200 repeats, but got 199"),

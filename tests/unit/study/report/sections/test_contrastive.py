@@ -13,7 +13,7 @@ from study.analysis.contrastive import (
     MI,
     PLAIN,
     TE,
-    Rivals,
+    ArmContrast,
     effects,
     fall,
     families,
@@ -123,7 +123,7 @@ def test_holm_counts_the_comparisons_of_one_question(tmp_path: Path) -> None:
 )
 def test_a_verdict_is_holms_at_5_percent(difference: float, holm: float | None, said: str) -> None:
     comparison = Comparison(difference, 1e-9, holm, None, None)
-    assert verdict(Rivals("te1", "mi", "test/i2t_r1", comparison)) == said
+    assert verdict(ArmContrast("te1", "mi", "test/i2t_r1", comparison)) == said
 
 
 def test_means_are_over_the_seeds_that_all_configurations_have() -> None:

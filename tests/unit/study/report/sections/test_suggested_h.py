@@ -78,7 +78,7 @@ def test_a_best_h_within_noise_of_the_suggested_one(tmp_path: Path) -> None:
     results = measured(study, "mse", [row(2, 0.5, 0.5, 0.51), row(4, 0.60, 0.64, 0.62), row(8, 0.63, 0.61, 0.65)])
     text = finding(SuggestedSet(KNOWN, [study.arm("mse")]), study, results)
     assert "(3 seeds) suggest H = 4 for `mse`." in text
-    assert "`mse` did best on validation at H = 8, which is better by 1.00 points on test than the suggested H" in text
+    assert "`mse` was best on validation at H = 8, which is better by 1.00 points on test than the suggested H" in text
     assert "within noise (p = 0.573)" in text
     assert text.endswith("Trying only H = 2, 4, 8 would have saved 0 of 9 student trainings.")
 
@@ -88,7 +88,7 @@ def test_a_best_h_that_is_more_than_noise_away(tmp_path: Path) -> None:
     results = measured(study, "mse", [row(2, 0.80, 0.81, 0.82), row(4, 0.60, 0.61, 0.62), row(8, 0.5, 0.5, 0.5)])
     one = SuggestedSet(KNOWN.model_copy(update={"suggested": 8, "saturated": False}), [study.arm("mse")])
     text = finding(one, study, results)
-    assert "suggest H = 8, the largest, because the spectrum still changes up to there for `mse`" in text
+    assert "suggest H = 8, the largest, because the spectrum still changes up to it for `mse`" in text
     assert "at H = 2, which is better by 31.00 points on test than the suggested H, more than noise (p < 0.001)" in text
     assert text.endswith("Trying only H = 4, 8 would have saved 3 of 9 student trainings.")
 
@@ -98,9 +98,9 @@ def test_the_suggested_h_may_be_the_best_or_not_measured(tmp_path: Path) -> None
     results = measured(study, "mse", [row(2, 0.5, 0.5, 0.51), row(4, 0.60, 0.64, 0.62)])
     arms = [study.arm("mse"), study.arm("ce")]
     text = finding(SuggestedSet(KNOWN, arms), study, results)
-    assert "`mse` did best on validation at H = 4, the suggested one; `ce` has no complete configuration yet" in text
+    assert "`mse` was best on validation at H = 4, the suggested one; `ce` has no complete configuration yet" in text
     elsewhere = SuggestedSet(KNOWN.model_copy(update={"suggested": 8}), arms[:1])
-    assert "`mse` did best on validation at H = 4; the suggested H has no complete" in finding(
+    assert "`mse` was best on validation at H = 4; the suggested H has no complete" in finding(
         elsewhere, study, results
     )
 
@@ -115,7 +115,7 @@ def test_what_a_choice_saved(tmp_path: Path) -> None:
     assert both.endswith("Only H = 4 of 2, 4, 8 were searched, which saved 12 of 21 student trainings.")
     study = study_in(tmp_path, TEXT.replace("[2, 4, 8]", rule).replace("trials: 6", "trials: 1"))
     none = finding(SuggestedSet(chosen, [study.arm("mse")]), study, results)
-    assert none.endswith("no training fewer, as the budget is the same, but more for each of these H.")
+    assert none.endswith("The budget is the same, so no training was saved, but each of these H got more of them.")
 
 
 def test_the_panels_hold_the_arms_of_the_same_loss_and_the_baseline(tmp_path: Path) -> None:
