@@ -9,21 +9,19 @@ from torch import Tensor, nn
 from search_spaces.domains import Choice
 from trainables.common.types import ModelOutput
 from trainables.models.base import InputShape, Model, ModelConfig, Tap
+from trainables.models.encoders import ENCODERS
 
 
 def choose_encoder(value: object) -> object:
     """The config that a mapping with the key `model` describes. Raises ValueError."""
-    from trainables.models import MODELS  # this family is a line of the same table
-
     if not isinstance(value, dict):
         return value
     given = cast(dict[str, Any], value)
-    known = [name for name, entry in MODELS.items() if entry.config.sees == "own"]
     name = given.get("model")
-    if name not in known:
-        raise ValueError(f"model must be one of {', '.join(known)}, but got {name!r}")
+    if name not in ENCODERS:
+        raise ValueError(f"model must be one of {', '.join(ENCODERS)}, but got {name!r}")
     try:
-        return MODELS[name].config.model_validate(given)
+        return ENCODERS[name].config.model_validate(given)
     except ValidationError as error:
         detail = error.errors(include_url=False)[0]
         raise ValueError(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}") from None
@@ -103,13 +101,11 @@ def build_fusion(config: FusionConfig, input_shape: InputShape, num_classes: int
         ValueError: if an input does not fit its encoder, or (`combine: logits`) the widths do not add up.
 
     """
-    from trainables.models import MODELS
-
     encoders = {"teacher_encoder": config.teacher_encoder, "student_encoder": config.student_encoder}
     built: list[Model] = []
     for (name, encoder), inputs in zip(encoders.items(), input_shape, strict=True):
         try:
-            built.append(MODELS[encoder.kind].build(encoder, inputs, num_classes))
+            built.append(ENCODERS[encoder.kind].build(encoder, inputs, num_classes))
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
     if config.combine == "features":
