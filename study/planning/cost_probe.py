@@ -1,4 +1,4 @@
-"""Rehearsal: what a training costs here, from a few real steps of the real networks on random numbers."""
+"""Estimates how long a training takes on this machine, by timing a few steps of the real networks on random data."""
 
 import time
 from collections.abc import Iterator
@@ -28,21 +28,21 @@ from trainables.training.loop import train
 from trainables.training.session import DTYPES, Problem
 
 BATCHES = 8
-"""Batches in a rehearsed epoch; its time is scaled up to the real number."""
+"""Batches of a timed epoch. The time is scaled up to the real number of batches."""
 
 FEW_TOKENS = 1000
-"""Different tokens in made-up captions; any vocabulary has them."""
+"""Number of different tokens in random captions. Every vocabulary is larger."""
 
 USUAL_TEMPERATURE = 0.07
-"""Of made-up contrastive teachers."""
+"""Temperature of random contrastive teachers."""
 
 SLOW_SECONDS = 1.0
-"""A first batch that takes longer is all that is rehearsed."""
+"""If a single batch takes longer, no whole epoch is timed."""
 
 
 @contextmanager
 def trial_threads(resources: ResourcesConfig) -> Iterator[None]:
-    """As many threads as a trial will have: with more, a busy machine makes them wait for each other."""
+    """Use as many threads as a trial has: on a busy machine more threads would wait for each other."""
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, int(resources.cpus)))
     try:
@@ -52,34 +52,46 @@ def trial_threads(resources: ResourcesConfig) -> Iterator[None]:
 
 
 def training_seconds(config: TrialConfig) -> float:
-    """Estimated seconds of the trial's own training, stages excluded."""
+    """Estimated seconds of the trial's training, without its stages."""
     widths = {"nothing": 0, **dict.fromkeys(("teacher", "nullified"), config.teacher.feature_dim)}
     teacher_dim = widths.get(config.method.teacher_source, getattr(config.method, "bottleneck_dim", 0))
     method = build_method(config, teacher_dim)
-    return rehearse(config.student, "student", method, config.training, config.data, teacher_dim)
+    return probe_training(config.student, "student", method, config.training, config.data, teacher_dim)
 
 
 def stage_seconds(stage: Stage) -> float | None:
-    """Estimated seconds of computing a stage, at most; None for a stage that trains nothing."""
+    """Upper estimate of the seconds to compute a stage; None for a stage that trains nothing."""
     match stage:
         case UnimodalModel():
             data = stage.prepared.data
             method = NoDistillation(NoneConfig(), stage.model.feature_dim, 0, TASKS[data.task])
-            return rehearse(stage.model, stage.role, method, stage.training, data, 0)
+            return probe_training(stage.model, stage.role, method, stage.training, data, 0)
         case Bottleneck():
-            return rehearse_bottleneck(stage)
+            return probe_bottleneck(stage)
     return None
 
 
-def rehearse(
+def probe_training(
     model: ModelConfig, role: Role, method: Method, training: TrainingConfig, data: DataConfig, teacher_dim: int
 ) -> float:
-    """Train for a short epoch to warm up and for one on the clock, and scale. A slow network does a single batch."""
+    """Train a short epoch to warm up, time another one, and scale its time. A slow network trains a single batch.
+
+    Args:
+        model: the network to train.
+        role: whose data it gets.
+        method: the distillation method.
+        training: the training recipe.
+        data: the data set; nothing of it is loaded.
+        teacher_dim: width of the targets; 0 without a teacher.
+
+    Returns:
+        Estimated seconds of the whole training.
+    """
     short = training.model_copy(update={"epochs": 1, "lr": min(training.lr, 1e-3), "monitor": "val/loss"})
     shape = shape_of(data)
     for batches in (1, BATCHES):
         rows = min(shape.train, batches * training.batch_size)
-        problem = made_up_problem(model, role, method, short, data, (rows, min(shape.val, rows), teacher_dim))
+        problem = random_problem(model, role, method, short, data, (rows, min(shape.val, rows), teacher_dim))
         train(problem, short, seed=0)
         seconds = train(problem, short, seed=0).seconds
         if seconds > SLOW_SECONDS:
@@ -87,7 +99,7 @@ def rehearse(
     return seconds * training.epochs * shape.train / rows
 
 
-def made_up_problem(
+def random_problem(
     model: ModelConfig,
     role: Role,
     method: Method,
@@ -95,7 +107,16 @@ def made_up_problem(
     data: DataConfig,
     sizes: tuple[int, int, int],
 ) -> Problem:
-    """The real network and method with random numbers: `sizes` are training rows, validation rows, target width."""
+    """The real network and method with random data.
+
+    Args:
+        model: the network to train.
+        role: whose data it gets.
+        method: the distillation method.
+        training: the training recipe.
+        data: the data set; nothing of it is loaded.
+        sizes: number of training rows, number of validation rows, width of the targets.
+    """
     rows, val_rows, teacher_dim = sizes
     shape, dtype, task = shape_of(data), DTYPES[training.precision], TASKS[data.task]
     split, val = (split_for(model, role, random_split(count, shape, task, dtype)) for count in (rows, val_rows))
@@ -104,12 +125,21 @@ def made_up_problem(
     if teacher_dim:
         with torch.no_grad():
             out = network(*(as_numbers(part[:1], CPU, dtype) for part in network_inputs(split)))
-        targets = made_up_targets(out, rows, teacher_dim)
+        targets = random_targets(out, rows, teacher_dim)
     return Problem(network, method.to(dtype), split, val, targets, task)
 
 
-def made_up_targets(out: ModelOutput, rows: int, teacher_dim: int) -> ModelOutput:
-    """Random outputs of a teacher beside a student that gives `out` for a row."""
+def random_targets(out: ModelOutput, rows: int, teacher_dim: int) -> ModelOutput:
+    """Random outputs of a teacher.
+
+    Args:
+        out: the student's output for one row.
+        rows: number of rows.
+        teacher_dim: width of the teacher's features.
+
+    Returns:
+        Outputs with the student's shapes (rows, ...), but with `teacher_dim` features.
+    """
 
     def like(part: Tensor, *widths: int) -> Tensor:
         return torch.randn(rows, *part.shape[1 : part.ndim - len(widths)], *widths, dtype=part.dtype)
@@ -121,8 +151,8 @@ def made_up_targets(out: ModelOutput, rows: int, teacher_dim: int) -> ModelOutpu
     return ModelOutput(embeddings / USUAL_TEMPERATURE**0.5, features, embeddings)
 
 
-def rehearse_bottleneck(stage: Bottleneck) -> float:
-    """As `rehearse`, for all of `bottleneck_epochs`; it usually converges earlier."""
+def probe_bottleneck(stage: Bottleneck) -> float:
+    """As `probe_training`, for all `bottleneck_epochs`. A bottleneck usually converges earlier."""
     config = CIBAConfig.model_validate(stage.hyperparameters)
     shape = shape_of(stage.teacher.unimodal.prepared.data)
     widths = (stage.teacher.unimodal.model.feature_dim, stage.student.unimodal.model.feature_dim)
@@ -139,7 +169,14 @@ def rehearse_bottleneck(stage: Bottleneck) -> float:
 
 
 def random_split(rows: int, shape: DataShape, task: Task, dtype: torch.dtype) -> Batch:
-    """Rows that look like a split of the data set."""
+    """Random rows with the shapes and types of the data set.
+
+    Args:
+        rows: number of rows.
+        shape: shapes of the data set.
+        task: decides about inputs and labels.
+        dtype: type of numeric inputs.
+    """
     if task.sample_views is None:
         teacher, student = (torch.randn(rows, *inputs, dtype=dtype) for inputs in (shape.teacher, shape.student))
     else:  # captioned pictures
@@ -150,5 +187,5 @@ def random_split(rows: int, shape: DataShape, task: Task, dtype: torch.dtype) ->
 
 
 def shape_of(data: DataConfig) -> DataShape:
-    """What the data set will deliver, without loading it."""
+    """Shapes of the data set, without loading it."""
     return DATASETS[data.kind].shape(data)

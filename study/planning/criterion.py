@@ -1,8 +1,7 @@
-"""Whether distillation is expected to pay: the estimates of every pair of networks of a study, over its seeds.
+"""Whether distillation is expected to pay: the estimates for every pair of networks of a study, over its seeds.
 
-The estimates themselves are stages (`trainables.stages.criterion`): computed once, before any distillation,
-whichever arm,
-study or resume asks first.
+The estimates are stages (`trainables.stages.criterion`). Each is computed once, before any distillation, and is shared
+by all arms and studies.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ from trainables.training.session import NonFiniteLossError
 Verdict = Literal["pays", "does not pay", "undecided"]
 
 UNUSABLE = (NonFiniteLossError, FloatingPointError, ValueError, OSError)
-"""What may go wrong in an estimate or in the networks before it."""
+"""Errors of an estimate, or of training its networks."""
 
 Say = Callable[[str], object]
 
@@ -41,11 +40,11 @@ class Term(NamedTuple):
     low: float
     high: float
     self_test: tuple[float, float] | None = None
-    """Bias and spread of the estimator around this value on Gaussians of known MI, as many rows and dimensions."""
+    """Bias and spread of the estimator near this value, on Gaussians of known MI with as many rows and dimensions."""
 
 
 class Assessment(NamedTuple):
-    """What the criterion says of one pair of networks."""
+    """The criterion's estimates for one pair of networks."""
 
     shared: Term
     """I(H1;H2)."""
@@ -55,12 +54,12 @@ class Assessment(NamedTuple):
     """G = I(H1;H2) - I(H2;Y)."""
     seeds: int
     rows: int
-    """Held-out pairs behind each estimate."""
+    """Number of held-out pairs behind each estimate."""
     warnings: tuple[str, ...]
 
     @property
     def verdict(self) -> Verdict:
-        """Undecided where the interval of the gap holds 0."""
+        """By the sign of the gap; undecided if its interval contains 0."""
         return "pays" if self.gap.low > 0 else "does not pay" if self.gap.high < 0 else "undecided"
 
 
@@ -69,11 +68,11 @@ class Cell(NamedTuple):
 
     arm: str
     params: Params
-    """The swept values on which the networks depend; empty for most arms."""
+    """The swept values that the networks depend on; empty for most arms."""
     teacher: str
     student: str
     trials: tuple[TrialConfig, ...]
-    """One trial for each seed of the study; whatever else it says, its networks are the cell's."""
+    """One trial for each seed of the study, with the networks of the cell."""
 
     @property
     def name(self) -> str:
@@ -81,12 +80,12 @@ class Cell(NamedTuple):
         return f"{self.teacher} → {self.student}"
 
     def stages(self, settings: CriterionSettings) -> list[Criterion]:
-        """The estimates, seed by seed."""
+        """The stages of the estimates, one per seed."""
         return [criterion_stage(trial, settings) for trial in self.trials]
 
 
 def distils(arm: Arm) -> bool:
-    """Whether the arm has a teacher, so that the criterion concerns it."""
+    """Whether the arm has a teacher, so that the criterion applies to it."""
     return arm.base.method.teacher_source != "nothing"
 
 
@@ -131,7 +130,7 @@ def make_cells(arm: Arm, values: list[Params], seeds: tuple[int, ...]) -> list[C
 
 
 def make_cell(arm: Arm, params: Params, seeds: tuple[int, ...]) -> Cell | None:
-    """The arm's cell at these values, or None if they do not fit together."""
+    """The arm's cell at these values, or None if they are not valid together."""
     trials = [fitting(arm, {**example_params(arm), **params}, seed) for seed in seeds]
     whole = tuple(trial for trial in trials if trial)
     if len(whole) < len(trials):
@@ -140,7 +139,7 @@ def make_cell(arm: Arm, params: Params, seeds: tuple[int, ...]) -> Cell | None:
 
 
 def labels_of(arm: Arm, trial: TrialConfig, params: Params) -> tuple[str, str]:
-    """How teacher and student are called: by the data's views and what degrades the teacher, and by what is swept."""
+    """Names of teacher and student, made from the data's views, the teacher's degradation and the swept values."""
     data, fields = trial.data, type(trial.data).model_fields
     values = data.model_dump(mode="json")
     own = {
@@ -156,9 +155,17 @@ def labels_of(arm: Arm, trial: TrialConfig, params: Params) -> tuple[str, str]:
 def assess(
     cell: Cell, settings: CriterionSettings, stages: StageStore, device: torch.device | None = None, repeats: int = 0
 ) -> Assessment | None:
-    """What the criterion says of a cell; None if an estimate is missing and there is no `device` to compute it on.
+    """The criterion's estimates for a cell.
 
-    With `repeats`, the terms carry the estimator's own error, if its test is there or can be computed.
+    Args:
+        cell: the arm and its pair of networks.
+        settings: what determines the estimates.
+        stages: the shared artifacts.
+        device: where to compute missing estimates; None: compute nothing.
+        repeats: repetitions of the estimator's self-test; with 0 the terms have no self-test.
+
+    Returns:
+        The estimates; None if one is missing and there is no `device`.
     """
     wanted = cell.stages(settings)
     if device is None and not all(map(stages.has, wanted)):
@@ -192,7 +199,7 @@ def tests_of(estimated: Artifact, settings: CriterionSettings, repeats: int) -> 
 def own_error(
     test: SelfTestStage, term: Term, stages: StageStore, device: torch.device | None
 ) -> tuple[float, float] | None:
-    """Bias and spread of the estimator around a term; None if its test is missing or has failed."""
+    """Bias and spread of the estimator near a term; None if its self-test is missing or has failed."""
     if device is None and not stages.has(test):
         return None
     try:
@@ -210,7 +217,12 @@ def combine(values: list[float], errors: list[float], subsamples: int) -> Term:
     """Mean over seeds with its 95 % interval: mean ± sqrt((t e)² + (t' s)² / n).
 
     e is the mean standard error of one seed's estimate. All seeds measure the same held-out rows, so averaging does
-    not lessen it; s is the deviation between the n seeds, whose networks differ.
+    not reduce it. s is the deviation between the n seeds, whose networks differ.
+
+    Args:
+        values: estimates in nats, one per seed.
+        errors: their standard errors.
+        subsamples: number of subsamples behind each standard error.
     """
     from scipy.stats import t
 
@@ -225,9 +237,15 @@ def combine(values: list[float], errors: list[float], subsamples: int) -> Term:
 
 
 def compute_criterion(study: StudyConfig, criterion: CriterionConfig, say: Say) -> dict[str, str]:
-    """Compute every estimate that is missing; by cell, why it could not be.
+    """Compute every missing estimate, and store it as a stage.
 
-    Afterwards whoever asks finds them in the stages.
+    Args:
+        study: the study.
+        criterion: its settings.
+        say: receives lines for the user.
+
+    Returns:
+        By name of the cell, why its estimate failed.
     """
     stages, store = StageStore(study.stages_directory), StudyStore(study.directory)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -256,13 +274,13 @@ def compute_criterion(study: StudyConfig, criterion: CriterionConfig, say: Say) 
 
 
 def wanted_stages(cell: Cell, criterion: CriterionConfig) -> Iterator[Criterion]:
-    """The estimates of a cell by every estimator."""
+    """The stages of a cell's estimates by every estimator."""
     for settings in criterion.settings_by_name.values():
         yield from cell.stages(settings)
 
 
 def distinct(cells: list[Cell], criterion: CriterionConfig) -> list[Cell]:
-    """The first cell of each pair of networks: arms with other methods share it."""
+    """The first cell of each pair of networks. Arms with different methods share a pair."""
     return list({cell.stages(criterion.settings)[0].key: cell for cell in reversed(cells)}.values())[::-1]
 
 

@@ -1,4 +1,4 @@
-"""What the criterion itself cost: to be set against what its gate saves."""
+"""What the criterion costs, to compare it with what skipping saves."""
 
 from collections.abc import Iterator
 
@@ -10,10 +10,10 @@ from trainables.stages.targets import required_stages
 
 
 def criterion_seconds(study: StudyConfig) -> float:
-    """Seconds of the estimates that are there, and of the students that were trained for nothing but them.
+    """Seconds of the existing estimates, and of the networks that were trained only for them.
 
-    What the distillations need anyway (data, teachers, for some methods the students too) is not counted; nor is the
-    estimator's test on Gaussians, which a gate does without.
+    Stages that the distillations need anyway (data, teachers, for some methods the students too) are not counted. The
+    estimator's self-test is not counted either, because skipping does not need it.
     """
     if study.criterion is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""`study criterion`: which teacher is expected to be of most use to which student. Distils nothing."""
+"""`study criterion`: which teacher is expected to help which student most. Distils nothing."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +19,9 @@ from study.planning.criterion import (
     Term,
     assess,
     compute_criterion,
+    distils,
     distinct,
+    network_values,
     show_term,
     study_cells,
     wanted_stages,
@@ -40,7 +42,12 @@ class Row(NamedTuple):
 
 
 def print_criterion(path: Path, json_file: Path | None = None, say: Say = print) -> None:
-    """Estimate what is missing, and print the pairs of the study in `path`, the most promising teachers first.
+    """Compute the missing estimates, and print the pairs of networks, the most promising teachers first.
+
+    Args:
+        path: the study file.
+        json_file: where to write the table as JSON, if anywhere.
+        say: receives the lines.
 
     Raises:
         StudyError: if no arm has a teacher.
@@ -59,7 +66,7 @@ def print_criterion(path: Path, json_file: Path | None = None, say: Say = print)
 
 
 def criterion_rows(study: StudyConfig, criterion: CriterionConfig) -> list[Row]:
-    """The pairs, by student, those with the largest gap first, those without an estimate last. Computes nothing."""
+    """The pairs by student, by descending gap, pairs without an estimate last. Computes nothing."""
     stages, cells = StageStore(study.stages_directory), study_cells(study, StudyStore(study.directory))
     keys = {cell.stages(criterion.settings)[0].key: list[str]() for cell in cells}
     for cell in cells:
@@ -79,7 +86,13 @@ def criterion_rows(study: StudyConfig, criterion: CriterionConfig) -> list[Row]:
 
 
 def render(rows: list[Row], criterion: CriterionConfig, failed: dict[str, str]) -> str:
-    """The table, and below it what to keep in mind."""
+    """The table, with notes below it.
+
+    Args:
+        rows: the pairs.
+        criterion: its settings.
+        failed: by name of the cell, why its estimate failed.
+    """
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("teacher", "student", "I(H1;H2)", "I(H2;Y)", "gap G", "distillation"):
         table.add_column(name, no_wrap=True)
@@ -104,7 +117,7 @@ def show_with_error(term: Term) -> str:
 
 
 def notes(rows: list[Row], criterion: CriterionConfig) -> list[str]:
-    """What was estimated from what, and how a verdict is meant."""
+    """Notes: what was estimated from which data, and what a verdict means."""
     found = [row.found for row in rows if row.found]
     if not found:
         return []
@@ -113,25 +126,25 @@ def notes(rows: list[Row], criterion: CriterionConfig) -> list[str]:
     return [
         f"Nats, by {criterion.estimator.kind} from {sides} of {found[0].rows} {criterion.split} pairs; mean over "
         f"{plural(found[0].seeds, 'seed')}, 95 % intervals.",
-        "pays: the interval of G = I(H1;H2) - I(H2;Y) lies above 0; does not pay: below; undecided: it holds 0. A gap "
-        "above 0 is sufficient in the Gaussian case, not necessary; the interval holds no bias of the estimator.",
+        "pays: the interval of G = I(H1;H2) - I(H2;Y) is above 0; does not pay: below; undecided: it contains 0. A gap "
+        "above 0 is sufficient in the Gaussian case, not necessary; the interval contains no bias of the estimator.",
         *self_test_lines(found),
         *warning_lines(rows),
     ]
 
 
 def self_test_lines(found: list[Assessment]) -> list[str]:
-    """What the self-test is, if there is one."""
+    """A note about the self-test, if there is one."""
     if all(one.shared.self_test is None for one in found):
         return []
     return [
-        "self-test: bias and spread of the same estimator around this value on Gaussians of known information, with as "
-        "many rows and dimensions. Where the biases of both terms differ by as much as G, its sign is the estimator's."
+        "self-test: bias and spread of the same estimator near this value, on Gaussians of known information with as "
+        "many rows and dimensions. If the biases of both terms differ by as much as G, the sign of G is not reliable."
     ]
 
 
 def warning_lines(rows: list[Row]) -> list[str]:
-    """Each of the estimator's warnings once, with the number of pairs that it concerns."""
+    """Each warning of the estimator once, with the number of pairs that have it."""
     pairs: dict[str, int] = {}
     for row in rows:
         for text in row.found.warnings if row.found else ():
@@ -140,7 +153,7 @@ def warning_lines(rows: list[Row]) -> list[str]:
 
 
 def as_json(study: StudyConfig, criterion: CriterionConfig, rows: list[Row], failed: dict[str, str]) -> JsonValue:
-    """The same for programs."""
+    """The table for programs."""
 
     def term(one: Term) -> JsonValue:
         return dict(one._asdict())
@@ -169,7 +182,7 @@ def as_json(study: StudyConfig, criterion: CriterionConfig, rows: list[Row], fai
 
 
 def plan_lines(study: StudyConfig) -> list[str]:
-    """What `--dry-run` says of the criterion: how much is ready, and what a gate would skip as far as that is known."""
+    """Lines of `--dry-run` about the criterion: how much is ready, and what is skipped as far as that is known."""
     criterion = study.criterion
     if criterion is None:
         return []
@@ -180,15 +193,27 @@ def plan_lines(study: StudyConfig) -> list[str]:
     lines = [
         f"Criterion: {', '.join(criterion.settings_by_name)} on {plural(len(distinct(cells, criterion)), 'pair')} "
         f"of networks, {ready} of {plural(len(stages_wanted), 'estimate')} ready; the others, and the unimodal "
-        "networks that they need, come before the first trial and are not in the time below"
+        "networks that they need, are computed before the first trial and are not in the time below"
     ]
     if criterion.action == "gate":
         lines.append(gate_line(study, criterion, cells, stages))
+        lines += unlisted_lines(study)
     return lines
 
 
+def unlisted_lines(study: StudyConfig) -> list[str]:
+    """The arms whose pairs of networks cannot be listed before the search, and what follows from that."""
+    arms = [arm.name for arm in study.arms if distils(arm) and network_values(arm) is None]
+    if not arms:
+        return []
+    return [
+        f"Gate: the networks of {', '.join(arms)} depend on a range, so their configurations are run without a "
+        "verdict; list the values of the range to have them judged"
+    ]
+
+
 def gate_line(study: StudyConfig, criterion: CriterionConfig, cells: list[Cell], stages: StageStore) -> str:
-    """How many configurations a gate would skip, by the estimates that are there."""
+    """How many configurations are skipped, by the existing estimates."""
     known = [(cell, found) for cell in cells if (found := assess(cell, criterion.settings, stages))]
     hopeless = [cell for cell, found in known if found.verdict == "does not pay"]
     arms = list(dict.fromkeys(cell.arm for cell in hopeless))
@@ -196,6 +221,6 @@ def gate_line(study: StudyConfig, criterion: CriterionConfig, cells: list[Cell],
     skipped = sum(study.planned_groups(study.arm(arm)) * share[arm] for arm in arms) * (1 - criterion.explore)
     return (
         f'Gate: of {len(known)} estimated of {plural(len(cells), "pair")}, {len(hopeless)} "does not pay"; about '
-        f"{plural(round(skipped), 'configuration')} skipped, {criterion.explore:.0%} of such run all the same"
+        f"{plural(round(skipped), 'configuration')} skipped, {criterion.explore:.0%} of such are run anyway"
         + (f" (arms {', '.join(arms)})" if arms else "")
     )

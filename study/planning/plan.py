@@ -1,4 +1,4 @@
-"""Plan: how many trials a study will run, which stages they share, and about how long it takes. Starts nothing."""
+"""The plan of a study: number of trials, shared stages, estimated time. Starts nothing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ ORCHESTRATION_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class ArmPlan:
-    """What one arm will try."""
+    """Plan of one arm."""
 
     name: str
     method: str
@@ -37,9 +37,9 @@ class ArmPlan:
     size: int | None
     """Configurations in the space; None: uncountably many."""
     groups: int
-    """Configurations that will have been tried."""
+    """Number of configurations to try, including finished ones."""
     trials: int
-    """At most: weak configurations are pruned at their first seed."""
+    """Upper bound: weak configurations are pruned at their first seed."""
     finished: int
     seconds_per_trial: float
 
@@ -51,17 +51,17 @@ class Plan:
     study: ResolvedStudy
     arms: tuple[ArmPlan, ...]
     stages: tuple[StagePlan, ...]
-    source: Literal["finished trials", "a short rehearsal on this machine"]
-    """What the estimate rests on."""
+    source: Literal["finished trials", "a short measurement on this machine"]
+    """What the time is estimated from."""
 
     @property
     def remaining(self) -> int:
-        """Trials still to run, at most."""
+        """Upper bound of the trials still to run."""
         return sum(arm.trials - arm.finished for arm in self.arms)
 
     @property
     def seconds(self) -> float:
-        """Estimated wall time of what remains."""
+        """Estimated wall time of the remaining trials."""
         if not self.remaining:
             return 0.0
         trials = sum((arm.trials - arm.finished) * (arm.seconds_per_trial + ORCHESTRATION_SECONDS) for arm in self.arms)
@@ -70,13 +70,13 @@ class Plan:
 
 
 def make_plan(study: ResolvedStudy, store: StudyStore) -> Plan:
-    """The plan from here on: what the store already holds is counted as finished."""
+    """The plan. Trials with a result in the store count as finished."""
     with trial_threads(study.resources):
         return plan_with(study, store)
 
 
 def plan_with(study: ResolvedStudy, store: StudyStore) -> Plan:
-    """The plan, rehearsals made with the present number of threads."""
+    """The plan, with time measured at the present number of threads."""
     groups = {arm.name: collect_arm(arm, study, store) for arm in study.arms}
     finished = {name: [t.result for g in found for t in g.trials if t.result] for name, found in groups.items()}
     complete = {name: [r.seconds for r in found if r.status == "complete"] for name, found in finished.items()}
@@ -87,11 +87,18 @@ def plan_with(study: ResolvedStudy, store: StudyStore) -> Plan:
         estimate = fmean(seconds) if seconds else training_seconds(example_trial(arm, study.search.seeds[0]))
         arms.append(plan_arm(arm, study, groups[arm.name], estimate))
     stages = plan_stages(study, groups)
-    return Plan(study, tuple(arms), stages, "finished trials" if measured else "a short rehearsal on this machine")
+    return Plan(study, tuple(arms), stages, "finished trials" if measured else "a short measurement on this machine")
 
 
 def plan_arm(arm: Arm, study: ResolvedStudy, groups: list[Group], seconds: float) -> ArmPlan:
-    """One arm's numbers."""
+    """Plan of one arm.
+
+    Args:
+        arm: the arm.
+        study: its study.
+        groups: its configurations so far.
+        seconds: estimated seconds of one trial.
+    """
     return ArmPlan(
         name=arm.name,
         method=arm.base.method.kind,
@@ -144,7 +151,7 @@ def show_plan(plan: Plan, console: Console) -> None:
 
 
 def headlines(plan: Plan) -> Iterator[str]:
-    """What is searched, how, and with what."""
+    """Objective, sampler, pruner, seeds and resources."""
     search, resources = plan.study.search, plan.study.resources
     objectives = ", ".join(f"{objective.direction} {objective.metric}" for objective in search.objectives)
     pruner = "no pruner" if search.pruner == "none" or len(search.objectives) > 1 else f"pruner {search.pruner}"
@@ -184,7 +191,7 @@ def stages_table(plan: Plan) -> Table:
 
 
 def estimate_lines(plan: Plan) -> Iterator[str]:
-    """Trials and time to go, and what the estimate rests on."""
+    """Remaining trials, estimated time, and what it is estimated from."""
     if not plan.remaining:
         yield "Nothing is left to run"
         return

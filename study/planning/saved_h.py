@@ -1,9 +1,9 @@
-"""Keeps the H that the spectra chose with the study, so that a resumed study searches the same ones.
+"""Saves the H that the spectra suggest with the study, so that a resumed study searches the same values.
 
-    <study>/suggested_h.json    by arm: what was asked, and what the spectra said
+    <study>/suggested_h.json    by arm: the request and the suggestion
 
-A choice stands as long as the file asks the same of the same bottlenecks. More seeds do not reopen it; another grid,
-another `around` or other data do, and the spectra are then read anew from the stages.
+A suggestion is valid while the study file requests the same for the same bottlenecks. More seeds do not change the
+request. Another grid, another `around` or other data do; the spectra are then read again from the stages.
 """
 
 from collections.abc import Iterator
@@ -74,7 +74,7 @@ def saved_suggestions(study: StudyConfig) -> dict[str, Suggestion]:
 
 
 def request(arm: Arm) -> str:
-    """Identity of what an arm asks of the spectra: its rule, and all that its bottlenecks depend on but the seed."""
+    """Identity of an arm's request: its rule, and everything that its bottlenecks depend on, except the seed."""
     values = arm.base.canonical()
     config = arm.base.method
     assert isinstance(config, CIBAConfig)
@@ -86,14 +86,14 @@ def request(arm: Arm) -> str:
 
 
 def plan_lines(study: StudyConfig) -> Iterator[str]:
-    """What `--dry-run` says of the H that are left to the spectrum."""
+    """Lines of `--dry-run` about the H that the spectrum chooses."""
     store = StageStore(study.stages_directory)
     opened = {arm.name for arm in undecided_arms(study)}
     counted: set[str] = set()
     for arm in (arm for arm in arms_with_h(study) if arm.spectrum):
         if arm.name not in opened:
             chosen = grid_of(arm.space[BOTTLENECK])
-            yield f"H of {arm.name}: chosen by the spectrum before: {listed(chosen)}"
+            yield f"H of {arm.name}: already chosen by the spectrum: {listed(chosen)}"
             continue
         assert arm.spectrum is not None
         grid = grid_of(arm.space[BOTTLENECK])
@@ -104,9 +104,9 @@ def plan_lines(study: StudyConfig) -> Iterator[str]:
         counted |= {stage.key for stage in stages}
         missing = [stage for stage in new if not store.has(stage)]
         each = stage_seconds(missing[0]) if missing else 0.0
-        time = f", about {clock(len(missing) * (each or 0.0))} beside the estimate below"
+        time = f", about {clock(len(missing) * (each or 0.0))} in addition to the estimate below"
         cost = (
-            f"{plural(len(missing), 'bottleneck')} to train first{time}" if missing else "no further bottleneck for it"
+            f"{plural(len(missing), 'bottleneck')} to train first{time}" if missing else "no bottleneck to train for it"
         )
         around = f"and {plural(arm.spectrum.around, 'neighbour')} on each side, " if arm.spectrum.around else ""
         yield f"H of {arm.name}: the one that the spectrum suggests {around}of {listed(grid)}; {cost}"

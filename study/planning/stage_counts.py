@@ -15,7 +15,7 @@ from trainables.stages.artifacts import Stage, StageStore
 from trainables.stages.targets import required_stages
 
 MAX_COMBINATIONS = 200
-"""Combinations of hyperparameters that are looked through for the stages that they need."""
+"""Largest number of hyperparameter combinations whose stages are listed one by one."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class StagePlan:
 
     name: str
     needed: int
-    """At most so many different ones."""
+    """Upper bound of the number of different ones."""
     ready: int
-    """Of the needed ones that can be told already: those that stand in the stage store."""
+    """How many of the known ones are in the stage store."""
     trials: int
     """Trials that use one of them."""
     seconds: float | None
-    """For one of them, where known or measurable."""
+    """Seconds of one of them; None if it cannot be measured."""
 
 
 class StageTally:
@@ -38,9 +38,9 @@ class StageTally:
 
     def __init__(self) -> None:
         self.known: dict[str, Stage] = {}
-        """By key; those that can be told already."""
+        """By key, the stages that are known already."""
         self.unknown = 0
-        """At most so many more, which depend on values yet to be proposed."""
+        """Upper bound of the others, which depend on values that are not proposed yet."""
         self.trials = 0
 
 
@@ -61,10 +61,16 @@ def plan_stages(study: StudyConfig, groups: dict[str, list[Group]]) -> tuple[Sta
 
 
 def tally_to_come(arm: Arm, seeds: tuple[int, ...], groups: int, tallies: dict[str, StageTally]) -> None:
-    """Add the stages of configurations that have not been proposed yet.
+    """Add the stages of configurations that are not proposed yet.
 
-    A stage that depends on none of the swept values is known exactly; one that depends on finitely many combinations
-    of them is looked up for each; otherwise every configuration may need its own.
+    A stage that depends on none of the swept values is known exactly. If it depends on finitely many combinations of
+    them, each combination is listed. Otherwise every configuration may need a different one.
+
+    Args:
+        arm: the arm.
+        seeds: seeds of the study.
+        groups: number of configurations to come.
+        tallies: by kind of stage; changed in place.
     """
     if not groups:
         return
@@ -89,7 +95,14 @@ def tally_to_come(arm: Arm, seeds: tuple[int, ...], groups: int, tallies: dict[s
 
 
 def depends_on(arm: Arm, swept: str, name: str, seed: int) -> bool:
-    """Whether another value of the hyperparameter `swept` asks for another stage of the kind `name`."""
+    """Whether the hyperparameter changes which stage is needed.
+
+    Args:
+        arm: the arm.
+        swept: name of the hyperparameter.
+        name: kind of stage.
+        seed: seed of the trials to compare.
+    """
     keys = set()
     for value in sample_values(arm.space[swept]):
         trial = fitting(arm, {**example_params(arm), swept: value}, seed)
@@ -98,7 +111,7 @@ def depends_on(arm: Arm, swept: str, name: str, seed: int) -> bool:
 
 
 def finish_stage(name: str, tally: StageTally, stages: StageStore) -> StagePlan:
-    """Count what is ready, and estimate what one costs: from those that are ready, or from a rehearsal."""
+    """Count the stages that are ready, and estimate the seconds of one from those or from a measurement."""
     ready = [stage for stage in tally.known.values() if stages.has(stage)]
     needed = min(len(tally.known) + tally.unknown, tally.trials)
     missing = next((stage for stage in tally.known.values() if not stages.has(stage)), None)
@@ -120,7 +133,7 @@ def groups_to_come(arm: Arm, study: StudyConfig, groups: list[Group]) -> int:
 
 
 def trials_of(group: Group) -> int:
-    """How many trials a proposed configuration will have had: a pruned or failed first seed ends it."""
+    """Number of trials that a proposed configuration will have had. A pruned or failed first seed ends it."""
     if group.status in ("pruned", "skipped"):
         return len(group.trials)
     first = next((trial for trial in group.trials if trial.config.seed == group.seeds[0]), None)
@@ -150,7 +163,7 @@ def sample_values(domain: Domain) -> tuple[Value, Value, Value]:
 
 
 def fitting(arm: Arm, params: Params, seed: int) -> TrialConfig | None:
-    """The trial with these values, or None if they do not fit together."""
+    """The trial with these values, or None if they are not valid together."""
     try:
         return arm.trial(params, seed)
     except ValueError:

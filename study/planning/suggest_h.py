@@ -26,18 +26,18 @@ from trainables.stages.reconstruction import ReconstructionSpectrum, spectrum_st
 from trainables.training.session import NonFiniteLossError
 
 Say = Callable[[str], object]
-"""Where lines for the user go."""
+"""Receives lines for the user."""
 
 
 class Suggestion(Frozen):
-    """What the spectra of one arm's bottlenecks say."""
+    """The H that the spectra of one arm's bottlenecks suggest."""
 
     seeds: tuple[int, ...]
     """Seeds over which the spectra are averaged."""
     spectra: dict[int, tuple[float, ...]]
-    """By H, ascending: mean over the seeds of ln σ, down to the floor; each as long as it stays above it."""
+    """By H, ascending: mean over the seeds of ln σ, for the singular values above the floor."""
     changes: dict[int, float]
-    """By H but the largest: distance of its spectrum from the mean of those at larger H."""
+    """By H, without the largest: distance of its spectrum from the mean of those at larger H."""
     suggested: int
     saturated: bool
     """False if the spectrum still changes at the end of the grid."""
@@ -47,7 +47,7 @@ class Suggestion(Frozen):
 
 
 def arms_with_h(study: StudyConfig) -> list[Arm]:
-    """The arms that sweep the dimension of a bottleneck, or let the spectrum choose it."""
+    """The arms that sweep the dimension of a bottleneck, or whose H the spectrum chooses."""
     arms = [arm for arm in study.arms if arm.base.method.teacher_source == "bottleneck" and BOTTLENECK in arm.space]
     return [arm for arm in arms if arm.spectrum or len(grid_of(arm.space[BOTTLENECK])) > 1]
 
@@ -55,14 +55,24 @@ def arms_with_h(study: StudyConfig) -> list[Arm]:
 def spectrum_stages(
     arm: Arm, grid: Iterable[int], seeds: Iterable[int], params: Params
 ) -> dict[int, dict[int, ReconstructionSpectrum]]:
-    """By H and seed, the spectra of the arm's bottlenecks, with `params` for what else is swept; H that fit only."""
+    """The stages that compute the spectra of the arm's bottlenecks.
+
+    Args:
+        arm: the arm.
+        grid: values of H.
+        seeds: seeds of the bottlenecks.
+        params: values of the other swept hyperparameters.
+
+    Returns:
+        By H and seed. An H that is not valid is left out.
+    """
     trials = {dim: {seed: fitting(arm, {**params, BOTTLENECK: dim}, seed) for seed in seeds} for dim in grid}
     stages = {dim: {seed: spectrum_stage(t) for seed, t in by_seed.items() if t} for dim, by_seed in trials.items()}
     return {dim: found for dim, found in stages.items() if found}
 
 
 def suggest(arm: Arm, spectra: dict[int, dict[int, Tensor]]) -> Suggestion:
-    """The suggestion for spectra by H and seed; every H has the same seeds."""
+    """The suggestion for spectra by H and seed (descending singular values). Every H has the same seeds."""
     rule = arm.spectrum or SpectrumRule()
     stacked = {dim: torch.stack(list(by_seed.values())) for dim, by_seed in sorted(spectra.items())}
     found: Saturation = saturation(stacked, rule.threshold, rule.floor)
@@ -79,13 +89,18 @@ def suggest(arm: Arm, spectra: dict[int, dict[int, Tensor]]) -> Suggestion:
 
 
 def leading(spectra: Tensor, bottom: float) -> tuple[float, ...]:
-    """Mean over seeds of ln σ, as long as it is above ln(`bottom`); to six digits, for a file that people read."""
+    """Mean over seeds of ln σ where it is above ln(`bottom`), rounded to six digits for a readable file."""
     logs = spectra.double().clamp(min=torch.finfo(torch.float64).tiny).log().mean(dim=0)
     return tuple(float(f"{value:.6g}") for value in logs[logs.exp() > bottom].tolist())
 
 
 def compute_suggestion(arm: Arm, study: StudyConfig, say: Say) -> Suggestion:
-    """Train whatever bottlenecks of the arm's grid are missing, and suggest.
+    """Train the missing bottlenecks of the arm's grid, and suggest H.
+
+    Args:
+        arm: the arm.
+        study: its study.
+        say: receives lines for the user.
 
     Raises:
         StudyError: if a bottleneck, or a network that it needs, cannot be trained.
@@ -115,7 +130,7 @@ def listed(values: Iterable[int]) -> str:
 
 
 def same_bottlenecks(study: StudyConfig) -> list[list[Arm]]:
-    """The arms with a swept H, those together that ask the same of the same bottlenecks (as other losses do)."""
+    """The arms with a swept H, grouped by equal requests for equal bottlenecks (arms with different losses, say)."""
     groups: dict[object, list[Arm]] = {}
     for arm in arms_with_h(study):
         grid = grid_of(arm.space[BOTTLENECK])
@@ -151,7 +166,13 @@ def print_suggestions(path: Path, say: Say = print) -> None:
 
 
 def suggestion_lines(arms: list[Arm], study: StudyConfig, suggestion: Suggestion) -> list[str]:
-    """The table of one set of bottlenecks, as the command prints it."""
+    """The table of one group of arms, as the command prints it.
+
+    Args:
+        arms: arms with the same bottlenecks.
+        study: their study.
+        suggestion: their suggestion.
+    """
     names = listed_names(arm.name for arm in arms)
     seeds = plural(len(suggestion.seeds), "seed")
     lines = [f"{names}: spectrum of the bottleneck's output, mean over {seeds}; {conditions(arms, study)}"]
@@ -175,13 +196,13 @@ def verdict(suggestion: Suggestion) -> str:
     if suggestion.saturated:
         return f"Suggested H = {suggestion.suggested}: the smallest whose spectrum differs by less than {limit}"
     return (
-        f"No H differs by less than {limit} from the larger ones, so the largest, {suggestion.suggested}, stands for "
-        "them all; a larger H, more seeds or a higher threshold may tell more"
+        f"No H differs by less than {limit} from the larger ones; suggested is the largest, H = "
+        f"{suggestion.suggested}. A larger H, more seeds or a higher threshold may show a saturation"
     )
 
 
 def conditions(arms: list[Arm], study: StudyConfig) -> str:
-    """What else the bottlenecks depend on and an arm sweeps, with the values that were used."""
+    """The other swept hyperparameters that the bottlenecks depend on, with the values that were used."""
     seed, used = study.search.seeds[0], dict[str, None]()
     for arm in arms:
         values = arm.base.model_dump(mode="json")

@@ -1,6 +1,6 @@
-"""How much each hyperparameter matters for reaching an arm's best configurations (PED-ANOVA, Watanabe et al. 2023).
+"""Importance of each hyperparameter for an arm's best configurations (PED-ANOVA, Watanabe et al. 2023).
 
-Optuna is imported inside the function: a report of a study that swept nothing needs none of it.
+Optuna is imported inside the function, because a report of a study that swept nothing does not need it.
 """
 
 from search_spaces.domains import Domain
@@ -8,10 +8,10 @@ from study.config.study_config import Params, StudyConfig
 from study.storage.groups import Group
 
 LEAST_GROUPS = 6
-"""Complete configurations below which an arm gets no estimate: half of fewer would be no distribution at all."""
+"""With fewer complete configurations an arm gets no estimate, because half of them is too small a sample."""
 
 WANTED_TOP = 5
-"""Configurations that should be among the "best" for a stable estimate (Optuna's own advice)."""
+"""Number of configurations that should be among the "best" for a stable estimate (as Optuna advises)."""
 
 
 def importance(study: StudyConfig, groups: list[Group]) -> dict[str, dict[str, float]]:

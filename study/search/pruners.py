@@ -1,4 +1,4 @@
-"""Pruners: whether a configuration's first seed goes on after an epoch. Optuna's, fed from the store."""
+"""Pruners: whether a configuration's first seed continues after an epoch. Optuna's pruners, fed from the store."""
 
 import optuna
 from optuna.trial import Trial
@@ -8,10 +8,10 @@ from study.search.samplers import STATES, State
 
 
 class ArmPruner:
-    """Judges the first seed of each configuration of one arm against the arm's others.
+    """Compares the first seed of each configuration of one arm with those of the arm's other configurations.
 
-    Steps are epochs from 1, so the earliest stop is after `max(1, warmup_epochs)` epochs, for both pruners. Where
-    nothing is pruned, nothing is kept for it: see `prunes`.
+    Steps are epochs from 1, so the earliest stop is after `max(1, warmup_epochs)` epochs, for both pruners. If nothing
+    can be pruned (see `prunes`), no trials are kept.
     """
 
     def __init__(self, search: SearchConfig) -> None:
@@ -28,34 +28,46 @@ class ArmPruner:
         """Epoch after which the pruner stopped it, by proposal number."""
 
     def begin(self, number: int) -> None:
-        """Make room for proposal `number`."""
+        """Start to track proposal `number`."""
         self._reported[number] = 0
         if self.prunes:
             self._trials[number] = self._study.ask()
 
     def reported(self, number: int) -> int:
-        """The last epoch of proposal `number` that is known here."""
+        """The last reported epoch of proposal `number`."""
         return self._reported[number]
 
     def report(self, number: int, epoch: int, value: float) -> bool:
-        """Whether to stop after `epoch`. An epoch that comes again gets the answer that it got before."""
+        """Report an epoch, and return whether to stop after it. A repeated epoch gets the same answer.
+
+        Args:
+            number: the proposal.
+            epoch: the epoch, from 1.
+            value: the first objective after it.
+        """
         if epoch > self._reported[number] and number not in self._stopped and self._observe(number, epoch, value):
             self._stopped[number] = epoch
         return epoch >= self._stopped.get(number, epoch + 1)
 
     def observe(self, number: int, epochs: dict[int, float]) -> None:
-        """Take in the whole history of a finished first seed: whatever of it was not reported yet."""
+        """Report the epochs of a finished first seed that were not reported yet (first objective by epoch)."""
         for epoch, value in sorted(epochs.items()):
             if epoch > self._reported[number]:
                 self._observe(number, epoch, value)
 
     def end(self, number: int, state: State, value: float | None) -> None:
-        """The configuration is finished; `value` is its mean over seeds if it is complete."""
+        """Record that a configuration is finished.
+
+        Args:
+            number: the proposal.
+            state: its final state.
+            value: its mean over seeds, if it is complete.
+        """
         if self.prunes:
             self._study.tell(self._trials[number], value, STATES[state])
 
     def _observe(self, number: int, epoch: int, value: float) -> bool:
-        """Report and ask the pruner. ASHA notes the rung that a trial reached only when it is asked."""
+        """Report to the pruner and ask it. ASHA records the rung of a trial only when it is asked."""
         self._reported[number] = epoch
         if not self.prunes:
             return False
@@ -64,7 +76,7 @@ class ArmPruner:
 
 
 def prunes(search: SearchConfig) -> bool:
-    """Whether anything may be stopped early; nothing with several objectives, where "worse" has no single meaning."""
+    """Whether trials are pruned. With several objectives none is, because no single order exists."""
     return search.pruner != "none" and len(search.objectives) == 1
 
 

@@ -1,11 +1,10 @@
 """Samplers: the next configuration of an arm, as a pure function of what the arm has tried so far.
 
-Optuna's samplers keep state (a random generator, caches, attributes of their trials) that a kill would lose. So every
-suggestion is made by a fresh sampler, seeded by (search.sampler_seed, arm, proposal number, attempt), on a throw-away
-Optuna study that holds the earlier configurations in the order of their numbers. Nothing has to be saved, and a
-suggestion that is turned down leaves no trace. This holds exactly for each sampler: CMA-ES, whose state grows from
-generation to generation, is taken through the earlier configurations once more; QMC draws the point of its sequence
-that the proposal's number names.
+Optuna's samplers have state (a random generator, caches, attributes of their trials) that a kill would lose. So a new
+sampler makes every suggestion. It is seeded by (search.sampler_seed, arm, proposal number, attempt), and its temporary
+Optuna study contains the earlier configurations in the order of their numbers. Nothing has to be saved, and a rejected
+suggestion leaves no trace. This is exact for each sampler: CMA-ES, whose state grows with each generation, processes
+the earlier configurations again; QMC returns the point of its sequence with the proposal's number.
 """
 
 import importlib.util
@@ -22,8 +21,8 @@ from study.config.study_config import Arm, Params, SearchConfig
 from trainables.common.distributed import derive_seed
 
 State = Literal["running", "complete", "pruned", "failed", "skipped"]
-"""Where a configuration stands. Samplers learn from complete and pruned ones and keep away from running ones;
-of skipped ones they are not told."""
+"""State of a configuration. Samplers learn from complete and pruned ones, and avoid running ones. They do not get the
+skipped ones."""
 
 STATES: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
@@ -35,11 +34,11 @@ STATES: dict[State, TrialState] = {
 
 
 INDEPENDENT = ("grid", "random", "qmc")
-"""Samplers whose proposals do not depend on what earlier configurations came to."""
+"""Samplers whose proposals do not depend on earlier results."""
 
 
 class Observation(NamedTuple):
-    """What a sampler may know of one earlier configuration."""
+    """One earlier configuration, as a sampler sees it."""
 
     params: Params
     state: State
@@ -53,7 +52,11 @@ class Sampler:
     """Suggests configurations of one arm."""
 
     def __init__(self, arm: Arm, search: SearchConfig) -> None:
-        """Raises ValueError if the sampler cannot work in the arm's space or is not installed."""
+        """Prepare the sampler.
+
+        Raises:
+            ValueError: if the sampler cannot search the arm's space, or is not installed.
+        """
         check_sampler(arm, search)
         self.arm = arm
         self.search = search
@@ -65,8 +68,10 @@ class Sampler:
         Args:
             earlier: the arm's configurations so far, by number.
             number: position of the proposal in the arm.
-            attempt: 0, then 1, 2, ... for another suggestion in place of one that was turned down.
+            attempt: 0, then 1, 2, ... for a replacement of a rejected suggestion.
 
+        Returns:
+            The values of the swept hyperparameters.
         """
         if self.search.sampler == "cmaes":
             return self._suggest_cmaes(earlier, number, attempt)
@@ -76,12 +81,12 @@ class Sampler:
         return self._ask(study)
 
     def random(self, number: int, attempt: int) -> Params:
-        """A configuration drawn blindly, seeded in the same way."""
+        """A uniformly random configuration, seeded in the same way."""
         sampler = optuna.samplers.RandomSampler(seed=self._seed("random", number, attempt))
         return self._ask(optuna.create_study(sampler=sampler))
 
     def _suggest_cmaes(self, earlier: Sequence[Observation], number: int, attempt: int) -> Params:
-        """Ask and tell the earlier configurations again, which rebuilds the generations, then ask for the new one."""
+        """Ask and tell the earlier configurations again, which rebuilds the generations, then ask for the next one."""
         sampler = optuna.samplers.CmaEsSampler(
             seed=self._seed("cmaes"),
             independent_sampler=optuna.samplers.RandomSampler(seed=self._seed(number, attempt)),
@@ -92,7 +97,7 @@ class Sampler:
         for observation in earlier:
             study.enqueue_trial(self._encode(observation.params))
             trial = study.ask(self.distributions)
-            _ = trial.relative_params  # lets CMA-ES assign the trial to a generation, although its values are given
+            _ = trial.relative_params  # CMA-ES then assigns the trial to a generation, although its values are enqueued
             if observation.state != "running":
                 study.tell(trial, observation.values or None, STATES[observation.state])
         for _ in range(attempt):
@@ -137,7 +142,7 @@ class Sampler:
 
 
 class SobolSampler(optuna.samplers.QMCSampler):
-    """Point `index` of the arm's scrambled Sobol sequence, where Optuna's own counts the points it has handed out."""
+    """Returns point `index` of the arm's scrambled Sobol sequence. Optuna's QMCSampler counts its calls instead."""
 
     def __init__(self, seed: int, index: int, space: dict[str, BaseDistribution]) -> None:
         with warnings.catch_warnings():
@@ -154,7 +159,11 @@ class SobolSampler(optuna.samplers.QMCSampler):
 
 
 def check_sampler(arm: Arm, search: SearchConfig) -> None:
-    """Raise ValueError (rule, value, remedy) if `search.sampler` cannot search `arm`."""
+    """Check that `search.sampler` can search `arm`.
+
+    Raises:
+        ValueError: if it cannot.
+    """
     if search.sampler == "grid" and arm.size() is None:
         name = next(name for name, domain in arm.space.items() if domain.grid() is None)
         raise ValueError(
@@ -169,7 +178,7 @@ def check_sampler(arm: Arm, search: SearchConfig) -> None:
 
 
 def distribution(domain: Domain) -> BaseDistribution:
-    """The domain as Optuna sees it. A stepped float range is its grid's positions, which are exact."""
+    """The domain as an Optuna distribution. A stepped float range becomes the (exact) positions of its grid."""
     match domain:
         case FloatRange(step=None):
             return FloatDistribution(domain.low, domain.high, log=domain.log)
@@ -183,7 +192,7 @@ def distribution(domain: Domain) -> BaseDistribution:
 
 
 def encode(domain: Domain, value: Value) -> Value:
-    """A value of `domain` as it stands in Optuna."""
+    """A value of `domain` as Optuna's distribution has it."""
     if isinstance(domain, FloatRange) and domain.step is not None:
         return round((float(value) - domain.low) / domain.step)
     return value

@@ -245,7 +245,7 @@ def test_the_plan_says_what_is_trained_first_and_then_what_was_chosen(folder: Pa
     ready, to_train = plan_lines(study)
     assert ready == (
         "H of mse: the one that the spectrum suggests and 1 neighbour on each side, of 2, 4, 8; "
-        "no further bottleneck for it"
+        "no bottleneck to train for it"
     )
     assert "of 2, 4, 8; 6 bottlenecks to train first, about 0:0" in to_train
     plan = make_plan(study, StudyStore(study.directory))
@@ -255,6 +255,6 @@ def test_the_plan_says_what_is_trained_first_and_then_what_was_chosen(folder: Pa
     chosen = looked_up(path)
     lines = list(plan_lines(chosen))
     assert all(
-        line.startswith(f"H of {arm}: chosen by the spectrum before: ")
+        line.startswith(f"H of {arm}: already chosen by the spectrum: ")
         for line, arm in zip(lines, ("mse", "clip"), strict=True)
     )

@@ -11,6 +11,7 @@ from study.console.progress import Progress
 from study.console.status import configurations, unfinished
 from study.execution.events import ConfigurationSkipped
 from study.planning.criterion import assess
+from study.planning.criterion_table import plan_lines
 from study.planning.resolve import resolve
 from study.search.search import Search
 from study.search.skip_rule import explored
@@ -137,6 +138,7 @@ def test_a_pair_that_a_range_proposes_is_run_without_a_verdict(tmp_path: Path, m
     search = proposed(study)
     assert study.skip_reasons == {} and lines == [] and search.counts.skipped == 0
     assert search.counts.complete == search.counts.planned > 0
+    assert "the networks of kd depend on a range" in plan_lines(study)[-1]
 
 
 def test_skipped_configurations_are_shown(tmp_path: Path) -> None:
