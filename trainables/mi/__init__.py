@@ -1,4 +1,4 @@
-"""Estimators of mutual information: one function each, and one line here. All values are in nats."""
+"""Estimators of mutual information in nats: the table `ESTIMATORS`, and `estimate`, which checks and runs one."""
 
 import math
 from typing import Annotated, Union
@@ -50,18 +50,21 @@ def estimate(
     discrete_y: bool = False,
     seed: int = 0,
 ) -> MIEstimate:
-    """Mutual information I(X; Y) in nats of paired rows, on the device of x.
+    """Estimate the mutual information I(X; Y) of paired rows, on the device of x.
 
     Args:
-        x: continuous columns, or one.
-        y: the same, or classes.
-        config: an entry's config, such as `KSGConfig(k=3)`.
-        discrete_y: whether y is a class: labels may be any numbers, and are compared only.
-        seed: of jitter, subsamples, and training where there is one.
+        x: continuous, (rows,) or (rows, columns).
+        y: continuous of the same form, or classes.
+        config: config of an estimator, such as `KSGConfig(k=3)`.
+        discrete_y: whether y is a class; labels may be any numbers.
+        seed: seed of jitter, subsamples and training.
+
+    Returns:
+        The estimate in nats, with its interval, settings and warnings.
 
     Raises:
-        ValueError: if the estimator does not take such a y, or the input cannot be used: NaN, too few rows, rows that
-            do not match, only constant columns.
+        ValueError: if the estimator does not support this kind of y, or the input is unusable: NaN, too few rows, row
+            counts that differ, only constant columns.
 
     """
     entry = ESTIMATORS[config.kind]
@@ -80,23 +83,23 @@ def estimate(
 
 
 def check_target(name: str, discrete_y: bool) -> None:
-    """Refuse a kind of y that the estimator is not made for, naming those that are."""
+    """Raise ValueError if the estimator does not support this kind of y."""
     kind = "discrete" if discrete_y else "continuous"
     if kind not in ESTIMATORS[name].targets:
-        able = sorted(other for other, entry in ESTIMATORS.items() if kind in entry.targets)
-        raise ValueError(f"{name!r} takes a y that is {ESTIMATORS[name].targets[0]}, not {kind}; use one of {able}")
+        others = sorted(other for other, entry in ESTIMATORS.items() if kind in entry.targets)
+        raise ValueError(f"{name!r} takes a y that is {ESTIMATORS[name].targets[0]}, not {kind}; use one of {others}")
 
 
 def entropy_note(nats: float, pairs: Pairs) -> tuple[str, ...]:
-    """I(X; Y) <= H(Y) <= ln(classes): more is an error of the estimator."""
+    """A warning if the estimate exceeds ln(classes): I(X; Y) <= H(Y) <= ln(classes)."""
     classes = pairs.num_classes
     if not classes or nats <= math.log(classes):
         return ()
-    return (f"{nats:.3f} nats is more than ln({classes}) = {math.log(classes):.3f}, which no information can exceed",)
+    return (f"{nats:.3f} nats is more than the largest possible value, ln({classes}) = {math.log(classes):.3f}",)
 
 
 def settings_of(config: MIConfig, pairs: Pairs, seed: int) -> dict[str, Json]:
-    """What determines an estimate, beside the data."""
+    """Everything that determines an estimate, except the data."""
     applied: dict[str, Json] = {
         "rows": pairs.rows,
         "dim_x": pairs.x.shape[1],

@@ -1,4 +1,4 @@
-"""What every estimator of mutual information shares: its config, its input, and what comes out."""
+"""Parts of every estimator of mutual information: its config, its input and its result."""
 
 import math
 from collections.abc import Callable
@@ -17,13 +17,13 @@ Target = Literal["continuous", "discrete"]
 class IntervalConfig(Frozen):
     """Confidence interval by subsampling without replacement.
 
-    A bootstrap would draw rows twice, and neighbours at distance 0 make nearest-neighbour estimates meaningless.
+    A bootstrap would draw rows twice; neighbours at distance 0 make nearest-neighbour estimates meaningless.
     """
 
     level: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Coverage of the sampling noise; bias is not in it (see the self-test)."""
+    """Confidence level. The interval covers sampling noise, not bias (see the self-test)."""
     subsamples: Annotated[int, Field(ge=0)] = 20
-    """Estimates on random parts of the rows; 0: no interval."""
+    """Number of estimates on random parts of the rows; 0: no interval."""
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of the rows in each part."""
 
@@ -35,15 +35,16 @@ class MIConfig(TableConfig):
     standardise: bool = True
     """Scale every column to mean 0 and variance 1. MI does not change; estimates by neighbours do."""
     jitter: Annotated[float, Field(ge=0)] = 1e-10
-    """Standard deviation of the normal noise added to every column, relative to its own, so that no two rows tie."""
+    """Normal noise added to every column so that no rows are equal: its deviation relative to that of the column."""
     pca: Annotated[int, Field(ge=1)] | None = None
-    """Keep this many principal components of each continuous side; a lower bound, by data processing."""
+    """Number of principal components kept of each continuous side; null: no reduction. The estimate is then a lower
+    bound, by the data processing inequality."""
     interval: IntervalConfig = IntervalConfig()
     """How the interval is computed."""
 
 
 class Pairs(NamedTuple):
-    """Checked and prepared input; row i of both belongs to the same example."""
+    """Checked and prepared input; row i of x and y is the same example."""
 
     x: Float64[Tensor, "rows dim_x"]
     y: Float64[Tensor, "rows dim_y"] | Int64[Tensor, " rows"]
@@ -61,7 +62,7 @@ class Pairs(NamedTuple):
 
     @property
     def dim_y(self) -> int:
-        """Columns of y; 0 for a discrete target."""
+        """Number of columns of y; 0 for a discrete target."""
         return self.y.shape[1] if self.y.is_floating_point() else 0
 
     def take(self, rows: Int64[Tensor, " part"]) -> "Pairs":
@@ -70,7 +71,7 @@ class Pairs(NamedTuple):
 
 
 class Value(NamedTuple):
-    """What an estimator computes from prepared pairs."""
+    """The result of an estimator on prepared pairs."""
 
     nats: float
     notes: tuple[str, ...] = ()
@@ -78,7 +79,7 @@ class Value(NamedTuple):
 
 
 class EstimatorEntry(NamedTuple):
-    """One line of `ESTIMATORS`."""
+    """An entry of `ESTIMATORS`."""
 
     config: type[MIConfig]
     compute: Callable[..., Value]
@@ -86,7 +87,7 @@ class EstimatorEntry(NamedTuple):
     targets: tuple[Target, ...]
     """Kinds of y that it takes."""
     minimum_rows: Callable[..., int]
-    """`minimum_rows(config)`: pairs without which it cannot be computed."""
+    """`minimum_rows(config)`: least number of pairs that the estimator needs."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,15 @@ class MIEstimate:
     """An estimate of I(X; Y) in nats."""
 
     value: float
-    """Nats; may come out slightly negative near independence, and is not clipped."""
+    """Estimate in nats; it is not clipped and can be slightly negative near independence."""
     interval: tuple[float, float] | None
     """Confidence interval of the sampling noise; None if the config asks for no subsamples."""
     standard_error: float | None
     """Standard error behind the interval."""
     settings: dict[str, Json]
-    """Complete config, and what it was applied to: rows, dimensions, classes, seed."""
+    """Complete config, rows, dimensions, classes and seed."""
     warnings: tuple[str, ...] = ()
-    """Reasons to doubt it, and what was done to the input."""
+    """Reasons to doubt the estimate, and changes of the input."""
 
     @property
     def bits(self) -> float:

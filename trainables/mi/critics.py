@@ -1,4 +1,4 @@
-"""Variational bounds: MINE, SMILE and InfoNCE. A critic T(x, y) is trained on one half and judged on the other."""
+"""Variational bounds MINE, SMILE and InfoNCE: a critic T(x, y) is trained on one half and evaluated on the other."""
 
 import math
 from abc import abstractmethod
@@ -14,13 +14,13 @@ from trainables.mi.base import Pairs, Value
 from trainables.mi.networks import Columns, NeuralConfig, check_finite, columns_of, seeded, split_rows
 
 SHUFFLES = 8
-"""Permutations of the held-out y that stand for independent pairs."""
+"""Number of permutations of the held-out y that give independent pairs."""
 SATURATED = 0.9
-"""Share of ln B above which InfoNCE says more about B than about the data."""
+"""Share of ln B above which InfoNCE is limited by B and a warning is given."""
 
 
 class CriticConfig(NeuralConfig):
-    """Shared by the bounds that a critic maximises."""
+    """Fields of the bounds that a critic maximises."""
 
     hidden: Annotated[int, Field(ge=1)] = 128
     """Units in each of the critic's two hidden layers."""
@@ -34,7 +34,7 @@ class MINEConfig(CriticConfig):
     estimator: Literal["mine"] = "mine"
     """Mutual information neural estimation."""
     average: Annotated[float, Field(gt=0, le=1)] = 0.01
-    """Weight of a batch in the moving average of E[e^T] by which the gradient's bias is reduced."""
+    """Weight of a batch in the moving average of E[e^T], which reduces the bias of the gradient."""
 
 
 class SMILEConfig(CriticConfig):
@@ -43,7 +43,7 @@ class SMILEConfig(CriticConfig):
     estimator: Literal["smile"] = "smile"
     """Smoothed mutual information lower-bound estimator, trained by the Jensen-Shannon bound."""
     clip: Annotated[float, Field(gt=0)] = 5.0
-    """τ: less of it, less variance and more bias."""
+    """τ; a smaller τ gives less variance and more bias."""
 
 
 class InfoNCEConfig(CriticConfig):
@@ -56,7 +56,7 @@ class InfoNCEConfig(CriticConfig):
 
 
 class Bound(nn.Module):
-    """A critic, the loss that trains it, and the bound that it gives."""
+    """A critic with its training loss and its bound."""
 
     @abstractmethod
     def __init__(self, dim_x: int, dim_y: int, config: CriticConfig) -> None:
@@ -64,7 +64,7 @@ class Bound(nn.Module):
 
     @abstractmethod
     def loss(self, batch: Columns, generator: torch.Generator) -> Float32[Tensor, ""]:
-        """What a step minimises."""
+        """The loss that a training step minimises."""
 
     @abstractmethod
     def value(self, held_out: Columns, generator: torch.Generator) -> float:
@@ -79,7 +79,7 @@ def perceptron(dim: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 class JointCritic(Bound):
-    """T of concatenated x and y; independent pairs come from a shuffled y. Subclasses are MINE and SMILE."""
+    """T of concatenated x and y; a shuffled y gives independent pairs. Base of MINE and SMILE."""
 
     def __init__(self, dim_x: int, dim_y: int, config: CriticConfig) -> None:
         super().__init__(dim_x, dim_y, config)
@@ -110,7 +110,7 @@ class MINE(JointCritic):
         return (product - self.log_average).exp().mean() - joint.mean()
 
     def average_with(self, average: Tensor, log_mean: Tensor) -> Tensor:
-        """Logarithm of (1 - weight) average + weight mean, so that no power overflows."""
+        """Logarithm of (1 - weight) average + weight mean, computed without overflow."""
         keep = math.log1p(-self.weight) if self.weight < 1 else -math.inf
         return torch.logaddexp(average + keep, log_mean + math.log(self.weight))
 
@@ -120,7 +120,7 @@ class MINE(JointCritic):
 
 
 class SMILE(JointCritic):
-    """T classifies true against shuffled pairs; the bound clips e^T of the latter."""
+    """T classifies true and shuffled pairs; the bound clips e^T of shuffled pairs."""
 
     def __init__(self, dim_x: int, dim_y: int, config: SMILEConfig) -> None:
         super().__init__(dim_x, dim_y, config)
@@ -160,21 +160,28 @@ def log_mean_exp(scores: Float32[Tensor, " rows"]) -> Float32[Tensor, ""]:
 
 
 def donsker_varadhan(joint: Float32[Tensor, " rows"], product: Float32[Tensor, " more"]) -> float:
-    """E_P[T] - ln E_PxP[e^T] in nats: a lower bound of the MI, and the MI for T = ln p(x, y) / p(x) p(y)."""
+    """E_P[T] - ln E_PxP[e^T] in nats: a lower bound of the MI that equals it for T = ln p(x, y) / p(x) p(y)."""
     return float(joint.mean() - log_mean_exp(product))
 
 
 def contrastive_bound(scores: Float32[Tensor, "batch batch"]) -> Float32[Tensor, ""]:
-    """Mean of T_ii - ln 1/B Σ_j e^T_ij over rows and, the other way round, over columns; at most ln B."""
-    own = scores.diagonal().mean()
-    others = (scores.logsumexp(dim=0).mean() + scores.logsumexp(dim=1).mean()) / 2
-    return own - others + math.log(len(scores))
+    """Mean of T_ii - ln 1/B Σ_j e^T_ij over rows, and the same over columns, averaged; at most ln B."""
+    matched = scores.diagonal().mean()
+    normalisers = (scores.logsumexp(dim=0).mean() + scores.logsumexp(dim=1).mean()) / 2
+    return matched - normalisers + math.log(len(scores))
 
 
 def train_and_judge(build: type[Bound], pairs: Pairs, config: CriticConfig, seed: int) -> float:
-    """Mean of the held-out bound over the last epochs."""
-    columns = columns_of(pairs)
+    """Train a critic and return the mean of its held-out bound over the last epochs, in nats.
 
+    Args:
+        build: class of the bound.
+        pairs: prepared pairs.
+        config: training settings.
+        seed: seed of the split, the initialisation and the batches.
+
+    """
+    columns = columns_of(pairs)
     bound, generator = seeded(lambda: build(columns.x.shape[1], columns.y.shape[1], config), seed)
     bound.to(columns.x.device)
     training, held_out = (

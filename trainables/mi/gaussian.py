@@ -1,4 +1,4 @@
-"""The closed form for jointly Gaussian columns."""
+"""The closed form of the MI of jointly Gaussian columns."""
 
 from typing import Literal
 
@@ -10,23 +10,23 @@ from trainables.mi.base import MIConfig, Pairs, Value
 
 
 class GaussianConfig(MIConfig):
-    """1/2 ln(det Σx det Σy / det Σ): exact for Gaussian data, otherwise what a linear relation holds."""
+    """1/2 ln(det Σx det Σy / det Σ): exact for Gaussian data; for other data the information of the linear relation."""
 
     estimator: Literal["gaussian"] = "gaussian"
     """Closed form for jointly Gaussian columns."""
     correct_bias: bool = True
-    """Subtract the bias that the sample covariance brings, which is exact for Gaussian data (about d_x d_y / 2N)."""
+    """Whether the bias of the sample covariance is subtracted (about d_x d_y / 2N; exact for Gaussian data)."""
 
 
 def minimum_rows(config: GaussianConfig) -> int:
-    """A covariance needs two rows; that N exceeds the dimensions is checked when these are known."""
+    """Least number of pairs. That N exceeds the dimensions is checked by `gaussian`, which knows them."""
     return 3
 
 
 def gaussian(pairs: Pairs, config: GaussianConfig, seed: int) -> Value:
     """-1/2 Σ ln(1 - ρ_i²) in nats, with ρ the canonical correlations: 1/2 ln(det Σx det Σy / det Σ) of the samples.
 
-    Columns that are linear combinations of others add nothing and are left out.
+    Columns that are linear combinations of others are left out.
 
     Raises:
         ValueError: if there are no more rows than dimensions, or if x determines a direction of y completely.
@@ -41,7 +41,7 @@ def gaussian(pairs: Pairs, config: GaussianConfig, seed: int) -> Value:
     left_over = 1 - torch.linalg.svdvals(x.T @ y).square()
     if bool((left_over < 1e-12).any()):
         raise ValueError(
-            "x determines a direction of y completely, so that the MI is infinite; leave out what is copied"
+            "the MI must be finite, but x determines a direction of y completely; leave out columns that are copies"
         )
     value = float(-left_over.log().sum() / 2)
     notes = tuple(
@@ -59,7 +59,7 @@ def orthonormal_columns(columns: Float64[Tensor, "rows dim"]) -> Float64[Tensor,
 
 
 def bias(rows: int, dim_x: int, dim_y: int) -> float:
-    """What the plug-in value exceeds the true one by, on average: exact from E ln det of a Wishart matrix."""
+    """Expected difference of the plug-in value and the true value, from E ln det of a Wishart matrix."""
     return (log_det_bias(rows, dim_x) + log_det_bias(rows, dim_y) - log_det_bias(rows, dim_x + dim_y)) / 2
 
 

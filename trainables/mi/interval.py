@@ -13,8 +13,15 @@ def standard_error(
 ) -> float:
     """Standard error of `compute` on all N pairs, from its values on parts of b pairs drawn without replacement.
 
-    The variance of an estimate is about V/N. Parts share data with each other: their values vary by V/b - V/N about
-    the value on all. So V/N = var(parts) (b/N) / (1 - b/N), which is var(parts) itself for halves.
+    The variance of an estimate is about V/N. The values of parts vary by V/b - V/N around the value of all pairs,
+    because parts overlap. So V/N = var(parts) (b/N) / (1 - b/N), which equals var(parts) for halves.
+
+    Args:
+        pairs: all pairs.
+        compute: `compute(part, seed)`, the estimate in nats.
+        config: number and size of the parts.
+        minimum: least number of pairs of a part.
+        seed: seed of the parts.
 
     Raises:
         ValueError: if a part would have fewer than `minimum` pairs.
@@ -35,7 +42,7 @@ def standard_error(
 
 
 def interval_around(value: float, error: float, config: IntervalConfig) -> tuple[float, float]:
-    """The value ± t errors, with Student's t for the number of parts."""
+    """The confidence interval value ± t · error, with Student's t for the number of parts."""
     from scipy.stats import t
 
     width = float(t.ppf((1 + config.level) / 2, config.subsamples - 1)) * error

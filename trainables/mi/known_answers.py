@@ -1,7 +1,7 @@
-"""What an estimator makes of Gaussians whose MI is known, at the rows and dimensions of the study: its own error.
+"""The error of an estimator on Gaussian data with known MI, with the rows and dimensions of the study.
 
-Shown beside an estimate, it tells how far to trust it. Real features are no Gaussians: an estimator that fails here
-cannot be trusted there, while one that succeeds may still fail.
+It is shown next to an estimate. Real features are not Gaussian: an estimator that fails here cannot be trusted there,
+and one that succeeds here may still fail there.
 """
 
 import math
@@ -17,18 +17,18 @@ from trainables.mi import estimate
 from trainables.mi.base import IntervalConfig, MIConfig
 
 NATS = (0.0, 0.5, 1.0, 2.0)
-"""True values for a continuous target."""
+"""True values in nats for a continuous target."""
 SHARES = (0.0, 0.25, 0.5, 0.9)
 """True values for classes, as shares of ln(classes)."""
 DRAWS = 20_000
-"""Pairs of the Monte Carlo integral that gives the true value for classes; its standard error is below 0.01."""
+"""Samples of the Monte Carlo integral of the true value for classes; its standard error is below 0.01."""
 
 
 class SelfTestRow(NamedTuple):
     """Estimates of one true value."""
 
     true: float
-    """Nats; for classes the mean over the data sets, whose true values differ a little."""
+    """True value in nats; for classes the mean over the data sets, whose true values differ slightly."""
     mean: float
     """Mean estimate in nats."""
     bias: float
@@ -36,19 +36,19 @@ class SelfTestRow(NamedTuple):
     spread: float
     """Standard deviation of the errors; 0 for one."""
     repeats: int
-    """Data sets drawn."""
+    """Number of data sets."""
 
 
 @dataclass(frozen=True)
 class SelfTest:
-    """Error of an estimator over true values, in their order."""
+    """Error of an estimator for each true value, in ascending order."""
 
     rows: tuple[SelfTestRow, ...]
     warnings: tuple[str, ...]
-    """What the estimates warned of, each once."""
+    """Distinct warnings of the estimates."""
 
     def at(self, value: float) -> tuple[float, float]:
-        """Bias and spread around estimates of `value` nats, interpolated between the mean estimates."""
+        """Bias and spread of an estimate of `value` nats, interpolated between the mean estimates."""
         rows = sorted(self.rows, key=lambda row: row.mean)
         if value <= rows[0].mean:
             return rows[0].bias, rows[0].spread
@@ -70,17 +70,20 @@ def self_test(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> SelfTest:
-    """Estimate known MI at several strengths.
+    """Estimate known MI at several true values.
 
     Args:
-        n: pairs.
+        n: number of pairs.
         dim_x: columns of x.
-        dim_y: columns of y; of no consequence for classes.
-        config: what is tested; its intervals are not computed.
+        dim_y: columns of y; ignored for classes.
+        config: the estimator; its intervals are not computed.
         num_classes: classes of a discrete target; 0: y is continuous.
         repeats: data sets for each true value.
-        seed: of the data.
-        device: where the estimates are computed.
+        seed: seed of the data.
+        device: device of the estimates.
+
+    Returns:
+        Bias and spread for each true value.
 
     Raises:
         ValueError: as `estimate` does, for example if there are too few rows.
@@ -98,10 +101,10 @@ def self_test(
             else:
                 x, y = correlated_normals(n, dim_x, dim_y, nats, generator)
                 exact = nats
-            found = estimate(x.to(device), y.to(device), config, discrete_y=num_classes > 0, seed=repeat)
-            values.append(found.value)
+            result = estimate(x.to(device), y.to(device), config, discrete_y=num_classes > 0, seed=repeat)
+            values.append(result.value)
             true.append(exact)
-            warnings |= dict.fromkeys(found.warnings)
+            warnings |= dict.fromkeys(result.warnings)
         rows.append(row_of(true, values))
     return SelfTest(tuple(rows), tuple(warnings))
 
@@ -119,8 +122,16 @@ def correlated_normals(
 ) -> tuple[Float64[Tensor, "n dim_x"], Float64[Tensor, "n dim_y"]]:
     """Normal x and y with I(x; y) = `nats`, spread evenly over d = min(dim_x, dim_y) directions.
 
-    d pairs of columns have the correlation ρ = √(1 - e^(-2 nats / d)); then each side is turned at random, so that, as
-    in features, no column of x belongs to a column of y.
+    d pairs of columns have the correlation ρ = √(1 - e^(-2 nats / d)); then each side is rotated at random, so that, as
+    in features, no column of x matches one column of y.
+
+    Args:
+        n: number of pairs.
+        dim_x: columns of x.
+        dim_y: columns of y.
+        nats: the true MI.
+        generator: source of random numbers.
+
     """
     common = min(dim_x, dim_y)
     rho = math.sqrt(-math.expm1(-2 * nats / common))
@@ -137,9 +148,20 @@ def rotation(dim: int, generator: torch.Generator) -> Float64[Tensor, "{dim} {di
 def separated_classes(
     n: int, dim: int, num_classes: int, nats: float, generator: torch.Generator
 ) -> tuple[Float64[Tensor, "n dim"], Int64[Tensor, " n"], float]:
-    """Equally frequent classes y, x ~ N(s μ_y, 1) with an s that makes I(x; y) about `nats`, and what it is exactly.
+    """Equally frequent classes y and x ~ N(s μ_y, 1), with s such that I(x; y) is about `nats`.
 
-    The means μ are orthonormal where there are dimensions enough, and normal vectors otherwise.
+    The means μ are orthonormal if dim >= num_classes, and normal vectors otherwise.
+
+    Args:
+        n: number of pairs.
+        dim: columns of x.
+        num_classes: number of classes.
+        nats: the wanted MI.
+        generator: source of random numbers.
+
+    Returns:
+        x, y and the true MI of these s and μ in nats (a Monte Carlo integral).
+
     """
     means = torch.randn(num_classes, dim, generator=generator, dtype=torch.float64)
     if dim >= num_classes:
@@ -166,7 +188,15 @@ def class_information(
     y: Int64[Tensor, " draws"],
     noise: Float64[Tensor, "draws classes"],
 ) -> float:
-    """I(x; y) = ln C + E ln p(y | x) in nats, over draws of y and of the noise along the class means."""
+    """I(x; y) = ln C + E ln p(y | x) in nats, by Monte Carlo.
+
+    Args:
+        size: s, length of the class means.
+        means: μ of each class.
+        y: class of each sample.
+        noise: standard normal noise of each sample, projected on the means.
+
+    """
     products = means @ means.T
     logits = size * (size * (products[y] - products.diagonal() / 2) + noise)
     return math.log(len(means)) + float(logits.log_softmax(dim=1).gather(1, y[:, None]).mean())

@@ -15,14 +15,14 @@ from trainables.mi.base import MIConfig, Pairs, Value
 from trainables.mi.neighbours import counts_within, k_nearest
 
 RELIABLE_DIM = 20
-"""Dimensions of the joint space up to which neighbour estimates are usually trusted."""
+"""Number of dimensions of the joint space up to which nearest-neighbour estimates are usually reliable."""
 
 
 class NeighbourConfig(MIConfig):
-    """Shared by the nearest-neighbour estimators."""
+    """Fields of the nearest-neighbour estimators."""
 
     k: Annotated[int, Field(ge=1)] = 3
-    """Neighbours; more of them: less variance, more bias."""
+    """Number of neighbours; more neighbours give less variance and more bias."""
 
 
 class KSG1Config(NeighbourConfig):
@@ -47,14 +47,14 @@ class RossConfig(NeighbourConfig):
 
 
 class KSGConfig(NeighbourConfig):
-    """KSG-1 for a continuous y, Ross for classes: the pair that measures both sides of a criterion alike."""
+    """KSG-1 for a continuous y, Ross for classes: related estimators for the two sides of a criterion."""
 
     estimator: Literal["ksg"] = "ksg"
     """KSG-1, or Ross for a discrete target."""
 
 
 def minimum_rows(config: NeighbourConfig) -> int:
-    """A k-th neighbour, and one more row, so that it is a choice."""
+    """Least number of pairs: k neighbours, the row itself and one more."""
     return config.k + 2
 
 
@@ -68,9 +68,9 @@ def ksg1(pairs: Pairs, config: NeighbourConfig, seed: int) -> Value:
 
 
 def ksg1_nats(x: Float64[Tensor, "rows dim_x"], y: Float64[Tensor, "rows dim_y"], k: int) -> float:
-    """KSG-1 of prepared columns."""
+    """KSG-1 of prepared columns, in nats."""
     radius = k_nearest(torch.cat([x, y], dim=1), k).distances[:, -1]
-    # The point itself is strictly inside, so these counts are n + 1; among k copies of it ε is 0, and so is n.
+    # The counts include the point itself, so they are n + 1. If k other points equal it, ε and the count are 0.
     total = sum(mean_psi(counts_within(side, radius).clamp(min=1)) for side in (x, y))
     return psi(k) + psi(len(x)) - total
 
@@ -109,8 +109,8 @@ def ross(pairs: Pairs, config: NeighbourConfig, seed: int) -> Value:
     neighbours = (in_class - 1).clamp(max=config.k)
     radius = x.new_empty(len(x))
     for number in classes.unique().tolist():
-        own = classes == number
-        radius[own] = k_nearest(x[own], min(config.k, int(own.sum()) - 1)).distances[:, -1]
+        members = classes == number
+        radius[members] = k_nearest(x[members], min(config.k, int(members.sum()) - 1)).distances[:, -1]
     closer = counts_within(x, radius).clamp(min=1)
     value = psi(len(x)) + mean_psi(neighbours) - mean_psi(in_class) - mean_psi(closer)
     return Value(value, dimension_note(pairs))
@@ -122,7 +122,7 @@ def ksg(pairs: Pairs, config: KSGConfig, seed: int) -> Value:
 
 
 def dimension_note(pairs: Pairs) -> tuple[str, ...]:
-    """Doubt where neighbours are far away."""
+    """A warning if the joint space has too many dimensions for neighbour estimates."""
     dim = pairs.x.shape[1] + pairs.dim_y
     if dim <= RELIABLE_DIM:
         return ()

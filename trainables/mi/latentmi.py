@@ -1,7 +1,7 @@
-"""Latent mutual information: KSG on the codes of paired autoencoders (Gowri et al. 2024), from its description.
+"""Latent mutual information: KSG on the codes of paired autoencoders (Gowri et al. 2024), written from the paper.
 
-Of what is published we keep the architecture, loss and optimiser. The best epoch's weights are kept as a copy, the
-validation loss is computed without dropout, and for classes the last step is Ross's estimator instead of KSG-1.
+Architecture, loss and optimiser are the published ones. Ours: the weights of the best epoch are used, the validation
+loss is computed without dropout, and classes use Ross's estimator instead of KSG-1.
 """
 
 import math
@@ -19,9 +19,9 @@ from trainables.mi.ksg import KSGConfig, ksg
 from trainables.mi.networks import Columns, NeuralConfig, check_finite, columns_of, seeded, split_rows
 
 SLOPE = 0.2
-"""Of LeakyReLU below 0."""
+"""Slope of LeakyReLU below 0."""
 DROPOUT = 0.5
-"""In the decoders across modalities."""
+"""Dropout of the decoders across modalities."""
 
 
 class LatentMIConfig(NeuralConfig):
@@ -32,21 +32,21 @@ class LatentMIConfig(NeuralConfig):
     batch_size: Annotated[int, Field(ge=2)] = 512
     """Pairs in one optimisation step."""
     epochs: Annotated[int, Field(ge=1)] = 300
-    """Passes over the training pairs, at most."""
+    """Most passes over the training pairs."""
     lr: Annotated[float, Field(gt=0)] = 1e-4
     """Learning rate of Adam."""
     patience: Annotated[int, Field(ge=1)] = 30
-    """Epochs without a lower held-out loss after which training ends."""
+    """Number of epochs without a lower held-out loss after which training ends."""
     hidden: Annotated[int, Field(ge=4)] = 1024
-    """Units of the first layer; the next two have a half and a quarter."""
+    """Units of the first layer; the next two layers have a half and a quarter."""
     latent_dim: Annotated[int, Field(ge=1)] = 8
-    """Dimension of each code; of several, the one with the highest estimate is the best."""
+    """Dimension of each code; if several are tried, the highest estimate is the best."""
     k: Annotated[int, Field(ge=1)] = 3
-    """Neighbours of the estimate on the codes."""
+    """Number of neighbours of the estimate on the codes."""
 
 
 def minimum_rows(config: LatentMIConfig) -> int:
-    """Neighbours among the held-out codes."""
+    """Least number of pairs, so that the held-out codes have k neighbours."""
     held_out = config.k + 2
     return max(8, math.ceil(held_out / (1 - config.train_fraction)), math.ceil(2 / config.train_fraction))
 
@@ -76,7 +76,7 @@ class PairedAutoencoders(nn.Module):
 
 
 def layers(*widths: int, dropout: float = 0.0) -> nn.Sequential:
-    """Linear layers, LeakyReLU between them; with dropout, before each."""
+    """Linear layers with LeakyReLU between them and dropout before each."""
     made: list[nn.Module] = []
     for number, (before, after) in enumerate(pairwise(widths)):
         made += [nn.LeakyReLU(SLOPE)] if number else []

@@ -1,8 +1,7 @@
-"""Exact nearest neighbours in the max-norm, with memory that does not grow with the square of the rows.
+"""Exact nearest neighbours in the max-norm, with memory that grows linearly with the rows.
 
-Three ways to the same numbers: a tree in few dimensions, sets of bits (`bitsets`) for many points on a CPU, and blocks
-of all distances on a GPU and for few points. `benchmarks/mutual_information.py` compares them with trees in every
-dimension.
+Three methods give the same numbers: a k-d tree in few dimensions, bit sets (`bitsets`) for many points on a CPU, and
+blocks of all distances on a GPU and for few points. `benchmarks/mutual_information.py` compares them.
 """
 
 import math
@@ -16,17 +15,17 @@ from torch import Tensor
 from trainables.mi import bitsets
 
 CPU_BLOCK = 2**19
-"""Distances in one block on a CPU: 4 MiB, so that a block stays in the cache."""
+"""Distances in one block on a CPU: 4 MiB, so that a block fits into the cache."""
 GPU_BLOCK = 2**26
 """Distances in one block on a GPU: 512 MiB."""
 FEW_ROWS = 500
-"""Rows up to which all distances are computed on a CPU."""
+"""Number of rows up to which all distances are computed on a CPU."""
 FEW_DIMS = 5
-"""Dimensions up to which a tree finds neighbours fastest on a CPU."""
+"""Number of dimensions up to which a tree is fastest on a CPU."""
 
 
 class Nearest(NamedTuple):
-    """The k nearest other points of each row; ties are in any order."""
+    """The k nearest other points of each row; the order of ties is arbitrary."""
 
     distances: Float64[Tensor, "rows k"]
     """Ascending."""
@@ -46,7 +45,7 @@ def k_nearest(points: Float64[Tensor, "rows dim"], k: int) -> Nearest:
 
 
 def counts_within(points: Float64[Tensor, "rows dim"], radius: Float64[Tensor, " rows"]) -> Int64[Tensor, " rows"]:
-    """How many points are strictly closer to each than its radius, itself included if the radius is not 0."""
+    """Number of points closer to each row than its radius; the row itself counts unless its radius is 0."""
     if points.device.type != "cpu" or (len(points) <= FEW_ROWS and points.shape[1] > 1):
         return counts_in_blocks(points, radius)
     return torch.from_numpy(bitsets.counts_within(points.numpy(), radius.numpy()))
@@ -56,8 +55,8 @@ def k_nearest_in_tree(points: Float64[Tensor, "rows dim"], k: int) -> Nearest:
     """`k_nearest` by a k-d tree, on a CPU."""
     from scipy.spatial import KDTree
 
-    distances, indices = (torch.from_numpy(found) for found in KDTree(points).query(points, k + 1, p=math.inf))
-    # The point itself is among them, but in any place where others are at distance 0 too, or not at all.
+    distances, indices = (torch.from_numpy(array) for array in KDTree(points).query(points, k + 1, p=math.inf))
+    # The result contains the point itself at any position, or not at all, if other points have distance 0.
     itself = indices == torch.arange(len(points))[:, None]
     itself[:, -1] |= ~itself.any(dim=1)
     shape = (len(points), k)
@@ -66,13 +65,13 @@ def k_nearest_in_tree(points: Float64[Tensor, "rows dim"], k: int) -> Nearest:
 
 def k_nearest_in_blocks(points: Float64[Tensor, "rows dim"], k: int) -> Nearest:
     """`k_nearest` from all distances."""
-    found = []
+    parts = []
     for block in blocks(points):
         distances = max_norm(points[block], points)
         rows = torch.arange(len(distances), device=points.device)
         distances[rows, rows + block.start] = torch.inf
-        found.append(distances.topk(k, dim=1, largest=False))
-    return Nearest(torch.cat([part.values for part in found]), torch.cat([part.indices for part in found]))
+        parts.append(distances.topk(k, dim=1, largest=False))
+    return Nearest(torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts]))
 
 
 def counts_in_blocks(points: Float64[Tensor, "rows dim"], radius: Float64[Tensor, " rows"]) -> Int64[Tensor, " rows"]:
@@ -81,7 +80,7 @@ def counts_in_blocks(points: Float64[Tensor, "rows dim"], radius: Float64[Tensor
 
 
 def blocks(points: Float64[Tensor, "rows dim"]) -> Iterator[slice]:
-    """Slices of the rows, each of as many as keep one block of distances within bounds."""
+    """Slices of the rows, each small enough for one block of distances."""
     budget = CPU_BLOCK if points.device.type == "cpu" else GPU_BLOCK
     step = max(1, budget // max(1, len(points)))
     for start in range(0, len(points), step):
@@ -89,5 +88,5 @@ def blocks(points: Float64[Tensor, "rows dim"]) -> Iterator[slice]:
 
 
 def max_norm(points: Float64[Tensor, "part dim"], others: Float64[Tensor, "rows dim"]) -> Float64[Tensor, "part rows"]:
-    """max_d |p_d - q_d| between every two."""
+    """max_d |p_d - q_d| of every pair of a point and an other point."""
     return torch.cdist(points, others, p=math.inf)

@@ -1,4 +1,4 @@
-"""What the estimators that train networks share: their settings, the split, seeded initialisation."""
+"""Parts of the estimators that train networks: settings, columns, split, seeded initialisation."""
 
 import math
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from trainables.mi.base import IntervalConfig, MIConfig, Pairs
 Network = TypeVar("Network", bound=nn.Module)
 
 CLIP = 10.0
-"""Standard deviations at which columns are cut off before a network sees them."""
+"""Columns are clipped to this many standard deviations before training."""
 
 
 class NeuralConfig(MIConfig):
-    """Shared by the estimators that train networks."""
+    """Fields of the estimators that train networks."""
 
     interval: IntervalConfig = IntervalConfig(subsamples=5)
-    """How the interval is computed: every subsample trains anew."""
+    """How the interval is computed; a network is trained for every subsample."""
     batch_size: Annotated[int, Field(ge=2)] = 128
     """Pairs in one optimisation step."""
     epochs: Annotated[int, Field(ge=1)] = 100
@@ -34,7 +34,7 @@ class NeuralConfig(MIConfig):
 
 
 class Columns(NamedTuple):
-    """Paired columns as networks take them."""
+    """Paired columns as inputs of networks."""
 
     x: Float32[Tensor, "rows dim_x"]
     y: Float32[Tensor, "rows dim_y"]
@@ -46,7 +46,7 @@ class Columns(NamedTuple):
 
 
 def columns_of(pairs: Pairs) -> Columns:
-    """Prepared pairs in float32, cut off at ten standard deviations; classes in one-hot form."""
+    """Prepared pairs in float32, clipped to ten standard deviations; classes in one-hot form."""
     x, y = pairs.x.float().clamp(-CLIP, CLIP), pairs.y
     if pairs.num_classes:
         return Columns(x, functional.one_hot(y, pairs.num_classes).float())
@@ -54,19 +54,19 @@ def columns_of(pairs: Pairs) -> Columns:
 
 
 def split_rows(rows: int, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Random rows for training, and the others; at least two of each."""
+    """Random training rows and the held-out rows, at least two of each."""
     order = torch.randperm(rows, generator=generator)
     training = min(max(round(fraction * rows), 2), rows - 2)
     return order[:training], order[training:]
 
 
 def minimum_rows(config: NeuralConfig) -> int:
-    """Two pairs on either side of the split, and then some."""
+    """Least number of pairs: two on each side of the split, and eight in all."""
     return max(8, math.ceil(2 / min(config.train_fraction, 1 - config.train_fraction)))
 
 
 def seeded(build: Callable[[], Network], seed: int) -> tuple[Network, torch.Generator]:
-    """`build()` initialised from `seed`, and a CPU generator; torch's global generators stay as they were."""
+    """`build()` initialised from `seed`, and a CPU generator; torch's global generators are not changed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return build(), torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Checks before an estimate: what must stop it, what is repaired with a warning, and the scaling of the columns."""
+"""Checks and prepares the input of an estimate: errors, repairs with a warning, scaling of the columns."""
 
 import torch
 from jaxtyping import Float, Float64, Int64, Shaped
@@ -15,7 +15,18 @@ def prepare(
     seed: int,
     minimum: int = 2,
 ) -> tuple[Pairs, tuple[str, ...]]:
-    """Pairs fit for an estimator, in float64 on the device of x, and warnings about what was done.
+    """Check and prepare the input of an estimator.
+
+    Args:
+        x: continuous, (rows,) or (rows, columns).
+        y: the same, or classes.
+        config: how columns are scaled, reduced and jittered.
+        discrete_y: whether y is a class.
+        seed: seed of the jitter.
+        minimum: least number of pairs that the estimator needs.
+
+    Returns:
+        The pairs in float64 on the device of x, and warnings about changes of the input.
 
     Raises:
         ValueError: for rows that do not match, NaN or infinite values, fewer than `minimum` rows, or no column that
@@ -38,10 +49,10 @@ def prepare(
 
 
 def enough(rows: int, minimum: int) -> None:
-    """Refuse fewer rows than the estimator needs."""
+    """Raise ValueError if there are fewer rows than the estimator needs."""
     if rows < minimum:
         raise ValueError(
-            f"this estimator needs at least {minimum} pairs, but there are {rows}; use more data or less k"
+            f"this estimator needs at least {minimum} pairs, but there are {rows}; use more data or a smaller k"
         )
 
 
@@ -51,7 +62,7 @@ def continuous(side: str, values: Shaped[Tensor, " rows *dim"], warnings: list[s
     bad = int((~columns.isfinite()).any(dim=1).sum())
     if bad:
         raise ValueError(
-            f"{side} must be finite, but {bad} of {len(columns)} rows hold NaN or infinity; leave them out"
+            f"{side} must be finite, but {bad} of {len(columns)} rows contain NaN or infinity; leave them out"
         )
     varies = (columns != columns[:1]).any(dim=0)
     if not bool(varies.any()):
@@ -63,7 +74,7 @@ def continuous(side: str, values: Shaped[Tensor, " rows *dim"], warnings: list[s
 
 
 def class_indices(labels: Shaped[Tensor, " rows *dim"]) -> Int64[Tensor, " rows"]:
-    """Classes 0..C-1 in ascending order of the labels, which may be any numbers, or rows of several.
+    """Classes 0..C-1 in ascending order of the labels, which may be any numbers or rows of numbers.
 
     Raises:
         ValueError: if a label is NaN.
@@ -76,7 +87,7 @@ def class_indices(labels: Shaped[Tensor, " rows *dim"]) -> Int64[Tensor, " rows"
 def at_least_two_each(
     classes: Int64[Tensor, " rows"], warnings: list[str]
 ) -> tuple[Int64[Tensor, " kept"], Int64[Tensor, " kept"]]:
-    """Rows of the classes that have two examples or more, and their classes, numbered anew.
+    """Rows of the classes with at least two examples, and their classes, renumbered.
 
     Raises:
         ValueError: if fewer than two classes are left.
@@ -95,20 +106,20 @@ def at_least_two_each(
 
 
 def note_duplicates(columns: Float64[Tensor, "rows columns"], config: MIConfig, warnings: list[str]) -> None:
-    """Warn of pairs that occur more than once: neighbours at distance 0 pretend to information."""
+    """Warn of pairs that occur more than once: neighbours at distance 0 make an estimate too high."""
     repeated = len(columns) - len(torch.unique(columns, dim=0))
     if repeated:
         cure = f"separated by the jitter of {config.jitter:g} only" if config.jitter else "left as they are (jitter: 0)"
         warnings.append(
-            f"{repeated} of {len(columns)} pairs repeat another and were {cure}: nearest-neighbour estimates come out "
-            "too high (never draw rows with replacement)"
+            f"{repeated} of {len(columns)} pairs repeat another and were {cure}: nearest-neighbour estimates are "
+            "too high (do not draw rows with replacement)"
         )
 
 
 def finish(
     columns: Float64[Tensor, "rows columns"], config: MIConfig, generator: torch.Generator
 ) -> Float64[Tensor, "rows kept"]:
-    """Standardise, reduce and jitter, as the config says. Noise is drawn on the CPU: the same on every device."""
+    """Standardise, reduce and jitter the columns by the config. Noise is drawn on the CPU: equal on every device."""
     if config.standardise:
         columns = (columns - columns.mean(dim=0)) / columns.std(dim=0, correction=0)
     if config.pca is not None and config.pca < columns.shape[1]:
@@ -120,7 +131,7 @@ def finish(
 
 
 def principal_components(columns: Float64[Tensor, "rows columns"], count: int) -> Float64[Tensor, "rows _kept"]:
-    """The first components, scaled together to a mean variance of 1: their proportions stay, the sides compare."""
+    """The first principal components, divided by one factor so that their mean variance is 1."""
     centred = columns - columns.mean(dim=0)
     directions = torch.linalg.eigh(centred.T @ centred).eigenvectors.flip(1)[:, :count]
     scores = centred @ directions

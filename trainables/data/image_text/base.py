@@ -1,4 +1,4 @@
-"""Photographs, captioned or classified: their fields, and their pixels, which are stored or stay in the files."""
+"""Base of the data sets of photographs: config fields, and pixels that are stored or decoded from files in training."""
 
 import logging
 import os
@@ -31,49 +31,64 @@ from trainables.data.readers.prefetch import ImageFiles
 from trainables.data.readers.preparation import Split
 
 SHARE = 0.8
-"""Of the free disk that `input: auto` may fill."""
+"""Share of the free disk space that `input: auto` may fill."""
 
 logger = logging.getLogger(__name__)
 
 
 class PhotosConfig(DataConfig):
-    """Fields of every data set of photographs."""
+    """Config fields of every data set of photographs."""
 
     location: ClassVar[tuple[str, ...]] = ("root",)
     reading: ClassVar[tuple[str, ...]] = ("input", "decoders")
     root: Annotated[str, Field(min_length=1)]
-    """Folder with the files; each data set says with which."""
+    """Folder with the files of the data set."""
     size: Annotated[int, Field(ge=8, le=1024)] = 224
-    """Side of a picture in pixels: the short side is resized to it (bicubic), and the centre cut out."""
+    """Side of an image in pixels: the short side is resized to it (bicubic), then the centre is cropped."""
     views: Views = 1
-    """Stored views of a training image: the fixed one, and so many less one random crops of 90 to 100 % of the area."""
+    """Number of stored views of each training image: one fixed view and `views - 1` random crops (90 to 100 % of the
+    area)."""
     view_seed: ViewSeed = 0
     """Seed of the random crops; not the trial's seed."""
     context_length: ContextLength = 77
-    """Tokens of a caption, start and end included; a longer one loses its last words."""
+    """Tokens of a caption, including start and end; a longer caption is cut at its end."""
     skip_bad: Annotated[int, Field(ge=0)] = 0
-    """Images that may be unreadable; they are skipped and counted in the report."""
+    """Number of images that may be unreadable; they are skipped and counted in the report."""
     input: Literal["auto", "stored", "decoded"] = "auto"
-    """Where the pixels come from: stored, decoded and resized once; or decoded anew in every epoch by worker processes.
-    auto: stored where twice their size is at most 80 % of the free disk. Pixels and results are the same."""
+    """Source of the pixels. `stored`: images are decoded and resized once; `decoded`: worker processes decode them in
+    every epoch; `auto`: stored if twice their size is at most 80 % of the free disk. Pixels and results are equal."""
     decoders: Annotated[int | None, Field(ge=0)] = None
-    """Processes that decode while training, for each trial at a time; null: the trial's share of the cores; 0: none,
-    the training waits for its images."""
+    """Number of processes that decode images for a trial; null: the trial's share of the cores; 0: the training process
+    decodes."""
 
 
 def photo_row(config: PhotosConfig, file: str, split: Split, number: int) -> ImageRow:
-    """What to read for one image, known by its place in the list."""
+    """The row of one image.
+
+    Args:
+        config: the data config.
+        file: path of the image within the root.
+        split: its split.
+        number: its position in the list of images, which seeds its random crops.
+
+    """
     photo = Photo(os.path.join(config.root, file), config.size, views_of(config, split), (config.view_seed, number))
     return ImageRow(file, photo, split, number)
 
 
 def views_of(config: PhotosConfig, split: Split) -> int:
-    """Views of each row of a split."""
+    """Number of views of each row of a split."""
     return config.views if split == "train" else 1
 
 
 def read_photos(dataset: str, config: PhotosConfig, rows: Sequence[ImageRow], folder: Path) -> Images:
-    """The pixels: read into `folder`, or, if they are to stay in the files, `LazyImages` once all files were read.
+    """The pixels: stored in `folder`, or as `LazyImages` after a check that all files can be read.
+
+    Args:
+        dataset: name of the data set, for messages.
+        config: the data config; its `input` selects one of the two.
+        rows: the images.
+        folder: folder of the prepared arrays.
 
     Raises:
         ValueError: if more than `skip_bad` images cannot be read, or there is no room on the disk.
@@ -92,7 +107,7 @@ def read_photos(dataset: str, config: PhotosConfig, rows: Sequence[ImageRow], fo
 
 
 def fits(dataset: str, size: int, folder: Path) -> bool:
-    """Whether `size` bytes of pixels can be stored, or storing them has begun; if not, says so."""
+    """Whether `size` bytes of pixels can be stored, or storing them has begun; logs a warning if not."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if COPIES * size <= SHARE * free or (folder / "done.npy").exists():
@@ -107,13 +122,21 @@ def fits(dataset: str, size: int, folder: Path) -> bool:
 def decoded(
     config: PhotosConfig, split: Split, files: UInt8[Tensor, "rows length"], numbers: Int[Tensor, " rows"]
 ) -> LazyImages:
-    """The pictures of a split that stay in their files (`trainables.data.common.base.Dataset.decoded`)."""
+    """The images of a split that stay in their files (`trainables.data.common.base.Dataset.decoded`).
+
+    Args:
+        config: the data config.
+        split: name of the split.
+        files: paths within the root as bytes (see `to_bytes`).
+        numbers: row numbers in the data set.
+
+    """
     photos = ImageFiles(config.kind, config.root, files, numbers, config.size, config.view_seed, config.decoders)
     return LazyImages(photos, torch.arange(views_of(config, split)))
 
 
 def to_bytes(names: Sequence[str]) -> UInt8[Tensor, "rows length"]:
-    """Names as bytes, filled with zeros to the longest."""
+    """Names as bytes, padded with zeros to the longest."""
     encoded = [os.fsencode(name) for name in names]
     length = max(map(len, encoded), default=1)
     return torch.from_numpy(np.array(encoded, dtype=f"S{length}").view(np.uint8).reshape(len(names), length))

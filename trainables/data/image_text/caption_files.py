@@ -1,4 +1,4 @@
-"""Caption files: Karpathy's json, Flickr's token files, COCO's annotations.
+"""Reads caption files: Karpathy's json, Flickr's token files, COCO's annotations.
 
 dataset_coco.json      {"images": [{"filepath": "val2014", "filename": "COCO_val2014_000000522418.jpg",
 "split": "restval", "sentences": [{"raw": "A woman wearing a net on her head ..."}, ...]}]}
@@ -28,16 +28,16 @@ class Captioned(NamedTuple):
 
 
 def read_karpathy(dataset: str, path: Path, folder: Callable[[Mapping[str, Any]], str]) -> list[Captioned]:
-    """Every image of one of Karpathy's files, in its order.
+    """Every image of one of Karpathy's files, in the order of the file.
 
     Args:
-        dataset: for messages.
+        dataset: name of the data set, for messages.
         path: the file.
-        folder: the folder, within the root, of an image's entry.
+        folder: returns the folder, within the root, of an entry's image.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is something else.
+        ValueError: if it is not of this form.
 
     """
     try:
@@ -57,16 +57,16 @@ def read_karpathy(dataset: str, path: Path, folder: Callable[[Mapping[str, Any]]
 
 
 def read_json(dataset: str, path: Path) -> Any:
-    """A json file. Raises FileNotFoundError or ValueError."""
+    """The content of a json file. Raises FileNotFoundError or ValueError."""
     require_path(dataset, path, "the captions")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{dataset}: {str(path)!r} is no json file ({error}); restore it") from None
+        raise ValueError(f"{dataset}: {str(path)!r} must be json, but cannot be read ({error}); restore it") from None
 
 
 def read_annotations(dataset: str, path: Path) -> dict[str, tuple[str, ...]]:
-    """The captions of each file name in one of COCO's annotation files, images by id, captions by theirs."""
+    """The captions of each file name in one of COCO's annotation files; images and captions are ordered by id."""
     whole = read_json(dataset, path)
     try:
         by_id: dict[int, list[str]] = {image["id"]: [] for image in sorted(whole["images"], key=lambda one: one["id"])}
@@ -82,9 +82,9 @@ def read_annotations(dataset: str, path: Path) -> dict[str, tuple[str, ...]]:
 
 
 def read_tokens(dataset: str, path: Path) -> dict[str, tuple[str, ...]]:
-    """The captions of each file name in one of Flickr's files, by their number. Raises ValueError."""
+    """The captions of each file name in one of Flickr's token files, ordered by number. Raises ValueError."""
     require_path(dataset, path, "the captions")
-    found: dict[str, list[tuple[int, str]]] = {}
+    numbered: dict[str, list[tuple[int, str]]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if not line.strip():
             continue
@@ -95,21 +95,28 @@ def read_tokens(dataset: str, path: Path) -> dict[str, tuple[str, ...]]:
                 f"{dataset}: line {number} of {str(path)!r} must be `name.jpg#0<tab>caption`, but got {line[:60]!r}; "
                 "restore the file"
             )
-        found.setdefault(name, []).append((int(which), caption))
-    return {name: filled(caption for _, caption in sorted(own)) for name, own in found.items()}
+        numbered.setdefault(name, []).append((int(which), caption))
+    return {name: filled(caption for _, caption in sorted(pairs)) for name, pairs in numbered.items()}
 
 
 def read_lists(
     dataset: str, lists: Mapping[Split, Path], captions: Mapping[str, tuple[str, ...]], folder: str, source: str
 ) -> list[Captioned]:
-    """The images that are listed for each split, one name a line (with or without `.jpg`).
+    """The images listed for each split, one name on each line (with or without `.jpg`).
+
+    Args:
+        dataset: name of the data set, for messages.
+        lists: the list of each split.
+        captions: the captions of each file name.
+        folder: folder of the images within the root.
+        source: name of the caption file, for messages.
 
     Raises:
         FileNotFoundError: if a list is missing.
         ValueError: if an image has no caption, or is in two lists.
 
     """
-    found: dict[str, Captioned] = {}
+    images: dict[str, Captioned] = {}
     for split, path in lists.items():
         require_path(dataset, path, f"the list of {split} images")
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
@@ -121,19 +128,19 @@ def read_lists(
                 f"example {without[0]}; the two files do not belong together: restore them"
             )
         for name in names:
-            if name in found:
+            if name in images:
                 raise ValueError(f"{dataset}: {name} is listed twice, the second time in {path.name!r}; restore it")
-            found[name] = Captioned(f"{folder}/{name}", captions[name], split)
-    return list(found.values())
+            images[name] = Captioned(f"{folder}/{name}", captions[name], split)
+    return list(images.values())
 
 
 def filled(captions: Any) -> tuple[str, ...]:
-    """The captions that hold more than spaces, without spaces around them."""
+    """The captions that are not empty, without surrounding spaces."""
     return tuple(text for caption in captions if (text := caption.strip()))
 
 
 def check_captions(dataset: str, images: Sequence[Captioned], source: str) -> None:
-    """Raises ValueError if there is no image in a split, or one without a caption."""
+    """Raise ValueError if an image has no caption; `source` names the caption file in the message."""
     without = [image.file for image in images if not image.captions]
     if without:
         raise ValueError(

@@ -1,6 +1,6 @@
-"""What the captioned photographs have in common (COCO, Flickr8k, Flickr30k): fields, arrays, shape, fingerprint.
+"""Base of the captioned photographs (COCO, Flickr8k, Flickr30k): fields, arrays, shape, fingerprint.
 
-A data set brings `index(config) -> Captions`, its images and captions in the files' order; all the rest is here.
+A data set only defines its config and `index(config) -> Captions`: its images and captions in the order of the files.
 """
 
 import os
@@ -17,25 +17,25 @@ from trainables.data.image_text.caption_files import Captioned, check_captions
 from trainables.data.image_text.image_arrays import Limit, limited, sizes_of, with_captions
 
 MOST = 5
-"""Captions of an image; the few further ones of some images are left out, as is usual."""
+"""Most captions of an image that are used; a few images have more, which are left out, as usual."""
 
 NOT_COMPARABLE = "the tables of the TE paper were not reachable, so there is nothing to compare with"
 
 
 class CaptionsConfig(PhotosConfig):
-    """Fields of every data set of captioned photographs; teacher and student see both."""
+    """Config fields of captioned photographs; teacher and student see images and captions."""
 
     task: ClassVar[str] = "retrieval"
     train: Limit = None
-    """Training images, the first ones of the list; null: all; 0 where nothing is trained on them (`evaluate:`)."""
+    """Training images, the first of the list; null: all; 0: none, for data that are only evaluated on (`evaluate:`)."""
     val: Limit = None
-    """Validation images, likewise."""
+    """Validation images, the first of the list; null: all."""
     test: Limit = None
-    """Test images, likewise."""
+    """Test images, the first of the list; null: all."""
 
 
 class Captions(NamedTuple):
-    """What the caption files of a data set say."""
+    """The content of the caption files of a data set."""
 
     images: list[Captioned]
     files: list[Path]
@@ -46,24 +46,37 @@ Index = Callable[..., Captions]
 
 
 def read_index(dataset: str, index: Index, config: CaptionsConfig) -> tuple[list[Captioned], list[Path]]:
-    """The images of the config's splits, all of them on disk, and the files that say so.
+    """The images of the splits, after a check that their files exist, and the caption files.
+
+    Args:
+        dataset: name of the data set, for messages.
+        index: function that reads the caption files.
+        config: the data config.
 
     Raises:
         FileNotFoundError: if root, captions or images are missing.
-        ValueError: if captions do not match images, or there are fewer images than asked for.
+        ValueError: if captions do not match images, or there are fewer images than the config needs.
 
     """
-    found = index(config)
-    named = ", ".join(path.name for path in found.files)
-    check_captions(dataset, found.images, named)
+    captions = index(config)
+    source = ", ".join(path.name for path in captions.files)
+    check_captions(dataset, captions.images, source)
     limits = {"train": config.train, "val": config.val, "test": config.test}
-    chosen: list[Captioned] = limited(dataset, limits, found.images)
-    check_images(dataset, Path(config.root), (image.file for image in chosen), named)
-    return chosen, found.files
+    chosen: list[Captioned] = limited(dataset, limits, captions.images)
+    check_images(dataset, Path(config.root), (image.file for image in chosen), source)
+    return chosen, captions.files
 
 
 def check_images(dataset: str, root: Path, files: Iterable[str], source: str) -> None:
-    """Raises FileNotFoundError if a listed file (`folder/name`) is not in its folder."""
+    """Raise FileNotFoundError if a listed file is not on disk.
+
+    Args:
+        dataset: name of the data set, for messages.
+        root: folder of the data set.
+        files: paths (`folder/name`) within the root.
+        source: name of the list, for messages.
+
+    """
     listed = list(files)
     folders = sorted({file.rpartition("/")[0] for file in listed})
     there = {
@@ -75,23 +88,23 @@ def check_images(dataset: str, root: Path, files: Iterable[str], source: str) ->
     if missing:
         raise FileNotFoundError(
             f"{dataset}: {len(missing)} of {len(listed)} images named in {source} are not in {str(root)!r}, for "
-            f"example {missing[0]}; put them there, or the caption file that belongs to the images"
+            f"example {missing[0]}; put them there, or replace the list by that of your images"
         )
 
 
 def most_captions(images: list[Captioned]) -> int:
-    """The most captions that an image has, of those that are taken."""
+    """Largest number of captions of an image, at most `MOST`."""
     return min(MOST, max(len(image.captions) for image in images))
 
 
 def captioned_photos(name: str, version: Callable[[], int], config: type[CaptionsConfig], index: Index) -> Dataset:
-    """The line of `DATASETS` of captioned photographs.
+    """The entry in `DATASETS` of captioned photographs.
 
     Args:
-        name: of the data set.
-        version: of the code that makes arrays from the files.
-        config: its fields.
-        index: its images and captions, in the files' order.
+        name: name of the data set.
+        version: version of the code that makes arrays from the files.
+        config: its config class.
+        index: reads its images and captions, in the order of the files.
 
     """
 
@@ -118,6 +131,6 @@ def captioned_photos(name: str, version: Callable[[], int], config: type[Caption
 
 
 def shape_of(config: CaptionsConfig, images: list[Captioned]) -> DataShape:
-    """Sizes from the caption files alone."""
+    """Shapes and sizes, read from the caption files only."""
     count, sizes = most_captions(images), sizes_of(images)
     return DataShape((config.views, 3, config.size, config.size), (count, config.context_length), count, *sizes)

@@ -1,7 +1,7 @@
-"""What the photographs with one class each have in common (Food-101, ImageNet): fields, arrays, shape, fingerprint.
+"""Base of the classified photographs (Food-101, ImageNet): fields, arrays, shape, fingerprint.
 
-The caption of a row is the prompt of its class. There is no official validation split: training images become it, the
-same number of each class (or one more). A data set brings `index(config) -> Classes`.
+The caption of a row is the prompt of its class. There is no official validation split; it is drawn from the training
+images, balanced by class. A data set only defines its config and `index(config) -> Classes`.
 """
 
 import tempfile
@@ -29,17 +29,18 @@ NOT_COMPARABLE = "published zero-shot numbers are of models trained on other ima
 
 
 class ClassesConfig(PhotosConfig):
-    """Fields of every data set of classified photographs; teacher and student see pictures and prompts."""
+    """Config fields of classified photographs; teacher and student see images and prompts."""
 
     task: ClassVar[str] = "zero_shot"
     train: Limit = None
-    """Training images, balanced; null: all that `val` leaves; 0 where nothing is trained on them (`evaluate:`)."""
+    """Training images, balanced; null: all that are not used for `val`; 0: none, for data that are only evaluated on
+    (`evaluate:`)."""
     val: Annotated[int, Field(ge=0)] = 5000
     """Validation images, balanced, taken from the official training images."""
     test: Limit = None
     """Test images, balanced; null: all official ones."""
     split_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the choice of images; not the trial's seed."""
+    """Seed of the selection of images; not the trial's seed."""
 
 
 class Labelled(NamedTuple):
@@ -52,14 +53,14 @@ class Labelled(NamedTuple):
 
 
 class Classes(NamedTuple):
-    """What the files of a data set say."""
+    """The content of the lists of a data set."""
 
     names: list[str]
-    """Of each class, as the prompts write it."""
+    """Name of each class in the prompts."""
     train: list[tuple[str, int]]
     """Path within the root and class of every official training image."""
     test: list[tuple[str, int]]
-    """Of every official test image."""
+    """Path within the root and class of every official test image."""
     files: list[Path]
     """The lists that were read."""
 
@@ -68,16 +69,26 @@ Index = Callable[..., Classes]
 
 
 def choose(dataset: str, config: ClassesConfig, classes: Classes) -> list[Labelled]:
-    """The images of each split. Raises ValueError if there are fewer than asked for."""
+    """The images of each split.
+
+    Args:
+        dataset: name of the data set, for messages.
+        config: the data config.
+        classes: the official images.
+
+    Raises:
+        ValueError: if there are fewer images than the config needs.
+
+    """
     official = {"train": classes.train, "test": classes.test}
     labels = {part: np.array([label for _, label in rows], dtype=np.int64) for part, rows in official.items()}
     train = len(labels["train"]) - config.val if config.train is None else config.train
-    asked = {"train": max(train, 0) + config.val, "test": config.test or 0}
-    for part, wanted in asked.items():
-        if wanted > len(labels[part]):
+    needed = {"train": max(train, 0) + config.val, "test": config.test or 0}
+    for part, count in needed.items():
+        if count > len(labels[part]):
             fields = "train + data.val" if part == "train" else part
             raise ValueError(
-                f"{dataset}: data.{fields} asks for {wanted} images, but there are {len(labels[part])}; lower it"
+                f"{dataset}: data.{fields} asks for {count} images, but there are {len(labels[part])}; lower it"
             )
     parts = balanced_split(labels["train"], train, config.val, config.split_seed)
     test = len(labels["test"]) if config.test is None else config.test
@@ -96,10 +107,18 @@ def with_prompts(
     labels: Int64[ndarray, " rows"],
     prompts: Int32[ndarray, "classes templates length"],
 ) -> PairedData:
-    """Splits of the task `zero_shot`: images, the prompt of their class, their class."""
+    """Splits of the task `zero_shot`: images, the single prompt of their class, and their class.
+
+    Args:
+        images: the images that were read.
+        rows: all images.
+        labels: class of each of `rows`.
+        prompts: token ids of every class in every template.
+
+    """
     batches = {}
-    for split, own in images.rows.items():
-        chosen = labels[own]
+    for split, positions in images.rows.items():
+        chosen = labels[positions]
         batches[split] = to_batch(images, rows, split, single_prompts(prompts, chosen), torch.from_numpy(chosen))
     return PairedData(**batches, num_classes=len(prompts), notes=images.notes, prompts=torch.from_numpy(prompts))
 
@@ -107,13 +126,13 @@ def with_prompts(
 def classified_photos(
     name: str, version: Callable[[], int], config: type[ClassesConfig], index: Index, templates: Sequence[str]
 ) -> Dataset:
-    """The line of `DATASETS` of classified photographs.
+    """The entry in `DATASETS` of classified photographs.
 
     Args:
-        name: of the data set.
-        version: of the code that makes arrays from the files.
-        config: its fields.
-        index: its images and classes, in the files' order.
+        name: name of the data set.
+        version: version of the code that makes arrays from the files.
+        config: its config class.
+        index: reads its images and classes, in the order of the files.
         templates: sentences for a class, the single prompt first.
 
     """
@@ -121,8 +140,8 @@ def classified_photos(
     def read_index(config: ClassesConfig) -> tuple[Classes, list[Labelled]]:
         classes = index(config)
         images = choose(name, config, classes)
-        named = ", ".join(path.name for path in classes.files)
-        check_images(name, Path(config.root), [image.file for image in images], named)
+        source = ", ".join(path.name for path in classes.files)
+        check_images(name, Path(config.root), [image.file for image in images], source)
         return classes, images
 
     def load_in(config: ClassesConfig, folder: Path) -> PairedData:
@@ -149,6 +168,6 @@ def classified_photos(
 
 
 def shape_of(config: ClassesConfig, classes: Classes, images: Sequence[Labelled]) -> DataShape:
-    """Sizes from the lists alone."""
+    """Shapes and sizes, read from the lists only."""
     pixels = (config.views, 3, config.size, config.size)
     return DataShape(pixels, (1, config.context_length), len(classes.names), *sizes_of(images))

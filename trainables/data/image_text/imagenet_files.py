@@ -1,4 +1,4 @@
-"""ImageNet's own files: the list of classes, and the classes of the validation images.
+"""Reads ImageNet's files: the list of classes, and the classes of the validation images.
 
 LOC_synset_mapping.txt       n01440764 tench, Tinca tinca
 LOC_val_solution.csv         ILSVRC2012_val_00048981,n03995372 85 1 499 272
@@ -18,7 +18,7 @@ VAL_NAME = "ILSVRC2012_val_{:08d}"
 
 
 def read_classes(path: Path) -> dict[str, str]:
-    """The name of each class (the first of its synonyms) by wnid, in the file's order. Raises ValueError."""
+    """The name of each class (its first synonym) by wnid, in the order of the file. Raises ValueError."""
     require_path("imagenet", path, "the list of classes (a line each: `n01440764 tench, Tinca tinca`)")
     found: dict[str, str] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
@@ -47,12 +47,12 @@ def class_folders(folder: Path, classes: Mapping[str, str], dataset_path: str) -
 
 
 def validation_images(root: Path, classes: Mapping[str, str]) -> tuple[list[tuple[str, int]], list[Path]]:
-    """Path within the root and class of every validation image, and the files that say so.
+    """Path within the root and class of every validation image, and the files with their classes.
 
-    They lie in `val/<wnid>/`, or all in `val/` beside a file with their classes.
+    The images are in `val/<wnid>/`, or all in `val/` with a separate file of their classes.
 
     Raises:
-        FileNotFoundError: if they, or that file, are missing.
+        FileNotFoundError: if the images or the file of their classes are missing.
         ValueError: if that file is wrong.
 
     """
@@ -77,23 +77,25 @@ def validation_images(root: Path, classes: Mapping[str, str]) -> tuple[list[tupl
 
 
 def read_solution(path: Path) -> dict[str, str]:
-    """The wnid of each image, from Kaggle's file."""
+    """The wnid of each image, read from Kaggle's file."""
     lines = read_csv("imagenet", path, 2, "an image and its class", header=True)
     return {image: boxes.split()[0] for _, (image, boxes, *_) in lines if boxes.strip()}
 
 
 def read_ground_truth(folder: Path) -> dict[str, str]:
-    """The wnid of each image, from the development kit. Raises FileNotFoundError or ValueError."""
+    """The wnid of each image, read from the development kit. Raises FileNotFoundError or ValueError."""
     wnid_of = read_meta(require_path("imagenet", folder / META, "the classes of the development kit"))
     numbers = (folder / TRUTH).read_text(encoding="utf-8").split()
     wrong = [number for number in numbers if not number.isdigit() or int(number) not in wnid_of]
     if wrong:
-        raise ValueError(f"imagenet: {TRUTH} holds {wrong[0]!r}, no ILSVRC2012_ID of {META}; restore both files")
+        raise ValueError(
+            f"imagenet: {TRUTH} must contain ILSVRC2012_IDs of {META}, but contains {wrong[0]!r}; restore both files"
+        )
     return {VAL_NAME.format(place): wnid_of[int(number)] for place, number in enumerate(numbers, start=1)}
 
 
 def read_meta(path: Path) -> dict[int, str]:
-    """The wnid of each ILSVRC2012_ID of meta.mat. Raises ValueError if it is something else."""
+    """The wnid of each ILSVRC2012_ID, read from meta.mat. Raises ValueError if the file is wrong."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
@@ -102,5 +104,5 @@ def read_meta(path: Path) -> dict[int, str]:
         return {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in synsets}
     except (MatReadError, KeyError, ValueError, TypeError, OSError, NotImplementedError) as error:
         raise ValueError(
-            f"imagenet: {str(path)!r} is not the development kit's list of classes ({error}); restore it"
+            f"imagenet: {str(path)!r} must be the development kit's list of classes, but is not ({error}); restore it"
         ) from None

@@ -197,11 +197,11 @@ def test_what_cannot_be_used_is_refused_with_a_remedy():
     hole[3, 1] = torch.nan
     hole[5, 0] = torch.inf
     assert refused(ROWS, ROWS[:29]) == ("x and y must have a row for each example, but x has 30 rows and y 29")
-    assert refused(hole, ROWS) == "x must be finite, but 2 of 30 rows hold NaN or infinity; leave them out"
+    assert refused(hole, ROWS) == "x must be finite, but 2 of 30 rows contain NaN or infinity; leave them out"
     assert refused(ROWS, hole).startswith("y must be finite, but 2 of 30 rows")
     assert refused(torch.ones(30, 2), ROWS) == "x must have a column that varies, but all 2 are constant"
     assert refused(ROWS[:4], ROWS[:4]) == (
-        "this estimator needs at least 5 pairs, but there are 4; use more data or less k"
+        "this estimator needs at least 5 pairs, but there are 4; use more data or a smaller k"
     )
     assert refused(ROWS, torch.full((30,), torch.nan), discrete_y=True).startswith("y must be a class for every row")
     assert refused(ROWS, torch.arange(30), discrete_y=True).startswith(
@@ -225,7 +225,7 @@ def test_what_cannot_be_used_is_refused_with_a_remedy():
 def test_few_rows_are_refused_by_networks_too(name: str):
     assert refused(ROWS[:6], ROWS[:6], name) == (
         f"this estimator needs at least {10 if name == 'latentmi' else 8} pairs, but there are 6; "
-        "use more data or less k"
+        "use more data or a smaller k"
     )
 
 
@@ -286,7 +286,7 @@ def test_more_than_the_classes_hold_is_warned_of():
     found = estimate(x, classes, config_of("ross"), discrete_y=True)
     assert found.value > math.log(2)
     (warning,) = found.warnings
-    assert warning == f"{found.value:.3f} nats is more than ln(2) = 0.693, which no information can exceed"
+    assert warning == f"{found.value:.3f} nats is more than the largest possible value, ln(2) = 0.693"
 
 
 def test_infonce_near_its_ceiling_is_warned_of(monkeypatch: pytest.MonkeyPatch):

@@ -255,7 +255,11 @@ WRONG: list[tuple[str, Callable[[Path], None], str]] = [
     ("coco", remove("dataset_coco.json"), r"dataset_coco\.json' does not exist; put it there, or set data\.root"),
     ("coco", replace("dataset_coco.json", '"raw"', '"rwa"'), r"must be Karpathy's file .* KeyError\('raw'\)"),
     ("coco", replace("dataset_coco.json", "restval", "rest"), r"KeyError\('rest'\)"),
-    ("coco", lambda folder: (folder / "dataset_coco.json").write_text("{"), "is no json file .* restore it"),
+    (
+        "coco",
+        lambda folder: (folder / "dataset_coco.json").write_text("{"),
+        "must be json, but cannot be read .* restore it",
+    ),
     (
         "coco",
         replace("dataset_coco.json", SECOND, "x.jpg"),
@@ -292,12 +296,12 @@ WRONG: list[tuple[str, Callable[[Path], None], str]] = [
     (
         "imagenet_flat",
         lambda folder: (folder / "ILSVRC2012_devkit_t12/data/meta.mat").write_text("no"),
-        "is not the development kit's list of classes",
+        "must be the development kit's list of classes",
     ),
     (
         "imagenet_flat",
         replace("ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt", "1", "7"),
-        "holds '7', no ILSVRC2012_ID",
+        "contains '7'",
     ),
     ("imagenet_flat", remove("val/ILSVRC2012_val_00000004.JPEG"), "1 of 18 images .*val/ILSVRC2012_val_00000004.JPEG"),
 ]

@@ -199,7 +199,7 @@ def test_a_picture_that_cannot_be_decoded_is_named(style: Any, tmp_path: Path, m
         ({"languages": ["en", "xx"]}, "'en', 'es', 'ja'"),
         ({"languages": []}, "at least 1"),
         ({"style": "noto"}, "'twemoji' or 'openmoji'"),
-        ({"val": 0.6, "test": 0.5}, r"val \+ test may be 0.9 at most, but got 0.6 \+ 0.5 = 1.1; lower one of them"),
+        ({"val": 0.6, "test": 0.5}, r"val \+ test must be at most 0.9, but got 0.6 \+ 0.5 = 1.1; lower one of them"),
         ({"context_length": 2}, "greater than or equal to 3"),
     ],
 )
