@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class SplitLoss(NamedTuple):
-    """The feature distillation loss by what causes it."""
+    """The feature distillation loss, divided by its causes."""
 
     general: Float[Tensor, ""]
     """½ ||(W'_g - W_g) G||²_F, from the shared dimensions; distillation brings it to 0."""
@@ -52,16 +52,17 @@ def split_loss(
 ) -> SplitLoss:
     """The modality-general and modality-specific parts of `feature_distillation_loss` (Fig. 3c).
 
-    They add up to it on completely separated data; elsewhere a cross term is missing. The paper draws both parts
-    without defining them; this is the split by which its limits hold.
+    On completely separated data their sum is the loss; on other data a cross term is missing. The paper draws both
+    parts without a definition; with this one its limits hold. The arguments are those of `feature_distillation_loss`,
+    and `num_shared` is D_g.
     """
-    shared, own = slice(None, num_shared), slice(num_shared, None)
+    shared, specific = slice(None, num_shared), slice(num_shared, None)
     return SplitLoss(
         *(
             feature_distillation_loss(
                 teacher_weight[:, rows], teacher_x[rows], student_weight[:, rows], student_x[rows]
             )
-            for rows in (shared, own)
+            for rows in (shared, specific)
         )
     )
 

@@ -1,4 +1,4 @@
-"""What a contrastive student kept of its teacher: divergence, distances, neighbours, and pictures of both in a plane.
+"""Comparison of a contrastive student with its teacher: divergence, distances, neighbours, and PCA coordinates.
 
 Rows are pairs of one image and one caption, (rows, 2, dim): of several captions the first.
 """
@@ -13,7 +13,7 @@ from torch.nn import functional
 from trainables.metrics.retrieval import row_chunks
 
 NEIGHBOURS = (1, 5, 10, 20)
-"""Numbers k of nearest neighbours that are compared."""
+"""The numbers k of nearest neighbours that are compared."""
 
 Pairs = Float[Tensor, "rows 2 dim"]
 
@@ -23,20 +23,27 @@ def neighbour_agreement(
 ) -> Float[Tensor, " k"]:
     """mean_i |N_k^S(i) ∩ N_k^T(i)| / k for each k of NEIGHBOURS, N_k the k nearest other rows by cosine.
 
-    In [0, 1]; k / (rows - 1) for a student that knows nothing. Equally near rows count in their order. NaN where rows
-    have fewer than k others. Each row is compared with all others, in chunks.
+    Rows are compared in chunks; ties count in the order of the rows.
+
+    Args:
+        student: the student's embeddings.
+        teacher: the teacher's embeddings of the same rows.
+
+    Returns:
+        One value in [0, 1] for each k; k / (rows - 1) is chance level. NaN if there are fewer than k other rows.
+
     """
     ours, theirs = (functional.normalize(side.double(), dim=1) for side in (student, teacher))
     shared = [
         common_neighbours(nearest(ours, chunk), nearest(theirs, chunk)) for chunk in row_chunks(len(ours), len(ours))
     ]
-    found = torch.cat(shared).mean(dim=0)
-    possible = torch.tensor([k < len(ours) for k in NEIGHBOURS], device=found.device)
-    return torch.where(possible, found, torch.nan)
+    agreement = torch.cat(shared).mean(dim=0)
+    possible = torch.tensor([k < len(ours) for k in NEIGHBOURS], device=agreement.device)
+    return torch.where(possible, agreement, torch.nan)
 
 
 def nearest(points: Float[Tensor, "rows dim"], chunk: slice) -> Float[Tensor, "chunk most"]:
-    """Row numbers of the most similar other rows, the nearest first, as many as the largest k needs."""
+    """Row numbers of the most similar other rows, the nearest first, for the largest k."""
     similarities = points[chunk] @ points.T
     similarities[torch.arange(len(similarities)), torch.arange(chunk.start, chunk.stop)] = -torch.inf
     order = similarities.argsort(dim=1, descending=True, stable=True)
@@ -86,21 +93,21 @@ def one_way(ours: Pairs, theirs: Float[Tensor, "rows 2 other"], way: tuple[int, 
 
 
 class Plane(NamedTuple):
-    """The two directions in which points spread most (principal components)."""
+    """The first two principal components of points."""
 
     mean: Float[Tensor, " dim"]
     axes: Float[Tensor, "2 dim"]
     """Orthonormal; in each the component with the largest absolute value is positive."""
     shares: Float[Tensor, " 2"]
-    """Of the points' variance along each axis."""
+    """Share of the variance of the points along each axis."""
 
     def coordinates(self, points: Float[Tensor, "*rows dim"]) -> Float[Tensor, "*rows 2"]:
-        """Any points in this plane."""
+        """The coordinates of points in this plane."""
         return (points.double() - self.mean) @ self.axes.T
 
 
 def principal_plane(points: Float[Tensor, "rows dim"]) -> Plane:
-    """The plane fitted to `points`; with fewer than two directions of spread the rest of it is arbitrary."""
+    """The plane fitted to `points`; an axis without variance is arbitrary."""
     points = points.double()
     mean = points.mean(dim=0)
     covariance = (points - mean).T @ (points - mean) / len(points)
@@ -115,13 +122,13 @@ def principal_plane(points: Float[Tensor, "rows dim"]) -> Plane:
 def clip_arrays(
     student: Pairs, teacher: Float[Tensor, "rows 2 other"], projected: Float[Tensor, "rows 2 other"] | None, most: int
 ) -> dict[str, Tensor]:
-    """What a trial keeps, of all rows of a split; coordinates of at most `most` rows, evenly spread.
+    """The arrays that a trial stores about a split.
 
     Args:
         student: the student's embeddings.
-        teacher: the teacher's.
-        projected: the student's in the teacher's space; None where the method has no way there.
-        most: rows whose coordinates are kept.
+        teacher: the teacher's embeddings.
+        projected: the student's embeddings in the teacher's space; None if the method has no such projection.
+        most: most rows whose coordinates are stored, evenly spaced.
 
     Returns:
         `clip/rows` (1,), `clip/neighbours` (2, k), and, with `projected`, `clip/cosine` (2,): images, then captions.
@@ -134,7 +141,7 @@ def clip_arrays(
     ours, theirs = sides
     rows = torch.linspace(0, len(ours) - 1, min(most, len(ours))).round().long().to(ours.device)
     planes = [principal_plane(theirs[:, side]) for side in range(2)]
-    found = {
+    arrays = {
         "clip/rows": torch.tensor([float(len(ours))]),
         "clip/neighbours": torch.stack([neighbour_agreement(ours[:, side], theirs[:, side]) for side in range(2)]),
         "clip/pca_teacher": torch.stack([planes[side].coordinates(theirs[rows, side]) for side in range(2)]),
@@ -142,9 +149,9 @@ def clip_arrays(
     }
     for name, side in zip(("student", "teacher"), sides, strict=True):
         joint = principal_plane(side.flatten(0, 1))
-        found[f"clip/joint_{name}"] = joint.coordinates(side[rows].transpose(0, 1))
+        arrays[f"clip/joint_{name}"] = joint.coordinates(side[rows].transpose(0, 1))
     if projected is not None:
         there = functional.normalize(projected.double(), dim=-1)
-        found["clip/cosine"] = torch.stack([mean_cosine(there[:, side], theirs[:, side]) for side in range(2)])
-        found["clip/pca_student"] = torch.stack([planes[side].coordinates(there[rows, side]) for side in range(2)])
-    return {name: array.float() for name, array in found.items()}
+        arrays["clip/cosine"] = torch.stack([mean_cosine(there[:, side], theirs[:, side]) for side in range(2)])
+        arrays["clip/pca_student"] = torch.stack([planes[side].coordinates(there[rows, side]) for side in range(2)])
+    return {name: array.float() for name, array in arrays.items()}

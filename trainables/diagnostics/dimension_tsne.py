@@ -1,21 +1,25 @@
-"""Feature dimensions as points: two networks' dimensions that lie together say the same about the examples."""
+"""t-SNE of feature dimensions: dimensions of two networks that are close contain the same about the examples."""
 
 import numpy as np
 from jaxtyping import Float32, Float64
 from numpy import ndarray
 
 PERPLEXITY = 30
-"""scikit-learn's default; lowered where there are few dimensions."""
+"""scikit-learn's default; a smaller value is used if there are few dimensions."""
 
 
 def embed_dimensions(features: list[Float32[ndarray, "rows _dim"]], seed: int = 0) -> list[Float64[ndarray, "_dim 2"]]:
     """t-SNE of the dimensions of several networks together (CIBA paper, Fig. 1).
 
-    The features, all for the same rows, are concatenated to (all dims, rows) and each dimension, a vector of its values
-    over the examples, becomes a point in the plane. Nothing is scaled before: the paper names no scaling.
+    Each dimension, a vector of its values over the examples, becomes a point in the plane. Features are not scaled,
+    because the paper names no scaling.
+
+    Args:
+        features: features of each network for the same rows.
+        seed: seed of t-SNE.
 
     Returns:
-        One array for each network, in the order given.
+        Coordinates of the dimensions of each network, in the order of `features`.
 
     """
     from sklearn.manifold import TSNE

@@ -1,8 +1,8 @@
-"""From which bottleneck dimension H on the spectrum of ẑ' no longer changes (CIBA paper, section 5.1.3, Fig. 5b, 12).
+"""The bottleneck dimension H from which the spectrum of ẑ' no longer changes (CIBA paper, section 5.1.3, Fig. 5b, 12).
 
-With too small an H the bottleneck cannot hold all that the modalities share, and ẑ' lacks dimensions; more than enough
-adds nothing to ẑ', but lets the teacher's own features into h'. So the smallest H after which the spectrum stays the
-same is a good guess at the best one, had without training a single student.
+With a too small H the bottleneck cannot represent everything that the modalities share, and ẑ' lacks dimensions. A
+larger H than needed adds nothing to ẑ', but lets features that only the teacher has into h'. So the smallest H after
+which the spectrum stays the same is a good estimate of the best H, and no student must be trained for it.
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ FLOOR = 1e-3
 
 
 class Saturation(NamedTuple):
-    """What the rule finds on a grid of H."""
+    """Result of the rule on a grid of H."""
 
     changes: dict[int, float]
-    """By H, ascending: mean |ln σ(H) - mean of ln σ over all larger H|. The largest H has none."""
+    """For each H but the largest, in ascending order: mean |ln σ(H) - mean of ln σ over all larger H|."""
     suggested: int
     """The smallest H whose change is below the threshold; the largest H if there is none."""
     saturated: bool
-    """Whether there is one. If not, the grid may end too early, or the seeds may be too few for the threshold."""
+    """Whether a change is below the threshold. If not, the grid may end too early, or there may be too few seeds."""
 
 
 def saturation(
@@ -35,17 +35,21 @@ def saturation(
 ) -> Saturation:
     """The rule of section 5.1.3 for the spectra of ẑ' by H.
 
-    The paper reads the point off a figure; this is our reading. A spectrum is compared with the mean of those at all
-    larger H, not with the next one alone, because a single comparison is as noisy as two trainings are. Means are
-    taken of logarithms. Only singular values of at least `floor` times the largest of all count, on either side: what
-    is smaller is left by the training (the decoder is not linear, so ẑ' has no exact rank), and its logarithm would
-    drown the rest. Smaller ones are taken as the floor itself.
+    The paper reads the point off a figure; this rule is our interpretation. A spectrum is compared with the mean of
+    those at all larger H, because a comparison with the next one alone is as noisy as two trainings. Means are taken of
+    logarithms. Singular values below `floor` times the largest of all are residues of the training (the decoder is not
+    linear, so ẑ' has no exact rank); they are set to this floor, so that their logarithms do not dominate.
+
+    Args:
+        spectra: for each H the singular values of every seed.
+        threshold: mean |Δ ln σ| below which two spectra count as the same.
+        floor: smallest singular value that is compared, relative to the largest.
 
     Raises:
-        ValueError: with fewer than two H.
+        ValueError: if there are fewer than two H.
     """
     if len(spectra) < 2:
-        raise ValueError(f"a change needs two H or more, but there is only {list(spectra)}; add to the grid")
+        raise ValueError(f"a change needs two H or more, but there is only {list(spectra)}; add H to the grid")
     dims = sorted(spectra)
     bottom = max(floor * max(float(values.max()) for values in spectra.values()), torch.finfo(torch.float64).tiny)
     logs = {dim: log_spectrum(spectra[dim], bottom) for dim in dims}
@@ -58,11 +62,11 @@ def saturation(
 
 
 def log_spectrum(spectra: Float[Tensor, "seeds dim"], bottom: float) -> Float[Tensor, " dim"]:
-    """Mean over the seeds of ln σ, with every σ below `bottom` taken as `bottom`."""
+    """Mean over the seeds of ln σ, with every σ below `bottom` set to `bottom`."""
     return spectra.double().clamp(min=bottom).log().mean(dim=0)
 
 
 def change(first: Float[Tensor, " dim"], second: Float[Tensor, " dim"], bottom: float) -> float:
-    """Mean |Δ ln σ| over the indices at which either is above ln(`bottom`); 0 if none is."""
+    """Mean |Δ ln σ| over the indices where one of both is above ln(`bottom`); 0 if there is none."""
     compared = torch.maximum(first, second) > torch.tensor(bottom, dtype=torch.float64).log()
     return float((first - second).abs()[compared].mean()) if compared.any() else 0.0

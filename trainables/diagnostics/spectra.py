@@ -1,6 +1,6 @@
-"""Singular-value spectra: how many dimensions a representation really uses (Jing et al. 2022; CIBA paper, Fig. 5a).
+"""Singular-value spectra: how many dimensions a representation uses (Jing et al. 2022; CIBA paper, Fig. 5a).
 
-A spectrum holds the values themselves; figures show their logarithms, where collapsed dimensions stand out as a drop.
+A spectrum contains the singular values; figures show their logarithms, in which collapsed dimensions appear as a drop.
 """
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 CHUNK_ROWS = 2**20
-"""Rows that are decomposed at once: the feature vectors of bird's-eye views come by the ten million."""
+"""Rows that are decomposed at once: bird's-eye views have tens of millions of feature vectors."""
 
 
 def singular_value_spectrum(features: Float[Tensor, "rows dim"]) -> Float[Tensor, " dim"]:
@@ -21,7 +21,7 @@ def singular_value_spectrum(features: Float[Tensor, "rows dim"]) -> Float[Tensor
     features = features.detach()
     mean = features.mean(dim=0, dtype=torch.float64)
     parts = (part.double() - mean for part in features.split(CHUNK_ROWS))
-    if len(features) > CHUNK_ROWS:  # as accurate: the triangles of QR have the singular values of what they stand for
+    if len(features) > CHUNK_ROWS:  # equally accurate: R of QR has the singular values of its part
         parts = (torch.linalg.qr(part, mode="r").R for part in parts)
     values = torch.linalg.svdvals(torch.cat(list(parts))).square() / len(features)
     return functional.pad(values, (0, features.shape[1] - len(values)))

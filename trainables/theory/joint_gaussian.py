@@ -2,15 +2,15 @@
 
 Our design (the study's covariance is not published), with a unit vector beta and u, v, n1 ~ N(0, I_p), e ~ N(0, 1):
 
-    x2 = gamma u + sqrt(1 - gamma^2) v    what the student sees
+    x2 = gamma u + sqrt(1 - gamma^2) v    the student's input
     y  = beta'u + sigma e                 the target
-    x1 = u + tau n1                       what the teacher sees
-    t  = scale beta'x1                    what the teacher says
+    x1 = u + tau n1                       the teacher's input
+    t  = scale beta'x1                    the teacher's prediction
 
 The student minimises sum (y - w'x2)^2 + lambda sum (t - w'x2)^2 over n training pairs, which is least squares on
-(y + lambda t) / (1 + lambda). The teacher is fixed independently of these pairs: one that is fitted to the same labels
-hands its overfitting on, a share of the risk (about gamma^2 of what it distils) that does not vanish with n. x2 is
-white, which loses nothing: least squares and its risk do not change under an invertible linear map of x2.
+(y + lambda t) / (1 + lambda). The teacher is independent of these pairs: a teacher that is fitted to the same labels
+passes its overfitting on, a part of the risk (about gamma^2 of its own) that does not vanish with n. That x2 is white
+is no restriction, because least squares and its risk do not change under an invertible linear map of x2.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 CHUNK_NUMBERS = 2**24
-"""Most numbers that a simulation holds at once."""
+"""Most numbers that a simulation has in memory."""
 
 
 class Moments(NamedTuple):
-    """What the risk depends on: y and t given x2, each a regression on x2 plus noise."""
+    """The moments that determine the risk: y and t given x2, each a regression on x2 plus noise."""
 
     bias: Float[Tensor, "..."]
     """||a - w*||^2, where w* is the regression of y on x2, and a that of t."""
@@ -39,10 +39,10 @@ class Moments(NamedTuple):
 
 
 class Criterion(NamedTuple):
-    """Both sides of the criterion, in nats: distillation is predicted to pay where `gap` is positive."""
+    """Both sides of the criterion, in nats: distillation is predicted to help where `gap` is positive."""
 
     teacher_student: Float[Tensor, "..."]
-    """I(t; s), of the teacher's and the student's predictions."""
+    """I(t; s) of the predictions of teacher and student."""
     student_target: Float[Tensor, "..."]
     """I(s; y)."""
 
@@ -65,8 +65,8 @@ def moments(
 
     Args:
         gamma: correlation of the modalities, in [0, 1].
-        tau: the teacher's noise.
-        sigma: the target's noise.
+        tau: standard deviation of the teacher's noise.
+        sigma: standard deviation of the target's noise.
         scale: length of the teacher's weights: 1 (they are beta), or `fitted_scale(tau)`.
 
     """
@@ -85,21 +85,36 @@ def excess_risk(moments: Moments, lambda_kd: Float[Tensor, "..."], n: int, p: in
 
     (lambda / (1 + lambda))^2 ||a - w*||^2 + p / (n - p - 1) Var(y + lambda t | x2) / (1 + lambda)^2.
 
+    Args:
+        moments: moments of y and t given x2.
+        lambda_kd: weight of the distillation term, at least 0.
+        n: training pairs.
+        p: inputs of the student.
+
     Raises:
         ValueError: if n <= p + 1, where the risk of least squares is infinite.
 
     """
     if n <= p + 1:
-        raise ValueError(f"the risk of least squares is finite for n > p + 1 = {p + 1} pairs, but got n = {n}")
+        raise ValueError(
+            f"the risk of least squares is finite for n > p + 1 = {p + 1} pairs, but got n = {n}; use more pairs"
+        )
     shrink = 1 / (1 + lambda_kd)
     noise = moments.var_y + 2 * lambda_kd * moments.cov + lambda_kd**2 * moments.var_t
     return (lambda_kd * shrink) ** 2 * moments.bias + p / (n - p - 1) * noise * shrink**2
 
 
 def criterion(gamma: Float[Tensor, "..."], tau: Float[Tensor, "..."], sigma: Float[Tensor, "..."]) -> Criterion:
-    """Both mutual informations of the scalar predictions, whatever the lengths of the weights.
+    """Both mutual informations of the scalar predictions, in nats.
 
-    Correlations: rho(t, s) = gamma / sqrt(1 + tau^2), rho(s, y) = gamma / sqrt(1 + sigma^2).
+    They follow from the correlations rho(t, s) = gamma / sqrt(1 + tau^2) and rho(s, y) = gamma / sqrt(1 + sigma^2), and
+    do not depend on the lengths of the weights.
+
+    Args:
+        gamma: correlation of the modalities, in [0, 1].
+        tau: standard deviation of the teacher's noise.
+        sigma: standard deviation of the target's noise.
+
     """
     return Criterion(information(gamma / (1 + tau**2).sqrt()), information(gamma / (1 + sigma**2).sqrt()))
 
@@ -110,7 +125,7 @@ def information(correlation: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 class Design(NamedTuple):
-    """One point of the design, as plain numbers."""
+    """The parameters of one point of the design."""
 
     gamma: float
     tau: float
@@ -118,7 +133,7 @@ class Design(NamedTuple):
     scale: float = 1.0
 
     def mixing(self, p: int) -> Float64[Tensor, "variables sources"]:
-        """(x2, y, t) as sums of p + 3 independent standard normals: x2, what x2 leaves open of beta'u, both noises.
+        """(x2, y, t) as a linear map of p + 3 independent standard normals: x2, the rest of beta'u, both noises.
 
         beta'u = gamma beta'x2 + sqrt(1 - gamma^2) w with w independent of x2; beta is the first axis.
         """
@@ -134,19 +149,22 @@ class Design(NamedTuple):
 def simulate(
     design: Design, lambdas: Sequence[float], n: int, p: int, repeats: int, generator: np.random.Generator
 ) -> Float64[Tensor, "repeats lambdas"]:
-    """Excess risks of students fitted to `repeats` independent training sets; each set serves every lambda.
+    """Excess risks of students fitted to `repeats` independent training sets; each set is used for every lambda.
 
-    Least squares looks at a training set only through its Gram matrix. That of n rows of (x2, y, t) has a Wishart
-    distribution, whose Cholesky factor is drawn exactly (Bartlett 1933): about p^2 / 2 numbers a repeat in place of
-    n (2 p + 2). Nothing of `excess_risk` enters: the normal equations are solved and the weights compared with w*.
+    Least squares depends on a training set only through its Gram matrix. That of n rows of (x2, y, t) has a Wishart
+    distribution, whose Cholesky factor is drawn exactly (Bartlett 1933): about p^2 / 2 numbers for each repeat instead
+    of n (2 p + 2). `excess_risk` is not used: the normal equations are solved and the weights compared with w*.
 
     Args:
-        design: the point.
+        design: the point of the design.
         lambdas: weights of the distillation term.
         n: training pairs, more than p + 2.
         p: inputs of the student.
-        repeats: training sets.
-        generator: source of the draws.
+        repeats: number of training sets.
+        generator: source of random numbers.
+
+    Returns:
+        Excess risk of each training set and lambda, float64.
 
     """
     mixing = design.mixing(p)
@@ -167,7 +185,15 @@ def simulate(
 def wishart_factor(
     n: int, dim: int, repeats: int, generator: np.random.Generator
 ) -> Float64[Tensor, "repeats dim dim"]:
-    """Lower triangular A with A A' ~ Wishart(n, I): normal below the diagonal, A_ii^2 ~ chi^2 with n - i (i from 0)."""
+    """Lower triangular A with A A' ~ Wishart(n, I): normal below the diagonal, A_ii^2 ~ chi^2 with n - i (i from 0).
+
+    Args:
+        n: degrees of freedom, at least `dim`.
+        dim: rows of A.
+        repeats: number of matrices.
+        generator: source of random numbers.
+
+    """
     factor = np.zeros((repeats, dim, dim))
     for row in range(dim):
         factor[:, row, :row] = generator.standard_normal((repeats, row))

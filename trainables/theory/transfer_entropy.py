@@ -1,12 +1,12 @@
-"""Exact transfer entropy of Gaussian processes, and what a simulation of one shows of it.
+"""Exact transfer entropy of Gaussian processes, and its estimate from a simulation.
 
 For a stationary process z⁺ = A z + e, e ~ N(0, Q), with z = (x, y, ...), the transfer entropy from X to Y is half of
 Granger's causality (Barnett et al. 2009), in nats:
 
     TE(X → Y) = ½ ln [det Σ(Y⁺ | Y) / det Σ(Y⁺ | Y, X)]
 
-with conditional covariances by Schur complements of Σ = A Σ Aᵀ + Q and Cov(z⁺, z) = A Σ. One step of the past is
-looked at, as the definition writes; where y alone is no Markov process, more of its past would give a smaller value.
+with conditional covariances by Schur complements of Σ = A Σ Aᵀ + Q and Cov(z⁺, z) = A Σ. One step of the past is used,
+as in the definition; if y alone is not a Markov process, more of its past would give a smaller value.
 """
 
 import math
@@ -61,13 +61,13 @@ def coupled_transfer_entropy(model: Coupled) -> float:
 
 
 def gaussian_transfer_entropy(transition: Matrix, noise: Matrix, source: list[int], target: list[int]) -> float:
-    """TE from the variables `source` to `target` of z⁺ = A z + e, e ~ N(0, Q), in nats; other variables are left out.
+    """TE from the variables `source` to `target` of z⁺ = A z + e, e ~ N(0, Q), in nats; other variables are ignored.
 
     Args:
         transition: A.
         noise: Q, positive definite.
-        source: numbers of the driving variables.
-        target: numbers of the driven ones.
+        source: indices of the driving variables.
+        target: indices of the driven variables.
 
     Raises:
         ValueError: if the process is not stationary.
@@ -75,9 +75,9 @@ def gaussian_transfer_entropy(transition: Matrix, noise: Matrix, source: list[in
     """
     joint = joint_covariance(transition, noise)
     future = [len(transition) + number for number in target]
-    alone = conditional_covariance(joint, future, target)
+    undriven = conditional_covariance(joint, future, target)
     driven = conditional_covariance(joint, future, [*target, *source])
-    return float(np.linalg.slogdet(alone).logabsdet - np.linalg.slogdet(driven).logabsdet) / 2
+    return float(np.linalg.slogdet(undriven).logabsdet - np.linalg.slogdet(driven).logabsdet) / 2
 
 
 def joint_covariance(transition: Matrix, noise: Matrix) -> Float64[np.ndarray, "both both"]:
@@ -91,25 +91,46 @@ def joint_covariance(transition: Matrix, noise: Matrix) -> Float64[np.ndarray, "
 
     radius = float(np.abs(np.linalg.eigvals(transition)).max())
     if radius >= 1:
-        raise ValueError(f"a stationary process needs eigenvalues of A below 1 in size, but the largest is {radius:g}")
+        raise ValueError(
+            f"a stationary process needs eigenvalues of A with absolute values below 1, but the largest is {radius:g}"
+        )
     stationary = solve_discrete_lyapunov(transition, noise)
     ahead = transition @ stationary
     return np.block([[stationary, ahead.T], [ahead, stationary]])
 
 
 def conditional_covariance(
-    covariance: Matrix, wanted: list[int], given: list[int]
-) -> Float64[np.ndarray, "wanted wanted"]:
-    """Σ(W | G) = Σ_WW - Σ_WG Σ_GG⁻¹ Σ_GW, the Schur complement, of the variables numbered so."""
-    cross = covariance[np.ix_(wanted, given)]
-    explained = cross @ np.linalg.solve(covariance[np.ix_(given, given)], cross.T)
-    return covariance[np.ix_(wanted, wanted)] - explained
+    covariance: Matrix, variables: list[int], conditions: list[int]
+) -> Float64[np.ndarray, "chosen chosen"]:
+    """Σ(V | C) = Σ_VV - Σ_VC Σ_CC⁻¹ Σ_CV, the Schur complement.
+
+    Args:
+        covariance: Σ of all variables.
+        variables: indices V.
+        conditions: indices C of the variables that are known.
+
+    """
+    cross = covariance[np.ix_(variables, conditions)]
+    explained = cross @ np.linalg.solve(covariance[np.ix_(conditions, conditions)], cross.T)
+    return covariance[np.ix_(variables, variables)] - explained
 
 
 def simulate_process(
     transition: Matrix, noise: Matrix, steps: int, series: int, generator: np.random.Generator
 ) -> Float64[np.ndarray, "steps series variables"]:
-    """Independent realisations of the process, from its stationary distribution on. Raises ValueError as above."""
+    """Independent realisations of the process, which start in its stationary distribution.
+
+    Args:
+        transition: A.
+        noise: Q, positive definite.
+        steps: length of a realisation.
+        series: number of realisations.
+        generator: source of random numbers.
+
+    Raises:
+        ValueError: if the process is not stationary.
+
+    """
     variables = len(transition)
     start = joint_covariance(transition, noise)[:variables, :variables]
     states = np.empty((steps, series, variables))
@@ -123,11 +144,18 @@ def simulate_process(
 def sample_transfer_entropy(
     states: Float64[np.ndarray, "steps series variables"], source: list[int], target: list[int]
 ) -> float:
-    """TE of the Gaussian with the sample's covariances: `gaussian_transfer_entropy` as measured, in nats."""
+    """TE of a Gaussian process with the covariances of a sample, in nats.
+
+    Args:
+        states: realisations of the process.
+        source: indices of the driving variables.
+        target: indices of the driven variables.
+
+    """
     variables = states.shape[-1]
     pairs = np.concatenate([states[:-1], states[1:]], axis=2).reshape(-1, 2 * variables)
     covariance = np.cov(pairs, rowvar=False)
     future = [variables + number for number in target]
-    alone = conditional_covariance(covariance, future, target)
+    undriven = conditional_covariance(covariance, future, target)
     driven = conditional_covariance(covariance, future, [*target, *source])
-    return float(np.linalg.slogdet(alone).logabsdet - np.linalg.slogdet(driven).logabsdet) / 2
+    return float(np.linalg.slogdet(undriven).logabsdet - np.linalg.slogdet(driven).logabsdet) / 2

@@ -84,5 +84,5 @@ def test_a_simulation_begins_in_the_stationary_distribution() -> None:
 def test_a_process_that_grows_is_refused() -> None:
     with pytest.raises(ValueError, match=r"\|a\| < 1 and \|b\| < 1, but got a = 1.0, b = 0.4"):
         coupled_transfer_entropy(EXAMPLE._replace(a=1.0))
-    with pytest.raises(ValueError, match="below 1 in size, but the largest is 1"):
+    with pytest.raises(ValueError, match="absolute values below 1, but the largest is 1"):
         general(EXAMPLE._replace(b=-1.1))
