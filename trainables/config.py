@@ -1,4 +1,4 @@
-"""TrialConfig: everything that determines a trial's result, and the identity computed from it."""
+"""TrialConfig: everything that determines a trial's result, and the ids that are computed from it."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ class TrainingConfig(Frozen):
 
 
 def check_name(name: str) -> str:
-    """A check of `name`."""
+    """Check the name of an evaluation. Raises ValueError."""
     if name in ("train", "val", "test"):
         raise ValueError(f"must be none of the trial's own splits, but got {name!r}; name it after its data")
     return name
@@ -111,11 +111,10 @@ class TrialConfig(Frozen):
         return digest(canonical)
 
     def canonical(self) -> dict[str, Json]:
-        """Every field that can change the result, defaults included, as plain JSON values.
+        """Every field that can change the result, including defaults, as plain JSON values.
 
-        Where raw files lie changes nothing.
-        A method that uses no teacher is the same trial whichever teacher stands beside it, so what only says
-        something about the teacher is left out for it; but a student that sees both modalities sees the teacher's.
+        Locations of raw files are left out. If the method uses no teacher, fields that concern only the teacher are
+        left out too, unless the student sees both modalities: then the teacher's inputs are inputs of the student.
         """
         values = identity_of(self)
         if not self.evaluate:
@@ -128,7 +127,7 @@ class TrialConfig(Frozen):
 
 
 def parse_config(part: str, given: object) -> object:
-    """The config of a part of a trial that a plain mapping describes; anything else as it is. Raises ValueError."""
+    """The config of a part of a trial, from a plain mapping; other values are returned unchanged. Raises ValueError."""
     if not isinstance(given, dict):
         return given
     tag, classes = CHOICES[part]
@@ -139,7 +138,7 @@ def parse_config(part: str, given: object) -> object:
 
 
 class Incompatibility(Frozen):
-    """Two fields that are fine alone and wrong together."""
+    """Two fields that are valid separately and invalid together."""
 
     path: str
     """Dotted path of the field to change, e.g. `method.bottleneck_dim`."""
@@ -148,7 +147,7 @@ class Incompatibility(Frozen):
 
 
 def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
-    """Every rule that ties several parts of a trial together and that `config` breaks."""
+    """Every rule about several parts of a trial that `config` breaks."""
     found: list[Incompatibility] = []
     dim = getattr(config.method, "bottleneck_dim", None)
     if dim is not None and dim > config.student.feature_dim:
@@ -181,7 +180,7 @@ def incompatibilities(config: TrialConfig) -> list[Incompatibility]:
 
 
 def methods_for(task: str) -> list[str]:
-    """The methods that can distil on data for `task`; those made for it first."""
+    """Names of the methods that can distil on data for `task`; methods made for this task come first."""
     distilling = {name: entry.config for name, entry in METHODS.items() if entry.config.teacher_source != "nothing"}
     usable = [name for name, config in distilling.items() if not config.tasks or task in config.tasks]
     return sorted(usable, key=lambda name: not distilling[name].tasks)
@@ -193,7 +192,7 @@ def alternatives(names: list[str]) -> str:
 
 
 def region_fault(config: TrialConfig) -> Incompatibility | None:
-    """A region of boxes needs labels that are boxes."""
+    """The problem of a region of boxes with labels that are not boxes, or None."""
     region = getattr(config.method, "region", "all")
     if region == "all" or TASKS[config.data.task].regions is not None:
         return None
@@ -202,7 +201,7 @@ def region_fault(config: TrialConfig) -> Incompatibility | None:
 
 
 def weights_fault(config: TrialConfig) -> Incompatibility | None:
-    """Some term must be left to train by."""
+    """The problem of a method whose weights are all 0, or None."""
     if config.method.active_terms:
         return None
     terms = ", ".join(config.method.terms)
@@ -213,7 +212,7 @@ def weights_fault(config: TrialConfig) -> Incompatibility | None:
 
 
 def cells_fault(config: TrialConfig) -> Incompatibility | None:
-    """Features are compared cell by cell."""
+    """The problem of a teacher and a student with different numbers of cells, or None."""
     teacher, student = (getattr(model, "cells", None) for model in (config.teacher, config.student))
     if teacher == student or config.method.teacher_source == "nothing":
         return None
@@ -222,7 +221,7 @@ def cells_fault(config: TrialConfig) -> Incompatibility | None:
 
 
 def model_faults(config: TrialConfig) -> Iterator[Incompatibility]:
-    """Captioned images need contrastive models, and these need captioned images; a teacher may have to be trained."""
+    """Models that cannot be used for the task, and methods that need a teacher trained by the study."""
     task, source = config.data.task, config.method.teacher_source
     used = {"student": config.student} | ({} if source == "nothing" else {"teacher": config.teacher})
     for part, model in used.items():
@@ -239,7 +238,7 @@ def model_faults(config: TrialConfig) -> Iterator[Incompatibility]:
 
 
 def evaluation_fault(evaluation: EvaluationConfig, data: DataConfig) -> str | None:
-    """Why a student that is trained on `data` cannot be measured on the evaluation's, or None."""
+    """Why a student that is trained on `data` cannot be measured on the evaluation's data, or None."""
     own, other = data.task, evaluation.data.task
     pairs = [TASKS[task].sample_views is not None for task in (own, other)]
     if own == other or all(pairs):
@@ -248,7 +247,7 @@ def evaluation_fault(evaluation: EvaluationConfig, data: DataConfig) -> str | No
 
 
 def canonical_json(value: object) -> str:
-    """The one text that stands for `value`: sorted keys, no spaces, shortest floats, no NaN."""
+    """The unique JSON text of `value`: sorted keys, no spaces, shortest floats, no NaN."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
 
 

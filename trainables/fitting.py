@@ -1,4 +1,4 @@
-"""fit: one distillation, from a TrialConfig to its result. Plain torch; needs neither Ray nor Optuna nor MLflow.
+"""fit: one distillation, from a TrialConfig to its result. It uses plain torch, without Ray, Optuna or MLflow.
 
 from trainables import TrialConfig, fit
 
@@ -42,14 +42,14 @@ T = TypeVar("T")
 
 
 class FitResult(NamedTuple):
-    """What `fit` gives."""
+    """The result of `fit`."""
 
     result: TrialResult
     student: Model
     """With the selected epoch's weights, in eval mode."""
     history: list[EpochReport]
     diagnostics: dict[str, Tensor]
-    """Small arrays worth keeping: see `trainables.evaluation.trial_diagnostics`."""
+    """Small arrays for the report: see `trainables.evaluation.trial_diagnostics`."""
 
 
 def fit(
@@ -64,18 +64,18 @@ def fit(
 
     Args:
         config: the trial.
-        report: called after every epoch with an EpochReport; a true answer stops the training there.
-        checkpoint: where the state is kept between attempts; the training goes on from what it holds.
-        stages: the shared artifacts; without it they are computed for this call and thrown away.
-        workers: this process among those that train the trial together (all call `fit`); without it, alone, on the
-            GPU if there is one.
+        report: called after every epoch with an EpochReport; returning true stops the training.
+        checkpoint: stores the state between attempts; the training resumes from its state.
+        stages: the shared artifacts. Without it they are computed for this call and deleted afterwards.
+        workers: this process among those that train the trial together; all of them call `fit`. Without it this
+            process trains alone, on the GPU if there is one.
 
     Returns:
-        The result (status "pruned" if `report` stopped it), the student, its history, its diagnostics.
+        The result (status "pruned" if `report` stopped the training), the student, its history and its diagnostics.
 
     Raises:
         NonFiniteLossError: if a loss becomes NaN or infinite.
-        ValueError: if the models do not take the data's shapes.
+        ValueError: if a model does not take inputs of the data's shapes.
 
     """
     [fitted] = fit_together([FitJob(config, report, checkpoint)], stages=stages, workers=workers)
@@ -95,12 +95,15 @@ class FitJob(NamedTuple):
 def fit_together(
     jobs: Sequence[FitJob], *, stages: StageStore | None = None, workers: Workers | None = None
 ) -> list[FitResult | Exception]:
-    """`fit` of several trials as one pack: each ends as it would alone, with its result or its own exception.
+    """Fit several trials as one pack. Each has the result, or the exception, that it would have with `fit`.
 
     Args:
         jobs: one trial, or several with the same `trainables.training.pack_key.pack_key`.
         stages: as for `fit`.
         workers: as for `fit`; several trials have one worker.
+
+    Returns:
+        The result or the exception of each trial, in the same order.
 
     """
     workers = workers or Workers(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
@@ -133,7 +136,7 @@ def result_or_error(task: Callable[..., T], *arguments: Any) -> T | Exception:
 
 
 class InputCache:
-    """What trials are trained on, read once for all that share it."""
+    """Data and targets of trials, read once for all trials that share them."""
 
     def __init__(self, stages: StageStore, device: torch.device) -> None:
         self.stages, self.device = stages, device
@@ -141,7 +144,7 @@ class InputCache:
         self._targets: dict[str, ModelOutput | Model | None] = {}
 
     def data(self, config: TrialConfig) -> PairedData:
-        """Prepared data as the student sees them, on the device, in the trial's number format."""
+        """The prepared data with the student's inputs, on the device, in the trial's number format."""
         stage = prepared_stage(config)
         if stage.key not in self._data:
             stored = read_prepared(self.stages, stage)
@@ -150,22 +153,22 @@ class InputCache:
         return self._data[stage.key]
 
     def targets(self, config: TrialConfig) -> ModelOutput | Model | None:
-        """What the student imitates on the training rows, or (`live_teacher`) who makes it in each step; alike."""
+        """The outputs that the student imitates, or (`live_teacher`) the network that computes them in each step."""
         dtype, stage = DTYPES[config.training.precision], target_stage(config)
         key = stage.key if stage else ""
         if key not in self._targets:
             if config.method.live_teacher:
                 stored = read_prepared(self.stages, prepared_stage(config))
-                found = teacher_network(self.stages, teacher_stage(config), stored, self.device).to(dtype)
+                targets = teacher_network(self.stages, teacher_stage(config), stored, self.device).to(dtype)
             else:
-                read = read_targets(self.stages, config, self.device)
-                found = None if read is None else read.map(lambda part: part.to(self.device, dtype))
-            self._targets[key] = found
+                outputs = read_targets(self.stages, config, self.device)
+                targets = None if outputs is None else outputs.map(lambda part: part.to(self.device, dtype))
+            self._targets[key] = targets
         return self._targets[key]
 
 
 class PreparedTrial(NamedTuple):
-    """A trial before its training."""
+    """A trial that is ready to be trained."""
 
     data: PairedData
     problem: Problem
@@ -173,7 +176,7 @@ class PreparedTrial(NamedTuple):
 
 
 def prepare_trial(config: TrialConfig, inputs: InputCache, workers: Workers) -> PreparedTrial:
-    """Make sure that every stage is ready, and set up what is trained."""
+    """Compute the missing stages, read the data, and build the student and its loss."""
     stages = inputs.stages
     if workers.rank == 0:
         for stage in required_stages(config):
@@ -191,7 +194,7 @@ def prepare_trial(config: TrialConfig, inputs: InputCache, workers: Workers) -> 
 def finish_trial(
     config: TrialConfig, prepared: PreparedTrial, progress: Progress, stages: StageStore, workers: Workers
 ) -> FitResult:
-    """Measure the trained student."""
+    """Measure the trained student and make the trial's result."""
     data, problem, used = prepared
     result = TrialResult(
         status="pruned" if progress.stopped else "complete",
@@ -212,7 +215,7 @@ def finish_trial(
 def build_problem(
     config: TrialConfig, data: PairedData, targets: ModelOutput | Model | None, workers: Workers
 ) -> Problem:
-    """The untrained student (initialised from the seed, whatever the method) and its method's loss."""
+    """The untrained student, initialised from the seed and independently of the method, and the method's loss."""
     dtype = DTYPES[config.training.precision]
     student = build_model(config.student, data.train, data.num_classes, config.seed)
     if isinstance(student, ContrastiveModel):
@@ -223,13 +226,13 @@ def build_problem(
 
 
 def target_dim(config: TrialConfig, targets: ModelOutput | Model | None) -> int:
-    """Width of the features that the student imitates; 0 without any."""
+    """Width of the features that the student imitates; 0 without a teacher."""
     if isinstance(targets, Model):
         return config.teacher.feature_dim
     return 0 if targets is None else targets.features.shape[-1]
 
 
-def build_method(config: TrialConfig, teacher_dim: int) -> Method:
+def build_method(config: TrialConfig, teacher_dim: int) -> Method[Any]:
     """The trial's method, its adapters initialised from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(derive_seed(config.seed, "adapters"))
@@ -240,9 +243,9 @@ def build_method(config: TrialConfig, teacher_dim: int) -> Method:
 def final_metrics(
     config: TrialConfig, problem: Problem, data: PairedData, progress: Progress, stages: StageStore, workers: Workers
 ) -> dict[str, float]:
-    """The selected epoch's metrics, and what is measured once with its weights (nothing, for a stopped trial).
+    """The selected epoch's metrics, and those measured with its weights on the test split and the data of `evaluate`.
 
-    That is the test split, and the further data of `evaluate`.
+    A stopped trial has the metrics of its last epoch only.
     """
     if progress.stopped:
         return progress.history[-1].metrics
@@ -251,5 +254,5 @@ def final_metrics(
     else:
         measured = final_split_metrics(problem.student, data, data.test, config.data.task, workers.device)
     selected = progress.history[progress.best_epoch - 1].metrics
-    further = extra_data_metrics(config, problem.student, stages, workers.device)
-    return selected | {f"test/{name}": value for name, value in measured.items()} | further
+    extra = extra_data_metrics(config, problem.student, stages, workers.device)
+    return selected | {f"test/{name}": value for name, value in measured.items()} | extra

@@ -1,6 +1,6 @@
-"""Tasks: what labels are, which loss they train, which metrics judge the outputs. One line in TASKS each.
+"""Tasks: the kind of label, the loss and the metrics. Each task is one line in TASKS.
 
-A data set names its task (`DataConfig.task`); methods and the training loop take whatever it is.
+A data set names its task (`DataConfig.task`); methods and the training loop work with every task.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -30,22 +30,22 @@ class Task(NamedTuple):
     """One line of `TASKS`."""
 
     loss: Callable[[Tensor, Tensor, Tensor], Float[Tensor, ""]]
-    """`loss(logits, labels, labelled)`: mean over the labelled rows, 0 without any; looks at no other row's label."""
+    """`loss(logits, labels, labelled)`: mean over the labelled rows, 0 without any; ignores the other rows' labels."""
     metrics: Mapping[str, Metric]
     """By name; logged as `val/<name>` and `test/<name>`."""
     example: Callable[[int, int], Tensor]
-    """`example(rows, num_classes)`: labels as a data set of this task has them, for rehearsals and tests."""
+    """`example(rows, num_classes)`: labels like those of a data set of this task, for timing runs and tests."""
     target: Literal["class", "numbers", "several"]
-    """What a row's label is: one class, real numbers, or several answers at once."""
+    """Kind of a row's label: one class, real numbers, or several answers."""
     measure: Callable[[Tensor, Tensor], dict[str, Tensor]] | None = None
-    """All metrics at once, `measure(logits, labels)`, where they share work; without it each is computed alone."""
+    """`measure(logits, labels)`: all metrics at once, for metrics that share work; None: each is computed alone."""
     regions: Callable[[Tensor, Tensor, int], Tensor] | None = None
-    """`regions(labels, labelled, cells)`: a weight for each of cells x cells places, high where a label says that
-    something is (`region: boxes` of the feature losses); None: labels say nothing about places."""
+    """`regions(labels, labelled, cells)`: a weight for each of cells x cells places, high near labelled objects
+    (`region: boxes` of the feature losses); None: labels have no places."""
     sample_views: Callable[[Batch, Tensor, torch.Generator], ViewSample] | None = None
     """`draw(train, rows, generator)`: which of their views and captions a step sees; None: rows have one input each."""
     counted: str = "class"
-    """What `num_classes` counts, in the singular."""
+    """Singular noun for what `num_classes` counts."""
 
 
 def example_classes(rows: int, num_classes: int) -> Tensor:
@@ -87,14 +87,19 @@ TASKS: dict[str, Task] = {
     ),
 }
 """`labels` are int64 (batch,) for classification, float32 0/1 (batch, classes) for multilabel, float32 (batch, outputs)
-for regression and sentiment, where outputs stand in the place of classes, float32 (batch, boxes, fields) for
-detection, bool (batch, captions) for retrieval (which captions a row has; captions stand in the place of classes) and
+for regression and sentiment (outputs instead of classes), float32 (batch, boxes, fields) for
+detection, bool (batch, captions) for retrieval (which captions a row has; captions instead of classes) and
 int64 (batch,) for zero_shot, whose rows have one caption, the single prompt of their class."""
 
 
 @torch.no_grad()
 def evaluate(task: Task, logits: Float[Tensor, " batch *outputs"], labels: Tensor) -> dict[str, float]:
-    """Every metric of the task by name, computed in float64, so that 147 of 200 is 0.735. Waits for the device once.
+    """Every metric of the task by name, computed in float64, so that 147 of 200 is 0.735. Synchronises once.
+
+    Args:
+        task: gives the metrics.
+        logits: outputs of a network for all rows.
+        labels: of the same rows, on the same device.
 
     Raises:
         ValueError: if there are no rows.
@@ -125,14 +130,14 @@ def epoch_keys(task: Task, terms: Iterable[str]) -> set[str]:
 DIRECTIONS: dict[str, Direction] = {
     name: metric.direction for task in TASKS.values() for name, metric in task.metrics.items()
 }
-"""Which way each metric is better; a name means the same in every task."""
+"""The better direction of each metric; a name means the same in every task."""
 
 
 def metric_direction(key: str) -> Direction:
-    """Which way the metric logged under `key` (`val/accuracy`, `train/loss_fd`, `openmoji/i2t_r1`) is better.
+    """The better direction of the metric logged under `key` (`val/accuracy`, `train/loss_fd`, `openmoji/i2t_r1`).
 
     Raises:
-        ValueError: if nothing is logged under `key`, or if it is no measure of quality (`train/lr`).
+        ValueError: if no metric has this key, or if it does not measure quality (`train/lr`).
 
     """
     split, _, name = key.partition("/")

@@ -1,8 +1,8 @@
-"""A child process that does what it is asked.
+"""A child process that calls functions for its parent.
 
-A plain one rather than `multiprocessing`'s, which would import the caller's main module again, and rather than a fork,
-which does not go with the threads of torch and Ray. It takes pickled (function, arguments) from its input and answers
-each with what the function gave or raised. It ends when its input does, so with its parent, however that ends.
+A child of `multiprocessing` would import the caller's main module again, and a fork does not work with the threads of
+torch and Ray. This child is a plain subprocess: it reads pickled (function, arguments) from its input and writes the
+function's result or exception. It ends when its input ends, and so with its parent.
 """
 
 import os
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class ChildDiedError(RuntimeError):
-    """The process ended before it had answered."""
+    """The process ended before it returned a result."""
 
     def __init__(self, code: int) -> None:
         super().__init__(f"a child process died (exit code {code})")
@@ -28,36 +28,36 @@ class ChildDiedError(RuntimeError):
 
 
 class ChildProcess:
-    """One child process, started when it is first asked and again after its death. Asked by one thread at a time."""
+    """One child process, started by the first call and restarted after it died. Only one thread may call at a time."""
 
     def __init__(self) -> None:
         self.process: subprocess.Popen[bytes] | None = None
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """What a module-level function gives when the child calls it, or the exception that it raises.
+        """Call a module-level function in the child and return its result, or raise its exception.
 
         Raises:
-            ChildDiedError: if the process dies on the way; the next call starts another.
+            ChildDiedError: if the process ends during the call; the next call starts another process.
 
         """
         process = self.process = self.process or start()
         assert process.stdin and process.stdout
         try:
-            question = pickle.dumps((function, arguments))
-            process.stdin.write(len(question).to_bytes(8, "little") + question)
+            request = pickle.dumps((function, arguments))
+            process.stdin.write(len(request).to_bytes(8, "little") + request)
             process.stdin.flush()
-            value, error, told = pickle.load(process.stdout)
+            value, error, text = pickle.load(process.stdout)
         except (EOFError, BrokenPipeError):
             self.close()
             raise ChildDiedError(process.returncode) from None
-        if told:
-            error = error if error is not None else RuntimeError(told.splitlines()[-1])
-            error.add_note(f"In a child process:\n{told}")
+        if text:
+            error = error if error is not None else RuntimeError(text.splitlines()[-1])
+            error.add_note(f"In a child process:\n{text}")
             raise error
         return value
 
     def kill(self) -> None:
-        """End the process from another thread, even while it is asked."""
+        """End the process from another thread, even during a call."""
         if (process := self.process) is not None:
             process.kill()
 
@@ -69,13 +69,13 @@ class ChildProcess:
             try:
                 process.stdin.close()
             except BrokenPipeError:
-                pass  # it died with a question half written; all that is left is to wait for it
+                pass  # the process died while a request was being written
             process.wait()
             process.stdout.close()
 
 
 def start() -> subprocess.Popen[bytes]:
-    """A child process that imports these very packages, whatever is installed; Ctrl-C in a terminal is not for it."""
+    """Start a child that imports these packages, not installed ones. Ctrl-C in a terminal does not reach it."""
     root = str(Path(__file__).parents[2])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
     command = [sys.executable, "-c", "from trainables.common.child_process import serve; serve()"]
@@ -84,33 +84,33 @@ def start() -> subprocess.Popen[bytes]:
 
 
 def serve() -> None:
-    """A child's life: answer until the input ends. What libraries print goes to the error output."""
-    questions, answers = os.fdopen(os.dup(sys.stdin.fileno()), "rb"), os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    """Answer requests until the input ends. What libraries print goes to stderr."""
+    requests, answers = os.fdopen(os.dup(sys.stdin.fileno()), "rb"), os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    asked: SimpleQueue[bytes] = SimpleQueue()
-    threading.Thread(target=listen, args=(questions, asked), daemon=True).start()
+    queue: SimpleQueue[bytes] = SimpleQueue()
+    threading.Thread(target=listen, args=(requests, queue), daemon=True).start()
     while True:
-        answers.write(answer(asked.get()))
+        answers.write(answer(queue.get()))
         answers.flush()
 
 
-def listen(questions: Any, asked: "SimpleQueue[bytes]") -> None:
-    """Pass questions on. At their end nobody waits for an answer any more, so the process ends at once."""
-    while questions.peek(1):
-        length = int.from_bytes(questions.read(8), "little")
-        asked.put(questions.read(length))
+def listen(requests: Any, queue: "SimpleQueue[bytes]") -> None:
+    """Put requests into the queue. End the process when the input ends, because the parent has ended."""
+    while requests.peek(1):
+        length = int.from_bytes(requests.read(8), "little")
+        queue.put(requests.read(length))
     os._exit(0)
 
 
-def answer(question: bytes) -> bytes:
-    """A pickled (value, error, traceback). An error that cannot be pickled is left to its traceback."""
+def answer(request: bytes) -> bytes:
+    """A pickled (value, error, traceback). If the error cannot be pickled, it is None and the traceback remains."""
     try:
-        function, arguments = pickle.loads(question)
+        function, arguments = pickle.loads(request)
         return pickle.dumps((function(*arguments), None, ""))
-    except Exception as error:  # whatever it is, also a function that cannot be imported here, it is the asker's
-        told = traceback.format_exc()
+    except Exception as error:  # also for a function that cannot be imported here
+        text = traceback.format_exc()
         try:
-            pickle.loads(pickled := pickle.dumps((None, error, told)))
+            pickle.loads(pickled := pickle.dumps((None, error, text)))
         except Exception:
-            return pickle.dumps((None, None, told))
+            return pickle.dumps((None, None, text))
         return pickled

@@ -1,4 +1,4 @@
-"""The workers that train one trial together, and what they exchange. Without torch.distributed there is one."""
+"""The workers that train one trial together, and their communication. Without torch.distributed there is one."""
 
 import hashlib
 from typing import Any, NamedTuple, TypeVar
@@ -26,7 +26,7 @@ class Workers(NamedTuple):
         return box[0]
 
     def share_buffers(self, network: nn.Module) -> None:
-        """Give every rank the buffers of rank 0: batch normalisation's running averages are of each rank's own rows."""
+        """Copy rank 0's buffers to every rank, because each rank's running averages come from its own rows only."""
         if self.size > 1:
             for buffer in network.buffers():
                 dist.broadcast(buffer, src=0)
@@ -47,9 +47,9 @@ ONE_WORKER = Workers()
 class _GatherRows(torch.autograd.Function):
     """All-gather along the first axis.
 
-    Every rank computes the same loss on the whole batch, so the true gradient of a rank's rows is its own part of
-    the incoming gradient. DistributedDataParallel then averages parameter gradients over the ranks where their sum
-    is meant; multiplying by the number of ranks here turns that average into the sum.
+    Every rank computes the same loss on the whole batch, so the gradient of a rank's rows is its part of the incoming
+    gradient. DistributedDataParallel averages parameter gradients over the ranks, but the objective needs their sum.
+    Multiplying by the number of ranks here turns the average into the sum.
     """
 
     @staticmethod
@@ -61,10 +61,11 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        return gradients[0].chunk(ctx.size)[ctx.rank] * ctx.size, None, None
+        own: Tensor = gradients[0].chunk(ctx.size)[ctx.rank] * ctx.size
+        return own, None, None
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A 63-bit seed that depends on all parts and on nothing else (Python's `hash` differs between processes)."""
+    """A 63-bit seed computed from the parts alone. Python's `hash` differs between processes."""
     text = "\x1f".join(map(str, parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

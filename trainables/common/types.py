@@ -66,8 +66,8 @@ class Batch(NamedTuple):
     student: Tensor
     """Student inputs, (batch, ...), alike; or int32 token numbers. Of captioned images (batch, captions, length)."""
     labels: Shaped[Tensor, " batch *target"]
-    """What the data set's task asks for: a class, 0/1 for each of several, boxes (see `trainables.tasks`). Also known
-    where `labelled` is False, but then no loss may look at it."""
+    """The target of the data set's task: a class, 0/1 for each of several, boxes (see `trainables.tasks`). Rows where
+    `labelled` is False have a label too, but no loss may use it."""
     labelled: Bool[Tensor, " batch"]
     """Whether the task loss may use the label. Distillation terms see every pair."""
     indices: Int[Tensor, " batch"]
@@ -75,19 +75,19 @@ class Batch(NamedTuple):
 
 
 class ModelOutput(NamedTuple):
-    """What every teacher and student returns."""
+    """The outputs of a teacher or a student."""
 
     logits: Float[Tensor, " batch *outputs"]
     """Unnormalised scores, as the task's loss takes them: one a class, or maps of them. Of a contrastive model its
     embeddings times the root of its scale, so that inner products are scaled similarities."""
     features: Float[Tensor, "batch *cells features"]
     """The declared tap: what feature distillation compares. A network that describes places (the cells of a bird's-eye
-    view) has a vector for each; every vector counts as a row of its own."""
+    view) has one vector for each place; every vector counts as a separate row."""
     embeddings: Float[Tensor, "batch several embed"] | None = None
-    """Unit vectors in the joint space, of contrastive models only: those of the images first, of the captions last."""
+    """Unit vectors in the joint space, images first, captions last. Only contrastive models have them."""
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "ModelOutput":
-        """The same outputs, each changed by `change` (moved, indexed, gathered)."""
+        """Apply `change` to each output, for example to move, index or gather them."""
         embeddings = None if self.embeddings is None else change(self.embeddings)
         return ModelOutput(change(self.logits), change(self.features), embeddings)
 
@@ -98,7 +98,7 @@ class LossTerm(NamedTuple):
     value: Float[Tensor, ""]
     """The unweighted value."""
     weight: float | Float[Tensor, ""]
-    """What it is multiplied with; the objective is the sum of the products."""
+    """Factor of `value`; the objective is the sum of the products."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,10 @@ class PairedData:
     val: Batch
     test: Batch
     num_classes: int
-    notes: dict[str, Json] = field(default_factory=dict)
-    """Facts about the preparation that a reader of the report should know, such as clips left out."""
+    notes: dict[str, Json] = field(default_factory=dict[str, Json])
+    """Facts about the preparation for the report, such as clips that were left out."""
     prompts: Int[Tensor, "classes templates length"] | None = None
-    """Every class in words, as token numbers, in several templates of which the first is the single prompt."""
+    """Text prompts of every class as token numbers. There are several templates; the first is the single prompt."""
 
     def split(self, name: Literal["train", "val", "test"]) -> Batch:
         """The split called `name`."""

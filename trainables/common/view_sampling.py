@@ -1,8 +1,8 @@
-"""Which of a row's pictures and captions one step sees, where a row has several of them.
+"""Sampling of one view and one caption for each row of a step, where a row has several of them.
 
-A row of captioned data is an image (a fixed view, and stored augmentations of it) with its captions. Each step takes
-one of each. The draw is made for the whole batch from the numbers of (seed, epoch, step), so it is the same on every
-rank, and it picks the stored outputs of a teacher as it picks the inputs of the student.
+A row of captioned data is an image (a fixed view and stored augmentations of it) with its captions. Each step uses one
+view and one caption. They are sampled for the whole batch from a generator that is seeded by (seed, epoch), so every
+rank gets the same sample. The sample selects the stored outputs of the teacher and the inputs of the student.
 """
 
 from typing import NamedTuple
@@ -18,12 +18,12 @@ class ViewSample(NamedTuple):
     """One view and one caption for each row of a batch."""
 
     views: Int[Tensor, " batch"]
-    """Place among the row's stored views; 0 is the fixed one."""
+    """Index among the row's stored views; 0 is the fixed view."""
     captions: Int[Tensor, " batch"]
-    """Place among the row's captions."""
+    """Index among the row's captions."""
 
     def of_outputs(self, outputs: ModelOutput, num_views: int) -> ModelOutput:
-        """The drawn two of a network's outputs for all views and captions of the same rows."""
+        """Select the sampled view and caption from outputs for all views and captions of the same rows."""
         places = torch.stack([self.views, num_views + self.captions], dim=1)
 
         def pick(part: Tensor) -> Tensor:
@@ -34,12 +34,15 @@ class ViewSample(NamedTuple):
 
 
 def sample_views(train: Batch, rows: Int[Tensor, " batch"], generator: torch.Generator) -> ViewSample:
-    """A view and a caption for each of `rows`, every one that exists with equal chance.
+    """Sample a view and a caption for each of `rows`, with equal chances for all that exist.
 
     Args:
-        train: stored rows; labels bool (rows, captions) say which captions exist, other labels that all do.
-        rows: those of the global batch, on the labels' device.
-        generator: on the CPU, whatever the device, so that every machine draws the same.
+        train: stored rows. Labels of dtype bool, (rows, captions), say which captions exist; with other labels all do.
+        rows: row numbers of the global batch, on the labels' device.
+        generator: on the CPU for every device, so that every machine samples the same.
+
+    Returns:
+        Indices of views and captions, on the device of `rows`.
 
     """
     num_views, num_captions = train.teacher.shape[1], train.student.shape[1]

@@ -1,10 +1,10 @@
 """`trainables.diagnostics.contrastive` on a trial: distance to the teacher after every epoch, and arrays at the end.
 
-Measured for every method that is given a contrastive teacher, whatever terms its loss has. All on the fixed view of
-each image and on its first caption.
+They are measured for every method with a contrastive teacher, independently of the terms of its loss, on the fixed view
+of each image and its first caption.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -21,35 +21,35 @@ from trainables.training.inputs import network_inputs
 from trainables.training.session import Problem, run_model
 
 FIXED_TEMPERATURE = 0.07
-"""At which the KL is measured too, so that arms with different temperatures can be compared."""
+"""A second temperature for the KL, so that arms with different temperatures can be compared."""
 
 SAMPLE_ROWS = 256
-"""Most test rows of which coordinates are kept."""
+"""Maximum number of test rows whose coordinates are stored."""
 
 Pairs = Float[Tensor, "rows 2 dim"]
 
 
 class TeacherGap(NamedTuple):
-    """How far a student is from its teacher on the validation split."""
+    """Measures the distance between a student and its teacher on the validation split."""
 
     inputs: tuple[Tensor, Tensor]
     teacher: Pairs
-    method: Method
-    """Knows the student's way into the teacher's space, where there is one."""
+    method: Method[Any]
+    """Projects the student's embeddings to the teacher's space, if it can."""
     temperature: float
     device: torch.device
 
     def __call__(self, student: Model) -> dict[str, float]:
         """`val/teacher_kl` (at the method's temperature), `val/teacher_kl_fixed` (at 0.07) and `val/teacher_mse`.
 
-        Without the last where there is no way into the teacher's space.
+        `val/teacher_mse` is left out if the method has no map to the teacher's space.
         """
         ours = embeddings_of(student, self.inputs, self.device)
         found = {
             "val/teacher_kl": similarity_divergence(ours, self.teacher, self.temperature),
             "val/teacher_kl_fixed": similarity_divergence(ours, self.teacher, FIXED_TEMPERATURE),
         }
-        projected = in_teacher_space(self.method, ours, self.teacher)
+        projected = project_to_teacher(self.method, ours, self.teacher)
         if projected is not None:
             found["val/teacher_mse"] = squared_distance(projected, self.teacher)
         return {name: value.item() for name, value in found.items()}
@@ -74,7 +74,7 @@ def contrastive_diagnostics(
     if inputs is None or teacher is None:
         return {}
     ours = embeddings_of(problem.student, inputs, device)
-    return clip_arrays(ours, teacher, in_teacher_space(problem.method, ours, teacher), SAMPLE_ROWS)
+    return clip_arrays(ours, teacher, project_to_teacher(problem.method, ours, teacher), SAMPLE_ROWS)
 
 
 def first_pairs(split: Batch) -> tuple[Tensor, Tensor] | None:
@@ -93,7 +93,7 @@ def teacher_pairs(
     inputs: tuple[Tensor, Tensor] | None,
     device: torch.device,
 ) -> Pairs | None:
-    """The teacher's embeddings of the same inputs: stored, or computed where the teacher is live; None without any."""
+    """The teacher's embeddings of the same inputs, stored or (live teacher) computed; None if there are none."""
     if inputs is None or problem.targets is None:
         return None
     if isinstance(problem.targets, Model):
@@ -101,7 +101,7 @@ def teacher_pairs(
     stored = stages.get(teacher_stage(config), device).arrays.get(f"{split}/embeddings")
     if stored is None:
         return None
-    return stored[:, [0, 1]].to(device)  # validation and test have one view: captions follow it at once
+    return stored[:, [0, 1]].to(device)  # validation and test rows have one view, so index 1 is the first caption
 
 
 def embeddings_of(model: Model, inputs: tuple[Tensor, Tensor], device: torch.device) -> Pairs:
@@ -112,7 +112,7 @@ def embeddings_of(model: Model, inputs: tuple[Tensor, Tensor], device: torch.dev
 
 
 @torch.no_grad()
-def in_teacher_space(method: Method, student: Pairs, teacher: Float[Tensor, "rows 2 other"]) -> Tensor | None:
-    """The student's embeddings where the teacher's are; themselves where the widths agree; None without a way there."""
+def project_to_teacher(method: Method[Any], student: Pairs, teacher: Float[Tensor, "rows 2 other"]) -> Tensor | None:
+    """The student's embeddings in the teacher's space, unchanged if the widths agree; None if there is no map."""
     projected = method.project(student)
     return student if projected is None and student.shape == teacher.shape else projected

@@ -1,7 +1,7 @@
-"""A trained contrastive student on a split: the task's metrics, and those that are measured only once, at the end.
+"""Final metrics of a trained contrastive student: the task's metrics, and those that are computed only at the end.
 
-After every epoch the validation split is judged by the task's metrics alone. A test split, of the trial's own data or
-of further data, is judged by COCO's 1k folds and by the ensemble of prompts too.
+After every epoch only the task's metrics are computed, on the validation split. On a test split, of the trial's data or
+of additional data (`TrialConfig.evaluate`), COCO's 1k folds and the ensemble of prompts are computed as well.
 """
 
 from collections.abc import Callable
@@ -22,13 +22,13 @@ from trainables.training.inputs import network_inputs, split_for
 from trainables.training.session import run_chunks
 
 PROMPT_ROWS = 1024
-"""Prompts of one forward pass."""
+"""Prompts in one forward pass."""
 
 
 def extra_data_metrics(
     config: TrialConfig, student: Model, stages: StageStore, device: torch.device
 ) -> dict[str, float]:
-    """Every metric of the student on the test split of each of the trial's further data, as `<name>/<metric>`."""
+    """The student's metrics on the test split of each entry of `config.evaluate`, as `<name>/<metric>`."""
     found: dict[str, float] = {}
     for evaluation in config.evaluate:
         data = read_prepared(stages, evaluation_stage(config, evaluation))
@@ -42,10 +42,21 @@ def extra_data_metrics(
 def final_split_metrics(
     model: Model, data: PairedData, split: Batch, task: str, device: torch.device
 ) -> dict[str, float]:
-    """Every metric of `model` on a split of `data`, whose task is called `task`, as fractions, by name.
+    """Every metric of `model` on a split.
 
-    For `retrieval` with two folds or more also `1k_i2t_r1` and so on; for `zero_shot` with prompts, `top1` and `top5`
+    For `retrieval` with two folds or more also `1k_i2t_r1` and so on. For `zero_shot` with prompts, `top1` and `top5`
     are measured against all classes instead of those that occur, and `ensemble_top1` and `ensemble_top5` are added.
+
+    Args:
+        model: the trained student.
+        data: the data set of the split; gives the prompts.
+        split: rows with the student's inputs, as `split_for` returns them.
+        task: name of the task in `TASKS`.
+        device: where the model is.
+
+    Returns:
+        Metrics by name, rates as fractions.
+
     """
     logits = torch.cat([part.logits for part in run_chunks(model, network_inputs(split), device)]).double()
     found = evaluate(TASKS[task], logits, split.labels.to(device))
@@ -65,7 +76,7 @@ def fold_recalls(
 def prompt_accuracies(
     model: ContrastiveModel, data: PairedData, split: Batch, logits: Tensor, device: torch.device
 ) -> dict[str, Tensor]:
-    """Accuracies against all classes: by the single prompt, and by the ensemble of templates."""
+    """Accuracies against all classes, by the single prompt and by the ensemble of templates."""
     if data.prompts is None:
         return {}
     flat = data.prompts.flatten(0, 1).to(device)
@@ -79,4 +90,4 @@ def prompt_accuracies(
 
 
 EXTRA_METRICS: dict[str, Callable[..., dict[str, Tensor]]] = {"retrieval": fold_recalls, "zero_shot": prompt_accuracies}
-"""By task: what a final measurement adds to the task's metrics, or measures anew."""
+"""By task: the metrics that the final measurement adds or replaces."""

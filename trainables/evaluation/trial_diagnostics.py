@@ -1,4 +1,4 @@
-"""What a trial keeps of its student beside the metrics: small arrays by which its report explains them.
+"""Small arrays of the trained student that a trial stores for the figures and tables of the report.
 
 | array | shape | for |
 |---|---|---|
@@ -7,7 +7,7 @@
 | `sample/student`, `sample/teacher` | (at most 256, D) float32 | test features of the same rows (t-SNE) |
 | `audit/teacher` | (3,) float64 | cosines of stored and live teacher: least, mean, rows (see `teacher_check`) |
 | `split/limit` | (1,) | Corollary 1.1, where `LossSplit` applies |
-| `clip/...` | | what a contrastive student kept of its teacher: see `trainables.diagnostics.contrastive` |
+| `clip/...` | | similarity of a contrastive student to its teacher: see `trainables.diagnostics.contrastive` |
 
 With D = 1024 that is 1 MB a network, with D = 128 a tenth of it.
 """
@@ -33,17 +33,17 @@ from trainables.training.inputs import network_inputs
 from trainables.training.session import Problem, run_model
 
 SAMPLE_ROWS = 256
-"""Most test rows (feature vectors, where an example has many) of which features are kept."""
+"""Maximum number of test feature vectors that are stored."""
 
 LINEAR_LAYERS = ("tap", "head")
-"""Layers whose weights are looked at, where a network has them as linear layers."""
+"""Names of the layers whose weight spectra are stored, if they are linear."""
 
 
 class LossSplit(NamedTuple):
-    """The feature loss of a linear student by what causes it (CIBA paper, Fig. 3c), for data whose G is known.
+    """The feature loss of a linear student, split by its cause (CIBA paper, Fig. 3c), for data whose G is known.
 
-    Measured on the training pairs after every epoch. The student's map is read off its outputs, so that any number of
-    linear layers will do. Under a loss that is blind to a shift of all features of a row, that shift is removed first.
+    It is measured on the training pairs after every epoch. The student's matrix is computed from its outputs, so it may
+    have any number of linear layers. If the loss ignores a shift of all features of a row, the shift is removed first.
     """
 
     teacher_weight: Float[Tensor, "features teacher_dim"]
@@ -59,11 +59,11 @@ class LossSplit(NamedTuple):
         return {"train/fd_general": parts.general.item(), "train/fd_specific": parts.specific.item()}
 
     def limit(self) -> Float[Tensor, " 1"]:
-        """Where the specific part stops on completely separated data (Corollary 1.1)."""
+        """The lower limit of the specific part on completely separated data (Corollary 1.1)."""
         return specific_loss_limit(self.visible(self.teacher_weight), self.teacher_x, self.num_shared)[None]
 
     def visible(self, weight: Float[Tensor, "features dim"]) -> Float[Tensor, "features dim"]:
-        """What the loss can see of a map."""
+        """The part of a matrix that the loss depends on."""
         return weight - weight.mean(dim=0) if self.shift_invariant else weight
 
 
@@ -78,7 +78,7 @@ def linear_map(model: Model, inputs: int) -> Float[Tensor, "features inputs"]:
 
 
 def loss_split(config: TrialConfig, stages: StageStore, device: torch.device) -> LossSplit | None:
-    """The trial's LossSplit; None unless its data say what is shared and its student imitates features linearly."""
+    """The trial's LossSplit; None unless its data declare the shared inputs and both networks are linear."""
     shared, method = config.data.shared_inputs(), config.method
     if shared is None or not isinstance(method, FeatureLossConfig) or method.teacher_source != "teacher":
         return None
@@ -95,14 +95,17 @@ def loss_split(config: TrialConfig, stages: StageStore, device: torch.device) ->
 def trial_diagnostics(
     config: TrialConfig, problem: Problem, test: Batch, stages: StageStore, device: torch.device
 ) -> dict[str, Tensor]:
-    """The arrays of the module's table, on the CPU, of the trained student.
+    """The arrays of the module's table.
 
     Args:
         config: the trial.
-        problem: with the selected epoch's weights in its student.
-        test: the test split as the student sees it.
-        stages: holds the frozen teacher's features; every stage of the trial is ready.
+        problem: its student has the selected epoch's weights.
+        test: the test split with the student's inputs.
+        stages: every stage of the trial is ready in it.
         device: where the student is.
+
+    Returns:
+        Arrays by name, on the CPU.
 
     """
     found = {"features/train": singular_value_spectrum(rows_of(features_of(problem.student, problem.train, device)))}
@@ -130,7 +133,7 @@ def features_of(student: Model, split: Batch, device: torch.device) -> Float[Ten
 
 
 def sample(features: Float[Tensor, "*rows dim"]) -> Float[Tensor, "sample dim"]:
-    """At most SAMPLE_ROWS feature vectors, evenly spread over the rows: the same rows for equal splits."""
+    """At most SAMPLE_ROWS feature vectors at even distances; splits of equal size give the same rows."""
     rows = rows_of(features)
     chosen = torch.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).round().long()
     return rows[chosen.to(rows.device)].float()

@@ -1,10 +1,10 @@
-"""Losses of contrastive image-text distillation: how embeddings should lie to each other and to a teacher's.
+"""Losses of contrastive image-text distillation, on the embeddings of a student and of a teacher.
 
-CLIP-KD is Yang et al. 2024; the TE study is the source of KL, MSE and MI as they stand here.
+CLIP-KD is Yang et al. 2024. KL, MSE and MI follow the TE study.
 
-All take L2-normalised embeddings, row i of image and text being a pair, and a temperature τ, with the similarities
-sim[i, j] = v_i · t_j / τ. v are images, t texts; S is the student, T the teacher. Except for MSE, which sums over the
-dimensions, each is a mean over rows. The order of the pairs changes none of them.
+All functions take L2-normalised embeddings, where row i of image and text is a pair, and a temperature τ. Similarities
+are sim[i, j] = v_i · t_j / τ. v are images, t texts; S is the student, T the teacher. Each loss is a mean over rows;
+MSE also sums over the dimensions. No loss depends on the order of the pairs.
 """
 
 import math
@@ -33,9 +33,16 @@ def similarities(embedded: EmbeddingPair, temperature: Scalar) -> Float[Tensor, 
 def matching(
     anchors: Float[Tensor, "batch dim"], keys: Float[Tensor, "batch dim"], temperature: Scalar
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of each anchor picking its own key: CE(A Kᵀ / τ, diag) (van den Oord et al. 2018, Eq. 4).
+    """Cross-entropy of finding each anchor's key: CE(A Kᵀ / τ, diag) (van den Oord et al. 2018, Eq. 4).
 
-    Mean over rows. In (0, inf) for two rows or more; ln(batch) where all products are equal.
+    Args:
+        anchors: the rows A.
+        keys: the rows K; row i is the key of anchor i.
+        temperature: τ.
+
+    Returns:
+        Mean over rows, in nats. In (0, inf) for two rows or more; ln(batch) where all products are equal.
+
     """
     return -functional.log_softmax(anchors @ keys.T / temperature, dim=1).diagonal().mean()
 
@@ -53,8 +60,18 @@ def relation_kl(
 ) -> Float[Tensor, ""]:
     """½[KL(softmax sim_T || softmax sim_S) + the same on the transposes].
 
-    KL of the TE study, with one temperature for both (our reading), and CRD of CLIP-KD (Yang et al. 2024), where the
-    teacher has its own. No factor τ². In [0, inf); 0 iff all distributions match. The dimensions may differ.
+    This is KL of the TE study, with one temperature for both (our reading), and CRD of CLIP-KD (Yang et al. 2024),
+    where the teacher has a separate temperature.
+
+    Args:
+        student: embeddings of the student.
+        teacher: embeddings of the teacher for the same pairs; the dimension may differ.
+        student_temperature: τ of the student's similarities.
+        teacher_temperature: τ of the teacher's similarities.
+
+    Returns:
+        Mean over rows, in nats, without a factor τ². In [0, inf); 0 iff all distributions match.
+
     """
     own, target = similarities(student, student_temperature), similarities(teacher, teacher_temperature)
     return (rows_kl(target, own) + rows_kl(target.T, own.T)) / 2
@@ -80,7 +97,17 @@ def feature_distance(student: EmbeddingPair, teacher: EmbeddingPair) -> Float[Te
 
 
 def interactive(student: EmbeddingPair, teacher: EmbeddingPair, temperature: Scalar) -> Float[Tensor, ""]:
-    """ICL = ½[CE(v_S · t_Tᵀ / τ, diag) + CE(t_S · v_Tᵀ / τ, diag)] (CLIP-KD). In (0, inf)."""
+    """ICL = ½[CE(v_S · t_Tᵀ / τ, diag) + CE(t_S · v_Tᵀ / τ, diag)] (CLIP-KD).
+
+    Args:
+        student: embeddings of the student, in the teacher's dimension.
+        teacher: embeddings of the teacher for the same pairs.
+        temperature: τ.
+
+    Returns:
+        Mean over rows, in nats. In (0, inf).
+
+    """
     crossed = matching(student.image, teacher.text, temperature) + matching(student.text, teacher.image, temperature)
     return crossed / 2
 
@@ -88,8 +115,16 @@ def interactive(student: EmbeddingPair, teacher: EmbeddingPair, temperature: Sca
 def negative_information(student: EmbeddingPair, teacher: EmbeddingPair, temperature: Scalar) -> Float[Tensor, ""]:
     """MI = -[I(v_S; v_T) + I(t_S; t_T)] by InfoNCE (van den Oord et al. 2018, Eq. 5): I = ln B - CE(diag).
 
-    The student's rows pick the teacher's; this form of the baseline is the project's reading.
-    A loss: the bound is to be raised. In (-2 ln B, inf).
+    The student's rows are the anchors, the teacher's are the keys; this form of the baseline is the project's reading.
+
+    Args:
+        student: embeddings of the student, in the teacher's dimension.
+        teacher: embeddings of the teacher for the same pairs.
+        temperature: τ.
+
+    Returns:
+        The negative bound in nats, so that a lower loss is a higher bound. In (-2 ln B, inf).
+
     """
     ceiling = 2 * math.log(len(student.image))
     picked = matching(student.image, teacher.image, temperature) + matching(student.text, teacher.text, temperature)
@@ -101,7 +136,16 @@ def contrastive_gradients(
 ) -> tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch dim"]]:
     """Gradients of `matching` for anchors and keys: (P - I) K / (τB) and (P - I)ᵀ A / (τB), P = softmax(A Kᵀ / τ).
 
-    Written out, so that the loss on them has a first derivative of its own.
+    They are computed in closed form, so a loss on them can be differentiated.
+
+    Args:
+        anchors: the rows A.
+        keys: the rows K; row i is the key of anchor i.
+        temperature: τ.
+
+    Returns:
+        The gradients for anchors and for keys.
+
     """
     wrong = functional.softmax(anchors @ keys.T / temperature, dim=1)
     wrong = (wrong - torch.eye(len(keys), dtype=wrong.dtype, device=wrong.device)) / (temperature * len(keys))
@@ -113,7 +157,16 @@ def gradient_distance(
 ) -> Float[Tensor, ""]:
     """GD: MSE between the student's and the teacher's gradients of the contrastive loss (CLIP-KD).
 
-    Four terms, for anchors and keys in both directions, each a mean over elements. In [0, inf); 0 iff they match.
+    Args:
+        student: embeddings of the student, in the teacher's dimension.
+        teacher: embeddings of the teacher for the same pairs.
+        student_temperature: τ of the student's loss.
+        teacher_temperature: τ of the teacher's loss.
+
+    Returns:
+        Sum of four terms, for anchors and keys in both directions; each is a mean over elements. In [0, inf); 0 iff the
+        gradients match.
+
     """
     own = (*contrastive_gradients(*student, student_temperature), *gradients_of_text(student, student_temperature))
     target = (*contrastive_gradients(*teacher, teacher_temperature), *gradients_of_text(teacher, teacher_temperature))
@@ -126,5 +179,5 @@ def gradients_of_text(embedded: EmbeddingPair, temperature: Scalar) -> tuple[Ten
 
 
 def fused(mapped: EmbeddingPair, temperature: Scalar) -> Float[Tensor, ""]:
-    """AFD: CL of the two linear maps of [student; teacher], one a modality, normalised (CLIP-KD)."""
+    """AFD: CL of the normalised linear maps of [student; teacher], one map for each modality (CLIP-KD)."""
     return contrastive(EmbeddingPair(unit_rows(mapped.image), unit_rows(mapped.text)), temperature)

@@ -1,7 +1,7 @@
-"""Loss functions: pure, each with its equation.
+"""Task losses and losses of logit and feature distillation.
 
-No control flow depends on a tensor's values, so every function also runs under `torch.func.vmap`. Nothing is
-detached here: who calls decides what is a constant.
+All functions are pure. No control flow depends on a tensor's values, so every function also runs under
+`torch.func.vmap`. Nothing is detached here: the caller decides which arguments are constants.
 """
 
 from typing import Literal
@@ -15,13 +15,13 @@ Scalar = float | Float[Tensor, ""]
 """A hyperparameter: a number, or a tensor of no dimensions where trials with different values are stacked."""
 
 Dims = int | Float[Tensor, ""] | None
-"""How many of the first feature dimensions count (None: all), where trials with different numbers are stacked."""
+"""Number of leading feature dimensions to use; None: all. A tensor where trials with different numbers are stacked."""
 
 COSINE_EPS = 1e-8
-"""Shortest length that a vector is divided by: the zero vector has cosine 0 with every vector."""
+"""Lower bound of the length that a vector is divided by. The zero vector has cosine 0 with every vector."""
 
 WEIGHT_EPS = 1e-6
-"""Least sum of weights that is divided by: a batch without any weight has loss 0."""
+"""Lower bound of the sum of weights that is divided by. A batch without any weight has loss 0."""
 
 
 def labelled_cross_entropy(
@@ -29,8 +29,14 @@ def labelled_cross_entropy(
 ) -> Float[Tensor, ""]:
     """Cross-entropy of the class labels: -ln softmax(z)[y], the task loss.
 
-    Mean over the labelled rows; 0 with zero gradient when the batch has none. In [0, inf). The labels of the other
-    rows are never looked at, and may be any number.
+    Args:
+        logits: scores z.
+        labels: classes y; those of rows that are not labelled are not used, and may be any number.
+        labelled: rows that have a label.
+
+    Returns:
+        Mean over the labelled rows, in nats; 0 with zero gradient if there are none. In [0, inf).
+
     """
     targets = torch.where(labelled, labels, 0).long()
     per_row = functional.cross_entropy(logits, targets, reduction="none")
@@ -42,8 +48,14 @@ def labelled_binary_cross_entropy(
 ) -> Float[Tensor, ""]:
     """Binary cross-entropy of each class: -[y ln σ(z) + (1 - y) ln(1 - σ(z))], the task loss of classes that co-occur.
 
-    Mean over classes, then over the labelled rows; 0 with zero gradient when the batch has none. In [0, inf). The
-    labels of the other rows are never looked at.
+    Args:
+        logits: scores z.
+        labels: y, 0 or 1 for each class; those of rows that are not labelled are not used.
+        labelled: rows that have labels.
+
+    Returns:
+        Mean over classes, then over the labelled rows, in nats; 0 with zero gradient if there are none. In [0, inf).
+
     """
     targets = torch.where(labelled[:, None], labels, 0).to(logits.dtype)
     per_row = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=1)
@@ -55,8 +67,14 @@ def labelled_squared_error(
 ) -> Float[Tensor, ""]:
     """Squared error of the outputs: (y - s)^2, the task loss of numbers.
 
-    Mean over outputs, then over the labelled rows; 0 with zero gradient when the batch has none. In [0, inf). The
-    labels of the other rows are never looked at.
+    Args:
+        outputs: predictions s.
+        labels: y; those of rows that are not labelled are not used.
+        labelled: rows that have labels.
+
+    Returns:
+        Mean over outputs, then over the labelled rows; 0 with zero gradient if there are none. In [0, inf).
+
     """
     targets = torch.where(labelled[:, None], labels, 0).to(outputs.dtype)
     per_row = (outputs - targets).square().mean(dim=1)
@@ -70,9 +88,15 @@ def labelled_contrastive(
 ) -> Float[Tensor, ""]:
     """CLIP's loss: ½[CE(S, diag) + CE(Sᵀ, diag)], S_ij = v_i · t_j (Radford et al. 2021, figure 3), the task loss.
 
-    Of each row the first vector is its image v, the last its text t; they are scaled already (see
-    `ModelOutput.logits`). The labelled rows are each other's only candidates; mean over them, 0 with zero gradient when
-    the batch has none. In [0, inf). The pairing is the label, so `labels` is not looked at.
+    Args:
+        logits: scaled embeddings (see `ModelOutput.logits`); the first vector of a row is the image v, the last the
+            text t.
+        labels: not used, because the pairing is the label.
+        labelled: rows that take part; the others are no candidates either.
+
+    Returns:
+        Mean over the labelled rows, in nats; 0 with zero gradient if there are none. In [0, inf).
+
     """
     similarity = logits[:, 0] @ logits[:, -1].T
     known = similarity.masked_fill(~(labelled[:, None] & labelled), torch.finfo(similarity.dtype).min)
@@ -86,8 +110,17 @@ def logit_kl(
 ) -> Float[Tensor, ""]:
     """Softened KL of the logits: T^2 KL(softmax(z_T / T) || softmax(z_S / T)) (Hinton et al. 2015, section 2).
 
-    Sum over classes, mean over rows. In [0, inf); 0 iff the softened distributions match. T^2 keeps the gradient's
-    size: for large T it tends to that of half the squared difference of centred logits, divided by the classes.
+    T^2 keeps the size of the gradient: for large T it approaches the gradient of half the squared difference of centred
+    logits, divided by the number of classes.
+
+    Args:
+        student: logits z_S.
+        teacher: logits z_T.
+        temperature: T.
+
+    Returns:
+        Sum over classes, mean over rows, in nats. In [0, inf); 0 iff the softened distributions match.
+
     """
     log_student = functional.log_softmax(student / temperature, dim=1)
     log_teacher = functional.log_softmax(teacher / temperature, dim=1)
@@ -103,8 +136,16 @@ def feature_mse(
 ) -> Float[Tensor, ""]:
     """Squared distance of the features: ||a - b||^2 (CIBA paper, Eq. 1 without its 1/2).
 
-    Mean over rows; `reduction` says whether the dimensions are summed, as the equation writes, or averaged too. With
-    `weights` the mean over rows is weighted (0 if all weights are 0). In [0, inf); 0 iff equal.
+    Args:
+        student: features b.
+        teacher: features a.
+        reduction: whether the dimensions are summed, as in the equation, or averaged.
+        weights: of the rows in their mean; None: equal weights.
+        dims: number of leading dimensions to use; None: all.
+
+    Returns:
+        Mean over rows; 0 if all weights are 0. In [0, inf); 0 iff equal.
+
     """
     squared = keep_first(student - teacher, dims).square()
     counted = 1 if dims is None or reduction == "sum" else squared.shape[1] / dims
@@ -119,8 +160,15 @@ def feature_cross_entropy(
 ) -> Float[Tensor, ""]:
     """Cross-entropy of the features, read as logits: -Σ softmax(a) ln softmax(b) (CIBA paper, appendix E.5).
 
-    Here a is the teacher. Sum over dimensions, mean over rows. In [entropy of softmax(a), inf), the lower end iff the
-    rows differ by constants; so it is not 0 at equality, and a one-dimensional feature always gives 0.
+    Args:
+        student: features b.
+        teacher: features a.
+        dims: number of leading dimensions to use; None: all.
+
+    Returns:
+        Sum over dimensions, mean over rows, in nats. In [entropy of softmax(a), inf), with the minimum iff the rows
+        differ by constants. So it is not 0 at equality, and it is always 0 for one dimension.
+
     """
     least = torch.finfo(student.dtype).min
     log_student = functional.log_softmax(keep_first(student, dims, least), dim=1)
@@ -132,8 +180,16 @@ def feature_clip(
 ) -> Float[Tensor, ""]:
     """Symmetric InfoNCE: ½[CE(S, diag) + CE(Sᵀ, diag)], S_ij = cos(b_i, a_j) / τ (Radford et al. 2021, figure 3).
 
-    Each row must pick out its own partner among the batch. Mean over rows. In (0, inf) for two rows or more, ln(batch)
-    where all cosines are equal; unchanged by the length of any row.
+    Args:
+        student: features b.
+        teacher: features a; row i is the partner of the student's row i.
+        temperature: τ.
+        dims: number of leading dimensions to use; None: all.
+
+    Returns:
+        Mean over rows, in nats. In (0, inf) for two rows or more; ln(batch) where all cosines are equal. Does not
+        depend on the length of any row.
+
     """
     similarity = unit_rows(keep_first(student, dims)) @ unit_rows(keep_first(teacher, dims)).T / temperature
     rows = functional.log_softmax(similarity, dim=1).diagonal()
@@ -146,14 +202,23 @@ def feature_margin(
 ) -> Float[Tensor, ""]:
     """Hinge on the cosine: max(0, m - cos(a, b)), a loose alignment after Jin et al. 2023.
 
-    That paper's formula could not be had; this is the project's reading. Mean over rows. In [0, m + 1]; 0 iff each
-    cosine reaches the margin.
+    The formula of that paper was not available; this is the project's reading.
+
+    Args:
+        student: features b.
+        teacher: features a.
+        margin: m, the cosine above which a row has loss 0.
+        dims: number of leading dimensions to use; None: all.
+
+    Returns:
+        Mean over rows. In [0, m + 1]; 0 iff each cosine reaches the margin.
+
     """
     return (margin - cosine(keep_first(student, dims), keep_first(teacher, dims))).relu().mean()
 
 
 def keep_first(features: Float[Tensor, "batch dim"], dims: Dims, rest: float = 0.0) -> Float[Tensor, "batch dim"]:
-    """The features with `rest` in the place of all dimensions after the first `dims`."""
+    """The features with all dimensions after the first `dims` replaced by `rest`."""
     if dims is None:
         return features
     return torch.where(torch.arange(features.shape[1], device=features.device) < dims, features, rest)

@@ -1,9 +1,9 @@
 """TE1 and TE2: rewards for a student whose embeddings change from row to row in the teacher's directions.
 
-Proxies inspired by transfer entropy, not estimates of it: a shuffled batch is drawn independently row by row, so the
-true transfer entropy along its order is 0. Differences are taken along the batch after normalisation,
-Δx_i = x_{i+1} - x_i, so a constant added to all of a network's embeddings changes nothing. The order of the rows does,
-unless all pairs are compared.
+They are proxies inspired by transfer entropy, not estimates of it: the rows of a shuffled batch are independent, so the
+true transfer entropy along its order is 0. Differences Δx_i = x_{i+1} - x_i are taken along the batch after
+normalisation, so adding a constant to all embeddings of a network changes nothing. The order of the rows changes the
+value, unless all pairs are compared.
 """
 
 from typing import Literal
@@ -15,16 +15,24 @@ from torch import Tensor
 from trainables.losses.contrastive import EmbeddingPair
 
 Lag = Literal[0, 1]
-"""Rows by which the teacher precedes the student; 0 compares the same rows, as the study does."""
+"""Number of rows by which the teacher precedes the student; 0 compares the same rows, as the TE study does."""
 Pairs = Literal["adjacent", "all"]
-"""Rows whose differences are compared: neighbours in the batch, or every two (a relational distillation)."""
+"""Rows whose differences are compared: neighbours in the batch, or all pairs (a relational distillation)."""
 
 
 def te1(student: EmbeddingPair, teacher: EmbeddingPair, lag: Lag = 0, pairs: Pairs = "adjacent") -> Float[Tensor, ""]:
     """TE1 = mean_i ½[cos(Δv_S_i, Δv_T_i) + cos(Δt_S_i, Δt_T_i)]: directional changes within each modality.
 
-    In [-1, 1], to be maximised; 1 where the student's embeddings are the teacher's. For independent unit vectors at
-    a pointwise cosine c to the teacher's it is about c.
+    For independent unit vectors with cosine c to the teacher's, it is about c.
+
+    Args:
+        student: embeddings of the student, in the teacher's dimension.
+        teacher: embeddings of the teacher for the same pairs.
+        lag: number of rows by which the teacher precedes the student.
+        pairs: rows whose differences are compared.
+
+    Returns:
+        A value in [-1, 1] to be maximised; 1 where the student's embeddings equal the teacher's.
 
     Raises:
         ValueError: if the batch is too small to have a difference.
@@ -37,7 +45,14 @@ def te1(student: EmbeddingPair, teacher: EmbeddingPair, lag: Lag = 0, pairs: Pai
 def te2(student: EmbeddingPair, teacher: EmbeddingPair, lag: Lag = 0, pairs: Pairs = "adjacent") -> Float[Tensor, ""]:
     """TE2 = mean_i cos([Δv_S_i; Δt_S_i], [Δv_T_i; Δt_T_i]): changes of both modalities together.
 
-    In [-1, 1], to be maximised; 1 where the student's embeddings are the teacher's.
+    Args:
+        student: embeddings of the student, in the teacher's dimension.
+        teacher: embeddings of the teacher for the same pairs.
+        lag: number of rows by which the teacher precedes the student.
+        pairs: rows whose differences are compared.
+
+    Returns:
+        A value in [-1, 1] to be maximised; 1 where the student's embeddings equal the teacher's.
 
     Raises:
         ValueError: if the batch is too small to have a difference.
@@ -63,9 +78,9 @@ def adjacent_agreement(student: Float[Tensor, "rows dim"], teacher: Float[Tensor
 
 
 def all_agreement(student: Float[Tensor, "rows dim"], teacher: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
-    """Over x_j - x_i for every i < j, from the rows' inner products alone, so that no difference is held.
+    """Over x_j - x_i for every i < j, computed from the rows' inner products, so that no difference is stored.
 
-    In double precision, since a short difference is what is left of large numbers.
+    In double precision, because a short difference is the difference of large numbers.
     """
     own, target = student.double(), teacher.double()
     lengths = inverse_lengths(difference_products(own @ own.T)) * inverse_lengths(
@@ -89,7 +104,7 @@ def inverse_lengths(squares: Float[Tensor, "*pairs"]) -> Float[Tensor, "*pairs"]
 
 
 SHORTEST = 1e-4
-"""Shorter differences of unit vectors count as none: cosine 0, no gradient. Equal captions differ by rounding alone;
-dividing by that would make a direction of it, and with the usual constant of 1e-8 a gradient of up to 1e8."""
+"""Shorter differences of unit vectors have cosine 0 and no gradient. Equal captions differ by rounding only; dividing
+by that would give a random direction, and with the usual constant of 1e-8 a gradient of up to 1e8."""
 
 AGREEMENTS = {"adjacent": adjacent_agreement, "all": all_agreement}

@@ -1,7 +1,7 @@
 """Distillation methods: one file each, and one line here."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from trainables.methods.base import Method, MethodConfig
 from trainables.methods.ciba import CIBA, CIBAConfig
@@ -17,7 +17,7 @@ class MethodEntry(NamedTuple):
     """One line of `METHODS`."""
 
     config: type[MethodConfig]
-    build: Callable[..., Method]
+    build: Callable[..., Method[Any]]
     """`build(config, student_dim, teacher_dim, task) -> Method`; dimensions are feature widths (0: no teacher)."""
 
 

@@ -1,4 +1,4 @@
-"""What a distillation method is."""
+"""The interface of a distillation method: its config and its loss."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from trainables.common.types import Batch, LossTerm, ModelOutput, TableConfig
 from trainables.tasks import Task
 
 TeacherSource = Literal["nothing", "teacher", "bottleneck", "nullified"]
-"""What a method is given as `teacher_out`: nothing, the frozen teacher's outputs, the bottleneck's h', or the outputs
-of a teacher without some of its channels."""
+"""The source of a method's `teacher_out`: nothing, the frozen teacher's outputs, the bottleneck's h', or the outputs
+of a teacher with some channels nullified."""
 
 
 class MethodConfig(TableConfig):
@@ -24,8 +24,8 @@ class MethodConfig(TableConfig):
     terms: ClassVar[tuple[str, ...]]
     """Names of all its loss terms, logged as `train/loss_<term>`."""
     stackable: ClassVar[tuple[str, ...]] = ()
-    """Fields in which trials that are trained as one pack may differ: numbers that `forward` takes as they come, number
-    or tensor, and whatever it does not look at. Seeds always may."""
+    """Fields in which trials of one pack may differ: numbers that `forward` accepts as number or tensor, and fields
+    that it does not use. Seeds may always differ."""
     why_not_stacked: ClassVar[str] = ""
     """Why trainings with the method cannot be stacked in one pack; empty if they can."""
     tasks: ClassVar[tuple[str, ...]] = ()
@@ -33,7 +33,7 @@ class MethodConfig(TableConfig):
 
     @classmethod
     def terms_of(cls, values: Mapping[str, object]) -> tuple[str, ...]:
-        """Terms of a config with these fields, the others at their defaults: for files that are not checked yet."""
+        """Terms of a config with these fields and defaults for the others, for a file that is not validated yet."""
         return cls.terms
 
     @property
@@ -43,7 +43,7 @@ class MethodConfig(TableConfig):
 
     @property
     def masked_fraction(self) -> float:
-        """Share of each image that is hidden in a second view, which the student then sees too; 0: no such view."""
+        """Share of each image that is hidden in a second view for the student; 0: there is no second view."""
         return 0.0
 
     @property
@@ -53,12 +53,12 @@ class MethodConfig(TableConfig):
 
     @property
     def live_teacher(self) -> bool:
-        """Whether the teacher looks at what the student sees in every step, instead of having its outputs stored."""
+        """Whether the teacher runs on the student's inputs in every step, instead of having its outputs stored."""
         return False
 
     @property
     def learns_scale(self) -> bool:
-        """Whether the loss trains a contrastive student's scale; if not, it stays as it was."""
+        """Whether the loss trains a contrastive student's scale."""
         return True
 
 
@@ -68,19 +68,19 @@ ConfigT = TypeVar("ConfigT", bound=MethodConfig)
 class Method(nn.Module, Generic[ConfigT]):
     """The loss of a distillation method; its only parameters are adapters, trained with the student.
 
-    It never owns teacher or student, and gives the teacher no gradient. Pure: no `.item()`, no data-dependent control
-    flow, no state changed in place, and randomness only from a generator that is passed in, so that trials can be
-    stacked and run together.
+    A method contains neither teacher nor student, and the teacher gets no gradient. `forward` is pure, so that trials
+    can be stacked: no `.item()`, no data-dependent control flow, no state changed in place, and randomness only from
+    the generator that is passed in.
     """
 
     def __init__(self, config: ConfigT, student_dim: int, teacher_dim: int, task: Task) -> None:
-        """Keep the hyperparameters and the task; adapters are made by the methods that need them.
+        """Store the hyperparameters and the task. Methods that need adapters create them.
 
         Args:
             config: the hyperparameters.
             student_dim: width of the student's features.
             teacher_dim: width of the targets' features; 0 without a teacher.
-            task: whose loss the labelled rows are trained by.
+            task: gives the loss of the labelled rows.
 
         """
         super().__init__()
@@ -100,14 +100,18 @@ class Method(nn.Module, Generic[ConfigT]):
         Args:
             student_out: the student's outputs, with gradients.
             teacher_out: the frozen targets for the same rows (None if `teacher_source` is "nothing").
-            batch: the same rows, without their inputs; its labels count only where `batch.labelled`.
-            generator: source of any randomness.
+            batch: the same rows without their inputs; its labels may be used only where `batch.labelled`.
+            generator: source of all randomness.
+
+        Returns:
+            Value and weight of each active term, by name.
+
         """
 
     def project(self, embeddings: Float[Tensor, "batch two dim"]) -> Float[Tensor, "batch two wide"] | None:
-        """A contrastive student's embeddings, image and text, in the teacher's dimension, for who compares them.
+        """A contrastive student's embeddings, image and text, in the teacher's dimension, not normalised.
 
-        None where the loss has no map between them. Not normalised again.
+        None if the loss has no map to the teacher's dimension.
         """
         return None
 

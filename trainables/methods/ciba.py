@@ -16,7 +16,7 @@ BOTTLENECK_FIELDS = (
     *(f"bottleneck_{name}" for name in ("heads", "chunks", "codes", "code_parts", "commitment")),
     *(f"bottleneck_{name}" for name in ("lr", "batch_size", "epochs", "patience")),
 )
-"""Fields that make another h' and nothing else."""
+"""Fields that change h' and nothing else."""
 
 
 class CIBAConfig(FeatureLossConfig):
@@ -59,7 +59,7 @@ class CIBAConfig(FeatureLossConfig):
 
 
 class CIBA(Method[CIBAConfig]):
-    """Only the first H student dimensions imitate; the others stay free for what the student's modality knows."""
+    """Only the first H student dimensions imitate h'; the others are free for the student's own modality."""
 
     def forward(
         self,
@@ -70,7 +70,7 @@ class CIBA(Method[CIBAConfig]):
     ) -> dict[str, LossTerm]:
         target, dims = rows_of(detached(teacher_out).features), self.config.bottleneck_dim
         head = rows_of(student_out.features)[:, : target.shape[1]]
-        if not isinstance(dims, Tensor):  # it is one where trials with different H are stacked: h' has the largest
+        if not isinstance(dims, Tensor):  # a tensor if trials with different H are stacked: h' then has the largest H
             assert dims == target.shape[1], f"h' has width {target.shape[1]}, but H is {dims}"
             dims = None
         task = self.task.loss(student_out.logits, batch.labels, batch.labelled)

@@ -1,8 +1,8 @@
 """Distillation of a contrastive image-text model: TE-inspired proxies, their baselines, and the losses of CLIP-KD.
 
-One weight for each term, so that every published arm is a line of a study file. Embeddings are compared after
-normalisation; where the dimensions differ, linear maps take the student's to the teacher's, but the terms that
-compare relations within a network (CL, KL, CRD) need none.
+Each term has one weight, so every published arm is one line of a study file. Embeddings are compared after
+normalisation. Where the dimensions differ, linear maps project the student's embeddings to the teacher's dimension;
+terms that compare relations within a network (CL, KL, CRD) need no map.
 """
 
 from collections.abc import Callable, Mapping
@@ -121,7 +121,7 @@ class ClipKD(Method[ClipKDConfig]):
         batch: Batch,
         generator: torch.Generator | None = None,
     ) -> dict[str, LossTerm]:
-        # Similarities are divided by temperatures, and GD is weighed with 1e8: half precision would not do.
+        # Half precision is too coarse: similarities are divided by temperatures, and GD has a weight of 1e8.
         with torch.autocast(student_out.logits.device.type, enabled=False):
             compared = TermInputs(self, at_least_float32(student_out), at_least_float32(detached(teacher_out)), batch)
             return {name: LossTerm(TERMS[name](compared), getattr(self.config, name)) for name in self.terms}
@@ -133,7 +133,7 @@ class ClipKD(Method[ClipKDConfig]):
 
 
 class TermInputs:
-    """What the terms compare: a batch's outputs, and what they share of them, computed when the first asks."""
+    """The inputs of the loss terms: a batch's outputs, and values that several terms use, computed at first use."""
 
     def __init__(self, method: ClipKD, student: ModelOutput, teacher: ModelOutput, batch: Batch) -> None:
         self.method, self.config, self.batch = method, method.config, batch
@@ -147,7 +147,7 @@ class TermInputs:
 
     @cached_property
     def masked(self) -> EmbeddingPair:
-        """`mapped`, with the embeddings of the partly hidden images, which stand between image and text."""
+        """`mapped` with the embeddings of the partly hidden images, which are between those of image and text."""
         vectors = self.student_out.embeddings
         assert vectors is not None and vectors.shape[1] == 3, "MFD needs the student's embeddings of masked images"
         return project_embeddings(self.method.projection, EmbeddingPair(vectors[:, 1], vectors[:, -1]))
@@ -161,17 +161,17 @@ class TermInputs:
 
     @cached_property
     def temperature(self) -> Scalar:
-        """Of the terms that may use the student's scale."""
+        """Temperature of the terms that may use the student's scale."""
         return temperature_of(self.student_out) if self.config.learn_temperature else self.config.temperature
 
     @cached_property
     def teacher_temperature(self) -> Scalar:
-        """The teacher's own."""
+        """Temperature of the teacher's trained scale."""
         return temperature_of(self.teacher_out)
 
 
 def task_loss(c: TermInputs) -> Tensor:
-    """CL over the labelled rows, which the task knows to find."""
+    """CL over the labelled rows, the task's loss."""
     assert c.student_out.embeddings is not None
     logits = c.student_out.logits if c.config.learn_temperature else c.student_out.embeddings * c.temperature**-0.5
     return c.method.task.loss(logits, c.batch.labels, c.batch.labelled)
@@ -191,26 +191,26 @@ TERMS: dict[str, Callable[[TermInputs], Tensor]] = {
     "gd": lambda c: losses.gradient_distance(c.mapped, c.teacher, c.temperature, c.teacher_temperature),
     "afd": lambda c: losses.fused(c.fused, c.temperature),
 }
-"""What each term computes; only those of a weight above 0 are called."""
+"""The function of each term; only terms with a weight above 0 are computed."""
 
 PROJECTED = {"mse", "icl", "mi", "te1", "te2", "fd", "mfd", "gd"}
 """Terms that compare embeddings of student and teacher coordinate by coordinate."""
 
 
 def linear_per_modality(inputs: int, outputs: int) -> nn.ModuleList:
-    """A linear map for images, another for texts."""
+    """One linear map for images and one for texts."""
     return nn.ModuleList([nn.Linear(inputs, outputs), nn.Linear(inputs, outputs)])
 
 
 def project_embeddings(projection: nn.ModuleList | None, student: EmbeddingPair) -> EmbeddingPair:
-    """Projected and normalised again; as they are without a projection."""
+    """Project the embeddings and normalise them again; without a projection return them unchanged."""
     if projection is None:
         return student
     return EmbeddingPair(*(unit_rows(layer(part)) for layer, part in zip(projection, student, strict=True)))
 
 
 def embedding_pair(out: ModelOutput) -> EmbeddingPair:
-    """The image's embedding stands first, the text's last."""
+    """The first embedding of each row (the image) and the last (the text)."""
     assert out.embeddings is not None, "only a contrastive model has embeddings"
     return EmbeddingPair(out.embeddings[:, 0], out.embeddings[:, -1])
 
@@ -222,5 +222,5 @@ def temperature_of(out: ModelOutput) -> Tensor:
 
 
 def at_least_float32(out: ModelOutput) -> ModelOutput:
-    """In single precision at least."""
+    """The outputs in single precision, or in double precision if they have it."""
     return out.map(lambda part: part.float() if part.dtype in (torch.float16, torch.bfloat16) else part)

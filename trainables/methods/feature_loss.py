@@ -1,4 +1,4 @@
-"""The feature loss FD(a, b) that several methods share: its options, and the choice among the four."""
+"""The feature loss FD(a, b) that several methods use: its options and its four kinds."""
 
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ from trainables.tasks import Task
 
 
 def check_region(region: str, info: EarlierFields) -> str:
-    """A check of `region`, after `loss`."""
+    """Check `region` against `loss`. Raises ValueError."""
     loss = earlier(info, "loss")
     if region != "all" and loss not in (None, "mse"):
         raise ValueError(f"region {region!r} weighs the places of an mse, but loss is {loss!r}; write region: all")
@@ -39,7 +39,7 @@ class FeatureLossConfig(MethodConfig):
 
     @property
     def shift_invariant(self) -> bool:
-        """Whether the loss stays the same when one number is added to all features of a row."""
+        """Whether adding one number to all features of a row leaves the loss unchanged."""
         return self.loss == "ce"
 
 
@@ -50,7 +50,16 @@ def feature_loss(
     weights: Float[Tensor, " batch"] | None = None,
     dims: losses.Dims = None,
 ) -> Float[Tensor, ""]:
-    """FD(teacher, student) by `config.loss`, in the first `dims` dimensions; `weights` of rows from `row_weights`."""
+    """FD(teacher, student) of the kind `config.loss`.
+
+    Args:
+        student: student features, mapped to the teacher's dimension.
+        teacher: teacher features of the same rows.
+        config: the kind of loss and its options.
+        weights: of the rows, from `row_weights`; None: equal weights.
+        dims: number of leading dimensions to use; None: all.
+
+    """
     return FEATURE_LOSSES[config.loss](student, teacher, config, weights, dims)
 
 
@@ -62,18 +71,18 @@ FEATURE_LOSSES: dict[str, Callable[[Tensor, Tensor, FeatureLossConfig, Tensor | 
     "clip": lambda own, teacher, config, weights, dims: losses.feature_clip(own, teacher, config.fd_temperature, dims),
     "margin": lambda own, teacher, config, weights, dims: losses.feature_margin(own, teacher, config.margin, dims),
 }
-"""Each feature loss, with what it takes from the config."""
+"""Each feature loss with its options from the config."""
 
 
 def row_weights(
     config: FeatureLossConfig, task: Task, batch: Batch, features: Float[Tensor, "batch *cells dim"]
 ) -> Float[Tensor, " rows"] | None:
-    """Weight of each feature vector of the student, in the order of `rows_of`; None: all alike."""
+    """Weight of each feature vector of the student, in the order of `rows_of`; None: equal weights."""
     return REGIONS[config.region](task, batch, features)
 
 
 def box_weights(task: Task, batch: Batch, features: Float[Tensor, "batch x y dim"]) -> Float[Tensor, " rows"]:
-    """By the task's `regions`; the labels of unlabelled rows say nothing, so their vectors have weight 0."""
+    """Weights from the task's `regions`. Vectors of unlabelled rows have weight 0."""
     assert task.regions is not None, "region: boxes is refused for a task whose labels say nothing about places"
     return task.regions(batch.labels, batch.labelled, features.shape[1]).to(features.dtype).flatten()
 
@@ -82,4 +91,4 @@ REGIONS: dict[str, Callable[[Task, Batch, Tensor], Tensor | None]] = {
     "all": lambda task, batch, features: None,
     "boxes": box_weights,
 }
-"""Each region, with how it weighs the feature vectors."""
+"""For each region: the function that computes the weights of the feature vectors."""

@@ -1,4 +1,4 @@
-"""No distillation: the unimodal student, the arm that every other arm is compared with."""
+"""No distillation: the unimodal student, with which every other arm is compared."""
 
 from typing import ClassVar, Literal
 

@@ -38,7 +38,7 @@ class NullifiedKDConfig(MethodConfig):
 
 
 class NullifiedKD(Method[NullifiedKDConfig]):
-    """As `kd`; what the teacher's logits are is the stage's affair."""
+    """The loss of `kd`, with the logits of the nullified teacher."""
 
     def forward(
         self,

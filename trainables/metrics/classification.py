@@ -1,4 +1,4 @@
-"""Metrics of classes, single or co-occurring, and of numbers; `trainables.tasks` says which apply."""
+"""Metrics of single-label and multi-label classification and of regression; `trainables.tasks` says which apply."""
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -18,9 +18,9 @@ class Metric(NamedTuple):
     """One line of a task's metrics."""
 
     direction: Direction
-    """Whether more or less of it is better."""
+    """Whether a higher or a lower value is better."""
     compute: Callable[[Tensor, Tensor], Float[Tensor, ""]]
-    """`compute(logits, labels) -> value`, on the device of its arguments, without waiting for it."""
+    """`compute(logits, labels) -> value`, on the device of its arguments, without synchronisation."""
 
 
 def accuracy(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
@@ -66,7 +66,7 @@ def f1_by_class(
 def ece(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -> Float[Tensor, ""]:
     """Expected calibration error: sum over confidence bins of |accuracy - confidence| times the bin's share of rows.
 
-    The confidence of a row is its highest softmax probability; 0 means that confidences can be taken literally.
+    The confidence of a row is its highest softmax probability; 0 means perfect calibration.
     """
     confidence, guess = logits.softmax(dim=1).max(dim=1)
     excess = (guess == labels).to(logits.dtype) - confidence
@@ -78,7 +78,7 @@ def auc(logits: Float[Tensor, "batch classes"], labels: Int[Tensor, " batch"]) -
     """Area under the ROC curve, P(score of a row of the class > score of another row), ties counting one half.
 
     The score is the softmax probability. Two classes: of the second. More: mean over the classes, each against the
-    rest; a class without rows, or without others, is left out. 0.5 (a guess) if nothing is left.
+    rest; a class without rows, or with all rows, is left out. 0.5 (a guess) if no class is left.
     """
     first = 1 if logits.shape[1] == 2 else 0
     scores, order = logits.softmax(dim=1).T[first:].contiguous().sort(dim=1)
@@ -134,7 +134,7 @@ def mse(outputs: Float[Tensor, "batch outputs"], labels: Float[Tensor, "batch ou
 
 
 def r2(outputs: Float[Tensor, "batch outputs"], labels: Float[Tensor, "batch outputs"]) -> Float[Tensor, ""]:
-    """Share of the variance that is explained: 1 - sum (y - s)^2 / sum (y - mean y)^2, over rows and outputs."""
+    """Explained share of the variance: 1 - sum (y - s)^2 / sum (y - mean y)^2, over rows and outputs."""
     centred = labels.to(outputs.dtype) - labels.to(outputs.dtype).mean(dim=0)
     return 1 - (outputs - labels.to(outputs.dtype)).square().sum() / centred.square().sum()
 
@@ -148,7 +148,6 @@ METRICS: dict[str, Metric] = {
     "loss": Metric("minimize", cross_entropy),
     "ece": Metric("minimize", ece),
 }
-
 """Of the task `classification`."""
 
 MULTILABEL_METRICS: dict[str, Metric] = {

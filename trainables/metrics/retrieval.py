@@ -1,12 +1,13 @@
 """Retrieval between images and captions: recall at 1, 5 and 10 both ways, median ranks, the contrastive loss.
 
-An image's candidates are the captions of all rows, a caption's the images of all rows. The rank of a query is 1 + the
-number of *wrong* candidates that are at least as similar to it as its best right one; for an image any of its own
-captions is right. So a tie counts against the network: one that maps everything to a single point finds nothing,
-instead of everything. Similarities closer than TIE are tied, because the rounding of a product depends on how the
-matrix is cut into chunks; ranks do not.
+The candidates of an image are the captions of all rows; the candidates of a caption are the images of all rows. The
+rank of a query is 1 + the number of *wrong* candidates that are at least as similar to it as its best right one; for an
+image any of its captions is right. So a tie counts against the network: one that maps everything to a single point has
+recall 0 instead of 1. Similarities closer than TIE are tied, because rounding depends on the chunks of the product, and
+ranks must not.
 
-Exact, and in chunks: the matrix of all similarities (5,000 x 25,000 for COCO) is never formed.
+The ranks are exact. They are computed in chunks, so the matrix of all similarities (5,000 x 25,000 for COCO) is never
+formed.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,23 +22,23 @@ from trainables.metrics.classification import Metric
 RECALL_AT = (1, 5, 10)
 
 TIE = 1e-6
-"""Similarities that differ by less than this part of the largest possible one are tied: float32's rounding in networks
-gives equal captions that much."""
+"""Similarities are tied if they differ by less than this share of the largest possible one. Equal captions differ by
+that much after float32 rounding in networks."""
 
 CHUNK_NUMBERS = 2**22
-"""Most similarities that are held at once: 32 MB in float64."""
+"""Maximum number of similarities in memory at once: 32 MB in float64."""
 
 FOLD = 1000
-"""Images of a fold in which COCO's test split is measured, beside the whole."""
+"""Images in one fold of COCO's test split, which is measured in folds and as a whole."""
 
 
 class Ranks(NamedTuple):
     """Ranks from 1."""
 
     images: Int[Tensor, " images"]
-    """Of each image's best own caption among all captions."""
+    """Rank of each image's best right caption among all captions."""
     captions: Int[Tensor, " captions"]
-    """Of each existing caption's image among all images, row by row."""
+    """Rank of each existing caption's image among all images, row by row."""
 
 
 def retrieval_ranks(
@@ -45,9 +46,16 @@ def retrieval_ranks(
     captions: Float[Tensor, "rows captions dim"],
     exists: Bool[Tensor, "rows captions"],
 ) -> Ranks:
-    """The ranks, by the rule above; captions that do not exist are neither candidates nor queries.
+    """The ranks of all images and captions, by the rule of this module.
 
-    A similarity that is not a number counts against its query, whichever side it is on.
+    Args:
+        images: embeddings of the images.
+        captions: embeddings of the captions of each row.
+        exists: captions that exist; the others are neither candidates nor queries.
+
+    Returns:
+        Ranks from 1. A similarity that is NaN counts against its query.
+
     """
     own = (captions @ images[:, :, None])[:, :, 0]
     best = own.masked_fill(~exists, -torch.inf).amax(dim=1)
@@ -81,9 +89,12 @@ def rank_metrics(ranks: Ranks) -> dict[str, Float[Tensor, ""]]:
 def retrieval_metrics(
     logits: Float[Tensor, "rows outputs dim"], labels: Bool[Tensor, "rows captions"]
 ) -> dict[str, Float[Tensor, ""]]:
-    """Every metric of the task `retrieval`, of outputs whose products are scaled similarities.
+    """Every metric of the task `retrieval`, by name.
 
-    A row's image stands first, its captions last; `labels` says which of these exist.
+    Args:
+        logits: outputs whose products are scaled similarities; a row's image is first, its captions are last.
+        labels: captions that exist.
+
     """
     images, captions = logits[:, 0], logits[:, -labels.shape[1] :]
     loss = split_contrastive_loss(images, captions[:, 0])
@@ -93,10 +104,16 @@ def retrieval_metrics(
 def fold_metrics(
     logits: Float[Tensor, "rows outputs dim"], labels: Bool[Tensor, "rows captions"], fold: int = FOLD
 ) -> dict[str, Float[Tensor, ""]]:
-    """Means over consecutive folds of `fold` images of the rank metrics; nothing where there are not two whole folds.
+    """Means of the rank metrics over consecutive folds of images; empty if there are fewer than two complete folds.
 
-    Each fold has its own captions alone as candidates. Rows after the last whole fold are left out. On COCO's 5,000
-    test images these are the five 1k folds.
+    On COCO's 5,000 test images these are the five 1k folds.
+
+    Args:
+        logits: as for `retrieval_metrics`.
+        labels: captions that exist.
+        fold: images in a fold. Only captions of the same fold are candidates; rows after the last complete fold are
+            left out.
+
     """
     starts = range(0, len(logits) - fold + 1, fold)
     if len(starts) < 2:
@@ -109,7 +126,7 @@ def fold_metrics(
 def split_contrastive_loss(images: Float[Tensor, "rows dim"], captions: Float[Tensor, "rows dim"]) -> Float[Tensor, ""]:
     """½ [CE(S, diag) + CE(Sᵀ, diag)] with S = images captionsᵀ over all rows at once, the first caption of each.
 
-    In nats; about ln(rows) for a network that knows nothing, so values of splits of different sizes do not compare.
+    In nats; about ln(rows) for an untrained network, so splits of different sizes cannot be compared.
     """
     columns = torch.full_like(images[:, 0], -torch.inf)
     rows = []
@@ -128,7 +145,7 @@ def example_captions(rows: int, num_captions: int) -> Bool[Tensor, "rows caption
 
 
 def single_metric(name: str) -> Callable[[Tensor, Tensor], Float[Tensor, ""]]:
-    """One metric by itself."""
+    """A function that computes one of the metrics."""
     return lambda logits, labels: retrieval_metrics(logits, labels)[name]
 
 

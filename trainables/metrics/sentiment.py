@@ -1,6 +1,6 @@
 """Metrics of sentiments from -3 to 3, as CMU-MOSEI is reported; `trainables.tasks` says which apply.
 
-MMSA's definitions: what is predicted is rounded (halves to even) and cut to the classes asked for.
+The definitions are those of MMSA: predictions are clipped to the range of the classes and rounded (halves to even).
 """
 
 from functools import partial
@@ -33,7 +33,7 @@ def rounded_accuracy(outputs: Numbers, labels: Numbers, most: int) -> Float[Tens
 
 
 def sign_accuracy(outputs: Numbers, labels: Numbers) -> Float[Tensor, ""]:
-    """Acc-2: fraction of rows that are rightly called negative or not (0 is not negative)."""
+    """Acc-2: fraction of rows that are correctly predicted as negative or not (0 is not negative)."""
     return ((outputs >= 0) == (labels >= 0)).to(outputs.dtype).mean()
 
 

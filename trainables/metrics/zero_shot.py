@@ -1,7 +1,7 @@
 """Zero-shot classification: an image belongs to the class whose prompts it is most similar to (Radford et al. 2021).
 
 Ranks follow the rule of `trainables.metrics.retrieval`: a wrong class that is as similar as the right one counts
-against.
+against the network.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,14 @@ def class_ranks(
 def top_accuracies(
     images: Float[Tensor, "rows dim"], classes: Float[Tensor, "classes dim"], labels: Int[Tensor, " rows"]
 ) -> dict[str, Float[Tensor, ""]]:
-    """`top1` and `top5`: fractions of the images whose class is among the one, or five, most similar ones."""
+    """`top1` and `top5`: fractions of the images whose class is the most similar one, or among the five most similar.
+
+    Args:
+        images: embeddings of the images.
+        classes: embeddings of all classes.
+        labels: class of each image.
+
+    """
     ranks = class_ranks(images, classes, labels)
     return {f"top{most}": (ranks <= most).double().mean() for most in (1, 5)}
 
@@ -55,7 +62,7 @@ def zero_shot_metrics(
 
 
 def single_metric(name: str) -> Callable[[Tensor, Tensor], Float[Tensor, ""]]:
-    """One metric by itself."""
+    """A function that computes one of the metrics."""
     return lambda logits, labels: zero_shot_metrics(logits, labels)[name]
 
 

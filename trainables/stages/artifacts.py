@@ -1,11 +1,11 @@
-"""Content-addressed artifacts: arrays computed once, however many trials, studies or processes ask for them.
+"""Content-addressed artifacts: arrays that are computed once and shared by trials, studies and processes.
 
     <root>/<stage>/<key>/arrays.safetensors    the arrays, read memory-mapped
                          stage.json            what they are, what they cost
 
-A key is the sha256 of the stage's canonical config and its version, so an artifact can never be stale. It is
-computed into a temporary directory and renamed: the directory exists, so the artifact is whole. A lock file per key
-makes concurrent askers wait for the one that computes; the operating system frees it when a process is killed.
+A key is the sha256 of the stage's canonical config and its version, so an artifact is never stale. It is computed into
+a temporary directory that is then renamed, so a directory that exists is complete. A lock file for each key makes
+concurrent processes wait for the one that computes; the operating system frees the lock when a process is killed.
 """
 
 import os
@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 
 
 class Artifact(NamedTuple):
-    """What a stage gives."""
+    """The result of a stage."""
 
     arrays: Mapping[str, Tensor]
     notes: dict[str, Json]
@@ -55,22 +55,22 @@ class Stage(Frozen):
 
     @abstractmethod
     def compute(self, stages: "StageStore", device: torch.device) -> Artifact:
-        """The artifact, from the config and from other stages (asked of `stages`)."""
+        """Compute the artifact from the config and from other stages, which are read from `stages`."""
 
     def parents(self) -> "tuple[Stage, ...]":
-        """The stages that `compute` asks for."""
+        """The stages that `compute` reads."""
         return ()
 
 
 class Usage(NamedTuple):
-    """What was asked of a StageStore since the last `pop_usage`."""
+    """The stages that a StageStore computed or found ready since the last `pop_usage`."""
 
     computed: tuple[str, ...]
     reused: tuple[str, ...]
     seconds_computing: float
-    """Wall seconds spent in `compute`, waiting for other processes included."""
+    """Wall seconds spent in `get`, including the wait for other processes."""
     seconds_saved: float
-    """What the reused artifacts had cost when they were computed."""
+    """Seconds that the reused artifacts took when they were computed."""
 
 
 class StageStore:
@@ -92,11 +92,11 @@ class StageStore:
         return self.path(stage).is_dir()
 
     def seconds(self, stage: Stage) -> float:
-        """What computing the artifact cost, in seconds, its own parents excluded. Raises FileNotFoundError."""
+        """Seconds that computing the artifact took, without its parents. Raises FileNotFoundError."""
         return float(read_json(self.path(stage) / "stage.json")["seconds"])
 
     def get(self, stage: Stage, device: torch.device = CPU) -> Artifact:
-        """The artifact, computed on `device` if nobody has computed it yet; its arrays are on the CPU, read-only."""
+        """The artifact, computed on `device` if it is not stored yet. Its arrays are on the CPU and memory-mapped."""
         started = time.perf_counter()
         label = f"{stage.name}/{stage.key}"
         if not self.has(stage):
@@ -113,20 +113,20 @@ class StageStore:
         return Artifact(load_file(self.path(stage) / "arrays.safetensors"), notes)
 
     def pop_usage(self) -> Usage:
-        """What was computed and reused since the last call."""
+        """Return what was computed and reused since the last call, and start counting anew."""
         usage = Usage(tuple(self._computed), tuple(self._reused), self._seconds, sum(self._reused.values(), 0.0))
         self._computed, self._reused, self._seconds = [], {}, 0.0
         return usage
 
     def add_usage(self, usage: Usage) -> None:
-        """Count as asked for what a rehearsal of the caller's has asked for: it is the next trial's usage."""
+        """Count the usage of a timing run as that of the next trial."""
         self._computed += usage.computed
         self._seconds += usage.seconds_computing
 
     def _compute(self, stage: Stage, device: torch.device) -> None:
-        """Compute and put in place. The caller holds the lock."""
-        for left_by_a_kill in self.root.joinpath(stage.name).glob(f"{stage.key}.tmp-*"):
-            shutil.rmtree(left_by_a_kill)
+        """Compute and store the artifact. The caller has the lock."""
+        for unfinished in self.root.joinpath(stage.name).glob(f"{stage.key}.tmp-*"):
+            shutil.rmtree(unfinished)
         for parent in stage.parents():
             self.get_parent(parent, device)
         started = time.perf_counter()
@@ -146,11 +146,11 @@ class StageStore:
         shutil.rmtree(self.workspace(stage), ignore_errors=True)
 
     def workspace(self, stage: Stage) -> Path:
-        """Where `compute` may keep finished parts of a long computation: it outlives a kill, not the computation."""
+        """Directory for finished parts of a long computation; it survives a kill and is deleted at the end."""
         return self.path(stage).with_suffix(".parts")
 
     def get_parent(self, parent: Stage, device: torch.device) -> None:
-        """Make sure that `parent` is ready, so that its cost is not counted as its child's."""
+        """Make sure that `parent` is ready before the stage itself is timed."""
         self._depth += 1
         try:
             self.get(parent, device)

@@ -18,14 +18,14 @@ from trainables.stages.prepared import SPLITS
 
 
 class Bottleneck(Stage):
-    """A bottleneck between two frozen networks, and what it makes of the teacher (CIBA paper, Algorithm 1)."""
+    """A bottleneck between two frozen networks, and its outputs for the teacher's features (CIBA, Algorithm 1)."""
 
     name: ClassVar[str] = "bottleneck"
     version: ClassVar[int] = 1
     teacher: FrozenOutputs
     student: FrozenOutputs
     hyperparameters: dict[str, Value]
-    """The method's fields that the bottleneck depends on, and no others: trials that differ in the rest share it."""
+    """Only the method's fields that the bottleneck depends on, so trials that differ in other fields share it."""
     seed: int
 
     def parents(self) -> tuple[Stage, ...]:

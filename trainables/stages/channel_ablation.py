@@ -1,9 +1,9 @@
 """The channel ablation of the modality focusing hypothesis (Xue et al. 2023, Algorithm 1), as stages.
 
-Teacher and student are trained together, each on the labels and both towards equal outputs. A channel of the teacher is
-general as far as permuting it over the examples drives the outputs apart: where the outputs agree through what both
-modalities know, a channel that only the teacher's modality knows can be permuted at little cost. Then a part of the
-channels is nullified, that is replaced by its mean, and what the teacher still says is distilled.
+Teacher and student are trained together: each on the labels, and both towards equal outputs. The saliency of a teacher
+channel is the distance between the outputs after the channel is permuted over the examples. A channel that only the
+teacher's modality can compute has a low saliency, because the outputs agree through what both modalities can compute.
+Then some of the channels are nullified (replaced by their mean), and the outputs of this teacher are distilled.
 
 The channels are the inputs of the teacher's last layer; the mean is over the training pairs. The source does not say
 whether the jointly trained teacher or another one is nullified: here it is the jointly trained one.
@@ -64,7 +64,7 @@ class JointTeacher(Stage):
         return {"teacher": self.teacher, "student": self.student}
 
     def seen(self, role: Role, split: Batch) -> Batch:
-        """A split as one of the networks takes it."""
+        """A split with the inputs of one of the networks."""
         return split_for(self.sides()[role], role, split)
 
     def network(self, role: Role, data: PairedData) -> Model:
@@ -73,7 +73,7 @@ class JointTeacher(Stage):
 
 
 class NullifiedTeacher(Stage):
-    """What the jointly trained teacher says on the training pairs without some of its channels."""
+    """Outputs of the jointly trained teacher with some of its channels replaced by their mean."""
 
     name: ClassVar[str] = "nullified"
     version: ClassVar[int] = 1
@@ -92,18 +92,18 @@ class NullifiedTeacher(Stage):
         model.load_state_dict({name.removeprefix("state/"): value for name, value in arrays.items()})
         model.to(device).eval()
         generator = torch.Generator().manual_seed(derive_seed(self.joint.seed, "nullify"))
-        gone = nullified_channels(saliency, self.nullify, self.part, generator).to(device)
+        nullified = nullified_channels(saliency, self.nullify, self.part, generator).to(device)
         channels = {name: head_inputs(model, self.joint.seen("teacher", data.split(name)), device) for name in SPLITS}
         mean = channels["train"].mean(dim=0)
-        found: dict[str, Tensor] = {"nullified": gone}
+        outputs: dict[str, Tensor] = {"nullified": nullified}
         for name, rows in channels.items():
-            left = torch.where(gone, mean, rows)
-            found |= {f"{name}/features": left, f"{name}/logits": model.head(left).detach()}
-        return Artifact(found, {})
+            features = torch.where(nullified, mean, rows)
+            outputs |= {f"{name}/features": features, f"{name}/logits": model.head(features).detach()}
+        return Artifact(outputs, {})
 
 
 def nullified_stage(config: TrialConfig) -> NullifiedTeacher:
-    """The targets of a `nullified_kd` trial."""
+    """The stage of the outputs that a `nullified_kd` student imitates."""
     method = config.method
     assert isinstance(method, NullifiedKDConfig)
     joint = JointTeacher(
@@ -142,14 +142,14 @@ def train_together(stage: JointTeacher, data: PairedData, networks: dict[Role, M
 
 @torch.no_grad()
 def head_inputs(model: Model, split: Batch, device: torch.device) -> Float[Tensor, "rows channels"]:
-    """What a network's last layer is given for every row of a split (as `split_for` gives it), in eval mode."""
-    found: list[Tensor] = []
-    hook = model.head.register_forward_pre_hook(lambda _, given: found.append(given[0].detach()))
+    """Inputs of a network's last layer for every row of a split (as `split_for` returns it), in eval mode."""
+    channels: list[Tensor] = []
+    hook = model.head.register_forward_pre_hook(lambda _, inputs: channels.append(inputs[0].detach()))
     try:
         run_model(model, network_inputs(split), device)
     finally:
         hook.remove()
-    return torch.cat(found)
+    return torch.cat(channels)
 
 
 @torch.no_grad()
@@ -164,27 +164,27 @@ def channel_saliency(
 
     All 0 if permuting makes no difference between the channels.
     """
-    found = torch.zeros(channels.shape[1], dtype=torch.float64)
+    saliency = torch.zeros(channels.shape[1], dtype=torch.float64)
     for channel in range(channels.shape[1]):
         for _ in range(permutations):
             order = torch.randperm(len(channels), generator=generator).to(channels.device)
             changed = channels.clone()
             changed[:, channel] = channels[order, channel]
-            found[channel] += functional.mse_loss(head(changed), target).double().cpu() / permutations
-    span = found.max() - found.min()
-    return (found - found.min()) / torch.where(span > 0, span, 1)
+            saliency[channel] += functional.mse_loss(head(changed), target).double().cpu() / permutations
+    span = saliency.max() - saliency.min()
+    return (saliency - saliency.min()) / torch.where(span > 0, span, 1)
 
 
 def nullified_channels(
     saliency: Float[Tensor, " channels"], nullify: Nullify, part: float, generator: torch.Generator
 ) -> Bool[Tensor, " channels"]:
-    """Which channels go: `part` of them (rounded), by saliency or at random."""
+    """A mask of the channels to nullify: `part` of them (rounded), chosen by saliency or at random."""
     order = {
         "nothing": torch.arange(0),
         "random": torch.randperm(len(saliency), generator=generator),
         "least_general": saliency.argsort(stable=True),
         "most_general": saliency.argsort(stable=True, descending=True),
     }[nullify]
-    gone = torch.zeros(len(saliency), dtype=torch.bool)
-    gone[order[: round(part * len(saliency))]] = True
-    return gone
+    nullified = torch.zeros(len(saliency), dtype=torch.bool)
+    nullified[order[: round(part * len(saliency))]] = True
+    return nullified

@@ -1,11 +1,11 @@
 """The CCH criterion: I(H1;H2) against I(H2;Y), from frozen unimodal networks and held-out pairs, before distillation.
 
-H1 and H2 are what the unimodal teacher and the student trained without a teacher make of the same rows. Their gap
-G = I(H1;H2) - I(H2;Y) says whether distillation is expected to pay: above 0 it should. In the jointly Gaussian case
-that is sufficient, not necessary, and elsewhere a hypothesis.
+H1 and H2 are the outputs of the unimodal teacher, and of the student trained without a teacher, for the same rows. The
+gap G = I(H1;H2) - I(H2;Y) says whether distillation is expected to help: it should if G > 0. In the jointly Gaussian
+case this is sufficient but not necessary; elsewhere it is a hypothesis.
 
-Both terms are estimated by one estimator on the same rows. The interval of G is that of the gap itself: each random
-part of the rows gives both terms, so that what they have in common cancels.
+One estimator computes both terms on the same rows. The interval of G is computed from the gaps of random parts of the
+rows: each part gives both terms, so their common errors cancel.
 """
 
 import math
@@ -35,7 +35,7 @@ TERMS = ("shared", "labels", "gap")
 
 
 class CriterionSettings(Frozen):
-    """What determines the criterion, beside the two networks."""
+    """The settings of the criterion: everything that determines it besides the two networks."""
 
     mi: SerializeAsAny[MIConfig]
     """The estimator of both terms."""
@@ -98,7 +98,7 @@ class Criterion(Stage):
 
 
 def criterion_stage(config: TrialConfig, settings: CriterionSettings) -> Criterion:
-    """The criterion of the trial's teacher and student, whatever its method."""
+    """The criterion of the trial's teacher and student. It does not depend on the method."""
     return Criterion(
         teacher=outputs_stage(config, "teacher"), student=outputs_stage(config, "student"), settings=settings
     )
@@ -127,21 +127,33 @@ def estimate_criterion(
     settings: CriterionSettings,
     seed: int,
 ) -> CriterionEstimate:
-    """Both terms on all rows, and on random parts of them; a part gives both, and so their difference.
+    """Estimate both terms and their gap on all rows, and their standard errors from random parts of the rows.
+
+    Args:
+        h1: teacher outputs.
+        h2: outputs of the student trained without a teacher, for the same rows.
+        labels: classes, (rows,), or numbers, (rows, outputs).
+        discrete: whether the labels are classes.
+        settings: the estimator, and how many parts of which size.
+        seed: of the parts and of the estimator.
+
+    Returns:
+        Terms and standard errors in nats.
 
     Raises:
         ValueError: from the estimator, for rows that it cannot use.
+
     """
     config = settings.mi.model_copy(update={"interval": IntervalConfig(subsamples=0)})
     warnings: dict[str, None] = {}
 
     def terms(rows: Int64[Tensor, " part"] | slice, number: int) -> tuple[float, float, float]:
         shared = estimate(h1[rows], h2[rows], config, seed=seed + number)
-        told = estimate(h2[rows], labels[rows], config, discrete_y=discrete, seed=seed + number)
+        label_term = estimate(h2[rows], labels[rows], config, discrete_y=discrete, seed=seed + number)
         if number == 0:
-            named = (("I(H1;H2)", shared), ("I(H2;Y)", told))
-            warnings.update({f"{name}: {text}": None for name, found in named for text in found.warnings})
-        return shared.value, told.value, shared.value - told.value
+            named = (("I(H1;H2)", shared), ("I(H2;Y)", label_term))
+            warnings.update({f"{name}: {text}": None for name, term in named for text in term.warnings})
+        return shared.value, label_term.value, shared.value - label_term.value
 
     whole = terms(slice(None), 0)
     return CriterionEstimate(*whole, *subsampled_errors(len(h1), terms, settings, seed, h1.device), tuple(warnings))
@@ -156,8 +168,8 @@ def subsampled_errors(
 ) -> tuple[float, float, float]:
     """Standard errors on all N rows from the spread over parts of b rows: var(parts) (b/N) / (1 - b/N).
 
-    Parts drawn without replacement share rows, so that their values vary by V/b - V/N where one on all has V/N
-    (Politis and Romano 1994).
+    Parts drawn without replacement share rows, so their values have variance V/b - V/N, while an estimate on all rows
+    has V/N (Politis and Romano 1994).
     """
     size = max(2, round(settings.fraction * rows))
     generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""The stage that holds an estimator's own error: what it makes of Gaussians of known MI, as many rows and columns."""
+"""The stage of an estimator's error: its estimates for Gaussians of known MI with as many rows and columns."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from trainables.stages.artifacts import Artifact, Stage, StageStore
 
 
 class SelfTestStage(Stage):
-    """Estimates at several true values; every pair of networks with the same rows and dimensions shares it."""
+    """Estimates at several true values, shared by all pairs of networks with the same rows and dimensions."""
 
     name: ClassVar[str] = "self_test"
     version: ClassVar[int] = 1
@@ -33,9 +33,15 @@ class SelfTestStage(Stage):
 
 
 def self_test_stage(mi: MIConfig, rows: int, widths: tuple[int, int], classes: int, repeats: int) -> SelfTestStage:
-    """The test of an estimator on `rows` pairs of these widths, which its `pca` may lower; of classes where there are.
+    """The self-test stage of an estimator.
 
-    What does not change an estimate (how an interval is computed) does not make another test.
+    Args:
+        mi: the estimator. Its interval settings are left out of the stage, because they do not change an estimate.
+        rows: number of pairs.
+        widths: columns of both sides; `mi.pca` may lower them.
+        classes: number of classes; 0 for a continuous target.
+        repeats: data sets for each true value.
+
     """
     plain = mi.model_copy(update={"interval": IntervalConfig(subsamples=0)})
     dim_x, dim_y = (min(width, mi.pca or width) for width in widths)

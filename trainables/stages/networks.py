@@ -67,7 +67,7 @@ class FrozenOutputs(Stage):
 
 
 class PretrainedOutputs(Stage):
-    """What a network that comes trained makes of every row of every split: of all views and captions."""
+    """Outputs of a pretrained network for every row of every split, with all views and captions."""
 
     name: ClassVar[str] = "pretrained"
     version: ClassVar[int] = 1
@@ -86,11 +86,11 @@ class PretrainedOutputs(Stage):
 
 
 def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:
-    """What the trial's unimodal teacher, or the student trained without a teacher, makes of the data."""
+    """The stage of the outputs of the trial's unimodal teacher, or of the student trained without a teacher."""
     model = config.teacher if role == "teacher" else config.student
     data = config.data.for_seed(config.seed)
     if role == "student" and model.sees == "own":
-        data = data.for_student()  # so that it is trained once, however many teachers there are
+        data = data.for_student()  # so that it is trained once for all teachers
     prepared = data_stage(data)
     training, seed = config.pretraining, config.seed
     return FrozenOutputs(
@@ -99,7 +99,7 @@ def outputs_stage(config: TrialConfig, role: Role) -> FrozenOutputs:
 
 
 def teacher_stage(config: TrialConfig) -> FrozenOutputs | PretrainedOutputs:
-    """What the trial's teacher, trained by the study or before, makes of the data."""
+    """The stage of the outputs of the trial's teacher, which the study trains or which is pretrained."""
     if not config.teacher.is_pretrained:
         return outputs_stage(config, "teacher")
     prepared = data_stage(config.data.for_seed(config.seed))
@@ -107,9 +107,18 @@ def teacher_stage(config: TrialConfig) -> FrozenOutputs | PretrainedOutputs:
 
 
 def build_model(config: ModelConfig, split: Batch, num_classes: int, seed: int, role: Role = "student") -> Model:
-    """A network for the inputs of `split` (as `split_for` gives it), initialised from seed and role alone, on the CPU.
+    """An untrained network on the CPU.
 
-    Were the role left out, teacher and student of one shape would begin as the same network.
+    Args:
+        config: the network.
+        split: rows whose shapes its inputs have, as `split_for` returns them.
+        num_classes: number of outputs.
+        seed: with `role`, the only source of the initial weights.
+        role: without it, a teacher and a student of the same shape would start with the same weights.
+
+    Raises:
+        ValueError: if the network does not take inputs of these shapes.
+
     """
     entry = MODELS[config.kind]
     with torch.random.fork_rng(devices=[]):
@@ -131,7 +140,7 @@ def restore_unimodal(stages: StageStore, stage: UnimodalModel, data: PairedData,
 def teacher_network(
     stages: StageStore, stage: FrozenOutputs | PretrainedOutputs, data: PairedData, device: torch.device
 ) -> Model:
-    """The frozen network whose outputs a stage holds, on `device`, in eval mode."""
+    """The frozen network of an outputs stage, on `device`, in eval mode."""
     if isinstance(stage, FrozenOutputs):
         model = restore_unimodal(stages, stage.unimodal, data, device)
     else:

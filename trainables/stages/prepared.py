@@ -19,7 +19,7 @@ from trainables.stages.artifacts import Artifact, Stage, StageStore
 SPLITS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
 
 FILES = "files"
-"""In the place of `teacher`, where pictures stayed in their files."""
+"""Replaces `teacher` in the names of the arrays where images stay in their files."""
 
 
 class PreparedData(Stage):
@@ -29,7 +29,7 @@ class PreparedData(Stage):
     version: ClassVar[int] = 2
     data: SerializeAsAny[DataConfig]
     fingerprint: str
-    """Of the raw data, so that changed files make another artifact."""
+    """Of the raw data, so that changed files give another key."""
 
     def compute(self, stages: StageStore, device: torch.device) -> Artifact:
         entry = DATASETS[self.data.kind]
@@ -37,7 +37,7 @@ class PreparedData(Stage):
         arrays: dict[str, Tensor] = {}
         for name in SPLITS:
             for field, tensor in paired.split(name)._asdict().items():
-                left = isinstance(tensor, LazyImages)  # in its files, whose names are kept in its stead
+                left = isinstance(tensor, LazyImages)  # stays in its files: their names are stored
                 arrays[f"{name}/{FILES if left else field}"] = tensor.files.paths if left else tensor
         if paired.prompts is not None:
             arrays["prompts"] = paired.prompts
@@ -45,7 +45,7 @@ class PreparedData(Stage):
 
 
 def prepared_stage(config: TrialConfig) -> PreparedData:
-    """The trial's data; without a teacher, what the student alone is known by."""
+    """The stage of the trial's data. Without a teacher it does not depend on settings that concern only the teacher."""
     data = config.data.for_seed(config.seed)
     if config.method.teacher_source == "nothing" and config.student.sees == "own":
         data = data.for_student()
@@ -53,18 +53,18 @@ def prepared_stage(config: TrialConfig) -> PreparedData:
 
 
 def evaluation_stage(config: TrialConfig, evaluation: EvaluationConfig) -> PreparedData:
-    """Further data on which the trial's student is measured."""
+    """The stage of additional data on which the trial's student is measured."""
     return data_stage(evaluation.data.for_seed(config.seed))
 
 
 def data_stage(data: DataConfig) -> PreparedData:
-    """These data, as their raw files are now."""
+    """The stage of these data, with the current fingerprint of their raw files."""
     return PreparedData(data=data, fingerprint=fingerprint(canonical_json(data.model_dump(mode="json"))))
 
 
 @cache
 def fingerprint(data_json: str) -> str:
-    """Fingerprint of a data config's raw files, which are hashed once in a process, not once in a trial."""
+    """Fingerprint of a data config's raw files. They are hashed once for each process, not for each trial."""
     values = json.loads(data_json)
     dataset = DATASETS[values["dataset"]]
     return dataset.fingerprint(dataset.config.model_validate(values))

@@ -1,4 +1,4 @@
-"""The stage by which H is suggested: the spectrum of ẑ', what a bottleneck makes of the teacher's features."""
+"""The stage of the spectrum of ẑ', a bottleneck's estimate of the student's features; H is suggested from it."""
 
 from typing import ClassVar
 

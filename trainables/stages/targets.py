@@ -19,11 +19,11 @@ TARGETS: dict[TeacherSource, Callable[[TrialConfig], Stage | None]] = {
     "bottleneck": bottleneck_stage,
     "nullified": nullified_stage,
 }
-"""The stage whose train arrays a method is given as `teacher_out`."""
+"""For each teacher source: the stage whose train arrays are the method's `teacher_out`."""
 
 
 def target_stage(config: TrialConfig) -> Stage | None:
-    """The stage that holds what the trial's student imitates; None without distillation."""
+    """The stage of the outputs that the trial's student imitates; None without distillation."""
     return TARGETS[config.method.teacher_source](config)
 
 
@@ -44,7 +44,10 @@ def required_stages(config: TrialConfig) -> list[Stage]:
 
 
 def read_targets(stages: StageStore, config: TrialConfig, device: torch.device) -> ModelOutput | None:
-    """What the student imitates on the training rows. A bottleneck has no logits of its own: its teacher's stand in."""
+    """The outputs that the student imitates, for every training row; None without distillation.
+
+    A bottleneck has no logits, so those of its teacher are returned with its features.
+    """
     stage = target_stage(config)
     if stage is None:
         return None

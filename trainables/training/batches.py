@@ -1,4 +1,4 @@
-"""What one optimisation step works on: the student's inputs, the teacher's outputs and the labels of its rows."""
+"""The data of one optimisation step: the student's inputs, the teacher's outputs and the labels."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -18,37 +18,39 @@ from trainables.training.inputs import network_inputs, select_rows
 
 
 class Step(NamedTuple):
-    """The rows of one step."""
+    """The data of one step."""
 
     inputs: tuple[Tensor, ...]
-    """This rank's, as a network takes them."""
+    """Inputs of this rank's rows, as a network takes them."""
     teacher_out: ModelOutput | None
     """For the global batch; None without a teacher."""
     batch: Batch
-    """Labels of the global batch; its inputs are left out (no columns)."""
+    """Labels of the global batch; its input tensors have no columns."""
 
 
 def read_ahead(
     train: Batch,
     batches: Sequence[Int[Tensor, " batch"]],
-    draw: Callable[[Batch, Tensor, torch.Generator], ViewSample] | None,
-    drawn: torch.Generator,
+    sampler: Callable[[Batch, Tensor, torch.Generator], ViewSample] | None,
+    view_generator: torch.Generator,
     workers: Workers,
 ) -> None:
-    """Say which rows `make_step` will be given, so that pictures that stay in their files are decoded in time.
+    """Announce the rows of an epoch's steps, so that images that stay in their files are decoded in time.
 
     Args:
         train: training rows.
-        batches: the global batches of an epoch, in turn.
-        draw: how their views and captions are drawn, if they are.
-        drawn: from which they will be; it is left as it is.
+        batches: row numbers of the global batches of an epoch, in order.
+        sampler: samples their views and captions (`Task.sample_views`); None if rows have one input each.
+        view_generator: the generator that `sampler` will use. Its state is not changed.
         workers: as for `make_step`.
 
     """
     for number, part in enumerate(network_inputs(train)):
         if isinstance(part, LazyImages):
-            same = torch.Generator().set_state(drawn.get_state())
-            places = [None if draw is None else workers.shard(draw(train, rows, same)[number]) for rows in batches]
+            same = torch.Generator().set_state(view_generator.get_state())
+            places = [
+                None if sampler is None else workers.shard(sampler(train, rows, same)[number]) for rows in batches
+            ]
             part.prefetch(zip(map(workers.shard, batches), places, strict=True))
 
 
@@ -56,30 +58,30 @@ def make_step(
     train: Batch,
     teacher: ModelOutput | Model | None,
     rows: Int[Tensor, " batch"],
-    draw: ViewSample | None,
+    sample: ViewSample | None,
     workers: Workers,
     dtype: torch.dtype,
 ) -> Step:
-    """The step on `rows` of the training split.
+    """The data of a step on `rows` of the training split.
 
     Args:
         train: training rows as `trainables.training.inputs.split_for` gives them to the student.
-        teacher: outputs for all of them, in the same order; or a frozen network, which is given what the student sees.
-        rows: the global batch.
-        draw: what each row shows, where it has several pictures and captions.
-        workers: this process's place among those that share the batch.
+        teacher: outputs for all rows in the same order, or a frozen network that is called with the student's inputs.
+        rows: row numbers of the global batch.
+        sample: the view and caption of each row; None if rows have one input each.
+        workers: this process among those that share the batch.
         dtype: number format of the inputs.
 
     """
     stored = network_inputs(train)
-    places = draw or (None,) * len(stored)
+    places = sample or (None,) * len(stored)
     inputs = tuple(
         select_rows(part, workers.shard(rows), workers.device, dtype, None if place is None else workers.shard(place))
         for part, place in zip(stored, places, strict=True)
     )
     nothing = train.labels.new_empty(len(rows), 0)
     batch = Batch(nothing, nothing, *(part[rows.to(part.device)] for part in train[2:]))
-    return Step(inputs, teacher_outputs(train, teacher, inputs, rows, draw, workers), batch)
+    return Step(inputs, teacher_outputs(train, teacher, inputs, rows, sample, workers), batch)
 
 
 def teacher_outputs(
@@ -87,25 +89,31 @@ def teacher_outputs(
     teacher: ModelOutput | Model | None,
     inputs: tuple[Tensor, ...],
     rows: Int[Tensor, " batch"],
-    draw: ViewSample | None,
+    sample: ViewSample | None,
     workers: Workers,
 ) -> ModelOutput | None:
-    """What the student imitates: the stored outputs, picked as its inputs were, or the teacher's on those inputs."""
+    """The outputs that the student imitates: stored ones of the same rows, or those of a live teacher on its inputs."""
     if isinstance(teacher, Model):
         with torch.no_grad():
             return teacher(*inputs).map(workers.gather)
     if teacher is None:
         return None
     chosen = teacher.map(lambda part: part[rows])
-    return chosen if draw is None else draw.of_outputs(chosen, train.teacher.shape[1])
+    return chosen if sample is None else sample.of_outputs(chosen, train.teacher.shape[1])
 
 
 def with_masked_view(
     inputs: tuple[Tensor, ...], method: MethodConfig, rows: int, workers: Workers, generator: torch.Generator
 ) -> tuple[Tensor, ...]:
-    """The inputs, with a second, partly hidden view of each image where the method wants one.
+    """The inputs, with a second, partly hidden view of each image if the method uses one.
 
-    What is hidden is drawn for the `rows` of the global batch, on every rank alike.
+    Args:
+        inputs: images (batch, 1, 3, height, width) and captions, of this rank's rows.
+        method: gives the share of each image that is hidden; with 0 the inputs are returned unchanged.
+        rows: size of the global batch. The hidden patches are sampled for all of it, equally on every rank.
+        workers: this process among those that share the batch.
+        generator: source of the hidden patches.
+
     """
     if method.masked_fraction == 0:
         return inputs

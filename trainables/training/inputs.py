@@ -1,8 +1,8 @@
-"""Inputs on their way from a stored split to a network.
+"""The inputs of a network, from a stored split.
 
-Numbers are moved to the device once. Pictures may be stored as uint8, a quarter of the size, and spectrograms as
-float16, half of it: they stay where they are (memory-mapped, on the CPU) and are turned into numbers batch by batch,
-so that a split need not fit into memory.
+Float32 inputs are moved to the device once. Images may be stored as uint8 (a quarter of the size) and spectrograms as
+float16 (half of it). These stay memory-mapped on the CPU and are converted batch by batch, so a split may be larger
+than the memory.
 """
 
 from dataclasses import replace
@@ -15,13 +15,13 @@ from trainables.common.types import Batch, PairedData
 from trainables.models.base import ModelConfig
 
 CHUNK_ROWS = 4096
-"""Most rows of one forward pass outside training: enough to keep a GPU busy."""
+"""Maximum number of rows in one forward pass outside training; enough to keep a GPU busy."""
 
 COMPACT = (torch.uint8, torch.float16)
-"""Number formats of inputs that stay where they are."""
+"""Number formats of inputs that stay on the CPU."""
 
 CHUNK_NUMBERS = 2**24
-"""Most input numbers of one such pass, so that large pictures fit."""
+"""Maximum number of input values in such a pass, so that large images fit into memory."""
 
 
 def to_device(data: PairedData, device: torch.device, dtype: torch.dtype) -> PairedData:
@@ -45,10 +45,18 @@ def select_rows(
     dtype: torch.dtype,
     places: Int[Tensor, " batch"] | None = None,
 ) -> Tensor:
-    """Rows of stored inputs as a network takes them: on `device` in `dtype`, pictures as numbers in [0, 1].
+    """Rows of stored inputs, as a network takes them.
 
-    With `places` a row holds several inputs, of which it gives the one at its place: (batch, several, ...) becomes
-    (batch, 1, ...).
+    Args:
+        inputs: stored inputs, (rows, ...), or (rows, several, ...) with `places`.
+        rows: row numbers.
+        device: where the result is.
+        dtype: number format of the result; token numbers keep theirs.
+        places: for rows with several inputs, the index of the one to return.
+
+    Returns:
+        (batch, ...), or (batch, 1, ...) with `places`; images as numbers in [0, 1].
+
     """
     rows = rows.to(inputs.device)
     taken = inputs[rows] if places is None else inputs[rows, places.to(inputs.device)][:, None]
@@ -56,7 +64,7 @@ def select_rows(
 
 
 def as_numbers(inputs: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Stored inputs on `device` in `dtype`; uint8 is divided by 255, other whole numbers (tokens) stay as they are."""
+    """Stored inputs on `device` in `dtype`; uint8 is divided by 255, other integers (tokens) keep their format."""
     moved = inputs.to(device)
     if moved.dtype == torch.uint8:
         return moved.to(dtype) / 255
@@ -64,9 +72,16 @@ def as_numbers(inputs: Tensor, device: torch.device, dtype: torch.dtype) -> Tens
 
 
 def split_for(model: ModelConfig, role: str, split: Batch) -> Batch:
-    """The split as the training of one network takes it: its own inputs in the student's place.
+    """The split for the training of one network.
 
-    Inputs that it does not see are left out (no columns). A network that sees both keeps both.
+    Args:
+        model: the network.
+        role: "teacher" or "student", the modality that it sees.
+        split: rows with the inputs of both modalities.
+
+    Returns:
+        The rows with the network's inputs as `student` and no columns in `teacher`; both if the network sees both.
+
     """
     if model.sees == "both":
         return split
@@ -75,7 +90,7 @@ def split_for(model: ModelConfig, role: str, split: Batch) -> Batch:
 
 
 def network_inputs(split: Batch) -> tuple[Tensor, ...]:
-    """What a network is called with for a split that `split_for` made."""
+    """The arguments of a network's forward pass, from a split that `split_for` returned."""
     return (split.student,) if split.teacher.shape[1:] == (0,) else (split.teacher, split.student)
 
 

@@ -1,4 +1,4 @@
-"""The training loop: several trainings at a time, epoch by epoch; reports, checkpoints, and who goes on.
+"""The training loop: trains one or several members epoch by epoch, reports, saves checkpoints and stops members.
 
 Used by `fit` and by the stages that train networks.
 """
@@ -14,22 +14,22 @@ from trainables.training.pack import Pack
 from trainables.training.session import NonFiniteLossError, Outcome, Problem, Progress, Session
 
 Report = Callable[[EpochReport], object]
-"""Called on rank 0 after every epoch; a true answer asks for a stop. So does one that is a function without arguments
-and returns true: it is called when all trainings of a pack have reported the epoch."""
+"""Called on rank 0 after every epoch; returning true stops the training. It may also return a function without
+arguments, which is called when all members of a pack have reported the epoch and returns whether to stop."""
 
 
 @runtime_checkable
 class Checkpoint(Protocol):
-    """Where a training's state is kept between attempts."""
+    """Stores a training's state between attempts."""
 
     def load(self) -> dict[str, Any] | None:
         """The last saved state, or None."""
         ...
 
     def save(self, state: Callable[[], dict[str, Any]], last: bool) -> None:
-        """Keep what `state` returns atomically (rank 0 only). May decline if the one before is recent, not the `last`.
+        """Save the result of `state()` atomically (rank 0 only). May skip a state that is not the `last`.
 
-        It returns the living tensors: they change as soon as the training goes on.
+        `state()` returns the tensors that are being trained: they change as soon as the training continues.
         """
         ...
 
@@ -72,13 +72,16 @@ class Member(NamedTuple):
 def train_together(members: Sequence[Member], workers: Workers = ONE_WORKER) -> list[Progress]:
     """Train every member's student in place and leave it with the selected epoch's weights, in eval mode.
 
-    Everything random is drawn from (seed, epoch), so a training that goes on from a checkpoint takes the same steps
-    as one that was never stopped; and each member takes the steps that it would take alone. Several members are taken
-    as one pack (see `trainables.training.pack`). One whose loss is not finite ends there, with `Progress.error`.
+    All randomness comes from (seed, epoch), so a training that resumes from a checkpoint takes the same steps as one
+    that was never stopped. Several members are trained as one pack (see `trainables.training.pack`); each takes the
+    steps that it would take without the others. A member whose loss is not finite ends with `Progress.error`.
 
     Args:
         members: none, one, or several with the same `trainables.training.pack_key.pack_key`.
-        workers: this process's place among those that train together; all call this function. Packs have one.
+        workers: this process among those that train together; all call this function. A pack has one worker.
+
+    Returns:
+        The progress of each member, in the same order.
 
     """
     if not members:
@@ -87,7 +90,7 @@ def train_together(members: Sequence[Member], workers: Workers = ONE_WORKER) -> 
     pack: list[MemberTraining] = []
     epochs = epochs_of(runs[:1])
     while active := [run for run in runs if run.is_active]:
-        if active != pack:  # those that ended free their part of the computation
+        if active != pack:  # members that ended are left out of the pack
             pack, epochs = active, epochs_of(active)
             for run in active:
                 run.progress.together = max(run.progress.together, len(active))
@@ -104,7 +107,7 @@ def train_together(members: Sequence[Member], workers: Workers = ONE_WORKER) -> 
 
 
 class MemberTraining:
-    """A member on its way."""
+    """The training of one member: its session, progress, reports and checkpoints."""
 
     def __init__(self, member: Member, workers: Workers) -> None:
         self.member, self.workers = member, workers
@@ -124,7 +127,7 @@ class MemberTraining:
         return progress.epoch < self.member.config.epochs and not progress.stopped and progress.error is None
 
     def record(self, outcome: "Outcome", seconds: float) -> None:
-        """Note how an epoch ended, save and report it."""
+        """Add an epoch's outcome to the progress, save it and report it."""
         if isinstance(outcome, NonFiniteLossError):
             self.progress.error = outcome
             return
@@ -138,12 +141,12 @@ class MemberTraining:
         self.answer = self.report(progress.history[-1])
 
     def report(self, report: EpochReport) -> object:
-        """Report an epoch; the answer of whoever is told."""
-        told = self.member.report
-        return told(report) if told and self.workers.rank == 0 else False
+        """Report an epoch and return the answer; False without a report function and on other ranks."""
+        send = self.member.report
+        return send(report) if send and self.workers.rank == 0 else False
 
     def apply_answer(self) -> None:
-        """Stop if the answer to the last report says so; every rank hears it."""
+        """Stop on every rank if the answer to the last report says so."""
         if self.progress.error is None:
             answer = self.answer() if callable(self.answer) else self.answer
             self.progress.stopped = self.workers.broadcast(bool(answer))
@@ -156,7 +159,7 @@ class MemberTraining:
 
 
 def epochs_of(runs: Sequence[MemberTraining]) -> Callable[[Sequence[int]], list[Outcome]]:
-    """What trains each of some runs for its epoch of a given number."""
+    """A function that trains each run for the epoch of the given number."""
     sessions = [run.session for run in runs]
     if len({session.shape for session in sessions}) == 1 < len(sessions):
         return Pack(sessions).run_epochs

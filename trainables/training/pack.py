@@ -1,11 +1,13 @@
-"""Packs: trainings of one shape that run as one. What differs between them is numbers only.
+"""Packs: trainings that differ in numbers only and run as one stacked computation.
 
-Their networks are stacked and every step is taken for all at once (`torch.func.vmap`): small networks are bound by the
-cost of calling operations, not by arithmetic. Then torch's own fused optimiser steps each member's row of numbers with
-the member's rates (one pass over a row that stays in the cache: measured a quarter of the time that the same operations
-take on all rows at once). A member's parameters, buffers and optimiser state are views of the stacked tensors, so its
-session copies, saves, restores and measures them as ever and knows nothing of the pack; a member that ends is left out
-by stacking the others anew. Each takes the steps that it would take alone, to rounding.
+The members' networks are stacked, and every forward and backward pass is computed for all at once (`torch.func.vmap`),
+because small networks are bound by the cost of calling operations, not by arithmetic. Then a fused optimiser step
+changes each member's row of parameters with the member's rates. A row stays in the cache: one pass over each row takes
+a quarter of the time of the same operations on all rows at once (measured).
+
+A member's parameters, buffers and optimiser state are views of the stacked tensors, so its session copies, saves,
+restores and measures them without knowing about the pack. When a member ends, the others are stacked again. Each member
+takes the steps that it would take alone, up to rounding.
 """
 
 import copy
@@ -25,11 +27,11 @@ from trainables.training.pack_optimizer import PackOptimizer
 from trainables.training.session import NonFiniteLossError, Outcome, Session
 
 State = dict[str, dict[str, Tensor]]
-"""Of each network, by name: what a step uses and does not train. The first axis is that of the members."""
+"""By network and name: the tensors that a step uses and does not train. The first axis is the members."""
 
 
 class ParameterPlace(NamedTuple):
-    """Where one parameter lies in a member's row of the stacked numbers."""
+    """One parameter in a member's row of the stacked parameters."""
 
     network: str
     name: str
@@ -83,7 +85,7 @@ class Pack:
         return values.detach(), weights.detach()
 
     def split(self) -> tuple[Float[Tensor, "members numbers"], ...]:
-        """The stacked numbers, parameter by parameter."""
+        """The stacked parameters, one tensor for each."""
         return self.rows.split([place.shape.numel() for place in self.places], dim=1)
 
     def member(
@@ -109,7 +111,7 @@ class Pack:
         return torch.stack([term.value.to(self.rows) for term in terms.values()]), torch.stack(weights)
 
     def named(self, parameters: tuple[Tensor, ...], state: State, network: str) -> dict[str, Tensor]:
-        """What one of the two networks is called with, by its names in it."""
+        """The named tensors of one of the two networks, for `functional_call`."""
         return state[network] | {
             place.name: value.view(place.shape)
             for place, value in zip(self.places, parameters, strict=True)
@@ -134,19 +136,19 @@ class Pack:
             parts.append(vmap(logits, in_dims=(0, 0, None))(self.split(), self.state, chunk))
         student.train()
         whole = torch.cat(parts, dim=1)
-        if task.measure:  # what metrics share may depend on the values
+        if task.measure:  # its control flow may depend on the values, which vmap does not allow
             return [evaluate(task, own, vals[0].labels) for own in whole]
         found = vmap(lambda own: measure(task, own, vals[0].labels))(whole)
         return [dict(zip(task.metrics, row, strict=True)) for row in found.tolist()]
 
 
 def networks_of(session: Session) -> dict[str, nn.Module]:
-    """Everything that has parameters."""
+    """Both networks that have parameters."""
     return {"student": session.problem.student, "method": session.problem.method}
 
 
 def trained(session: Session) -> list[tuple[str, str, nn.Parameter]]:
-    """Every parameter that the session trains: the network it is of, its name there, itself."""
+    """Every parameter that the session trains, as (network, name in the network, parameter)."""
     return [
         (network, name, value)
         for network, module in networks_of(session).items()
@@ -156,7 +158,7 @@ def trained(session: Session) -> list[tuple[str, str, nn.Parameter]]:
 
 
 def stacked_state(sessions: Sequence[Session]) -> State:
-    """What is saved with each network and not trained, stacked; the sessions' own become views of it."""
+    """Buffers and frozen parameters of each network, stacked. Those of the sessions become views of the result."""
     state: State = {}
     for network, module in networks_of(sessions[0]).items():
         learnt = {name for name, value in module.named_parameters() if value.requires_grad}

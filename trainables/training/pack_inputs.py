@@ -1,4 +1,4 @@
-"""What each step of a pack is fed: the rows of every member, stacked."""
+"""The data of each step of a pack: the rows of every member, stacked."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -13,22 +13,22 @@ from trainables.training.inputs import network_inputs, select_rows
 from trainables.training.session import DTYPES, EpochPlan, Session
 
 BLOCK_NUMBERS = 2**22
-"""Most numbers that are picked out of the stored splits at once: several steps of small inputs."""
+"""Maximum number of values that are selected from the stored splits at once: several steps of small inputs."""
 
 
 class PackStep(NamedTuple):
-    """Tensors of one step; the first axis of each is that of the members, the second that of the batch."""
+    """Tensors of one step, (members, batch, ...)."""
 
     inputs: tuple[Tensor, ...]
     """As a network takes them."""
     teacher: tuple[Tensor, ...]
-    """Logits and features, and embeddings where there are any; nothing without a teacher."""
+    """Logits, features and, of contrastive teachers, embeddings; empty without a teacher."""
     labels: tuple[Tensor, ...]
-    """What a Batch holds besides its inputs."""
+    """The fields of a Batch besides its inputs."""
 
 
 class PackInputs:
-    """The data of some sessions of one shape."""
+    """The training data of sessions with the same shapes."""
 
     def __init__(self, sessions: Sequence[Session]) -> None:
         self.sessions = sessions
@@ -37,7 +37,7 @@ class PackInputs:
         self.plain = not (first.problem.task.sample_views or first.problem.method.config.masked_fraction) and all(
             not isinstance(problem.targets, torch.nn.Module) for problem in problems
         )
-        """Whether a step's inputs are rows of what is stored, so that they can be picked for all members at once."""
+        """Whether a step's inputs are stored rows, which can be selected for all members at once."""
         self.stored: list[Sequence[Tensor]] = []
         if self.plain:
             self.stored += zip(*(network_inputs(problem.train) for problem in problems), strict=True)
@@ -49,7 +49,7 @@ class PackInputs:
         self.num_inputs = len(network_inputs(first.problem.train))
 
     def epoch(self, plans: Sequence[EpochPlan]) -> Iterator[PackStep]:
-        """The steps of an epoch in turn."""
+        """The steps of an epoch in order."""
         first = self.sessions[0]
         orders = torch.stack([plan.order for plan in plans])[:, : first.steps * first.batch_size]
         rows = orders.unflatten(1, (first.steps, first.batch_size)).transpose(0, 1)
@@ -79,7 +79,7 @@ class PackInputs:
         return torch.stack([picked(part, own) for part, own in zip(parts, rows.unbind(1), strict=True)], dim=1)
 
     def drawn(self, rows: Int[Tensor, "members batch"], plans: Sequence[EpochPlan]) -> PackStep:
-        """A step whose inputs each member draws, or whose teacher looks at them: made as it would be alone."""
+        """A step whose inputs each member samples, or that has a live teacher: each session prepares its own part."""
         steps = [session.prepare_step(own, plan) for session, own, plan in zip(self.sessions, rows, plans, strict=True)]
         teacher = [existing_outputs(step.teacher_out) for step in steps if step.teacher_out is not None]
         parts = ([step.inputs for step in steps], teacher, [step.batch[2:] for step in steps])
@@ -87,11 +87,11 @@ class PackInputs:
 
 
 def existing_outputs(out: ModelOutput) -> tuple[Tensor, ...]:
-    """A network's outputs without the embeddings that it has not."""
+    """A network's outputs, without embeddings if they are None."""
     return tuple(part for part in out if part is not None)
 
 
 def pad_to_widest(parts: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Tensors of the same last width: narrower ones get zeros, which the method knows not to look at."""
+    """Pad the last axis with zeros to the widest tensor's width. The method ignores the padding."""
     widest = max(part.shape[-1] for part in parts)
     return [functional.pad(part, (0, widest - part.shape[-1])) if part.shape[-1] < widest else part for part in parts]

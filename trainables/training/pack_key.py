@@ -3,16 +3,16 @@
 from trainables.config import TrialConfig, digest
 
 OF_TRAINING = ("epochs", "lr", "weight_decay", "momentum", "schedule", "select", "monitor")
-"""Fields of `training` in which the members of a pack may differ: each has its own."""
+"""Fields of `training` in which the members of a pack may differ."""
 
 
 def pack_key(config: TrialConfig) -> str | None:
-    """The same for trials whose trainings can be stacked; None for one that must be trained alone.
+    """A key that is equal for trials whose trainings can be stacked; None for a trial that must be trained alone.
 
     Seeds, learning rates, weights of losses, temperatures, numbers of epochs and the bottleneck's dimension may differ,
-    and so may whatever makes other targets or data of the same shape: the teacher, its training, noise, gamma. Batch
-    sizes, networks, data sets and the terms of a loss may not. The key looks at the config alone; should data of one
-    key have different numbers of rows after all, `train_together` takes such members one after another.
+    and so may fields that change targets or data but not their shapes: the teacher, its training, noise, gamma. Batch
+    sizes, networks, data sets and the terms of a loss may not. The key depends on the config alone. If data of one
+    key have different numbers of rows, `train_together` trains such members one after another.
     """
     if why_not_stacked(config):
         return None

@@ -21,7 +21,7 @@ Settings = dict[str, Any]
 
 
 class Update(Protocol):
-    """One step: changes `row` and the moments in place. `steps` counts this one."""
+    """One step that changes `row` and the moments in place. `steps` includes this step."""
 
     def __call__(
         self, row: Tensor, gradient: Tensor, moments: Sequence[Tensor], steps: Tensor, settings: Settings
@@ -57,9 +57,9 @@ class OptimizerEntry(NamedTuple):
 
     update: Update
     moments: tuple[str, ...]
-    """Names of its state, as torch's optimiser of the same name has them."""
+    """Names of its state in torch's optimiser of the same name."""
     counts: bool
-    """Whether torch's keeps the number of steps."""
+    """Whether torch's optimiser keeps the number of steps."""
 
 
 OPTIMIZERS: dict[str, OptimizerEntry] = {
@@ -70,7 +70,7 @@ OPTIMIZERS: dict[str, OptimizerEntry] = {
 
 
 class PackOptimizer:
-    """The trained numbers of some sessions, stacked: each row with the rates and the state of its session's optimiser.
+    """The stacked parameters of sessions: each row has the rates and the state of its session's optimiser.
 
     The sessions' parameters and their optimisers' moments become views of the rows.
     """
@@ -88,7 +88,7 @@ class PackOptimizer:
             self.link_to_row(number)
 
     def link_to_row(self, number: int) -> None:
-        """Make a session's parameters and moments views of row `number`, with the values that they have."""
+        """Make a session's parameters and moments views of row `number`, and keep their values."""
         known = self.sessions[number].optimizer.state
         for place, value in enumerate(self.parameters[number]):
             state = known[value]
@@ -102,13 +102,13 @@ class PackOptimizer:
                 self.steps[number] = float(state.get("step", 0.0))
 
     def view(self, stacked: Float[Tensor, "members numbers"], number: int, place: int) -> Tensor:
-        """One parameter of one member among stacked numbers."""
+        """One parameter of one member, as a view of the stacked tensor."""
         begin = sum(self.sizes[:place])
         return stacked[number, begin : begin + self.sizes[place]].view(self.parameters[number][place].shape)
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Float[Tensor, "members _"] | None]) -> None:
-        """Step each member at its session's rates; what has no gradient stays as it is, as it would alone."""
+        """Step each member at its session's rates. Parameters without a gradient do not change."""
         parts = self.rows.split(self.sizes, dim=1)
         kept = [(part, part.clone()) for part, gradient in zip(parts, gradients, strict=True) if gradient is None]
         filled = [torch.zeros_like(part) if one is None else one for part, one in zip(parts, gradients, strict=True)]
@@ -121,7 +121,7 @@ class PackOptimizer:
             part.copy_(value)
 
     def write_step_counts(self) -> None:
-        """Note in every session's optimiser how many steps it has taken."""
+        """Write the number of steps into every session's optimiser."""
         if self.kind.counts:
             for session, count in zip(self.sessions, self.steps.tolist(), strict=True):
                 for state in session.optimizer.state.values():

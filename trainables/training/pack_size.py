@@ -1,8 +1,8 @@
-"""How many trials it pays to train together: measured, in a few steps, on the networks and data that it is about.
+"""The number of trials to train together, measured in a few steps on the trial's networks and data.
 
-Small networks are bound by the cost of calling operations, so that many cost hardly more than one; large ones fill
-the machine by themselves (see `benchmarks/stacking.py`). No rule says where the one ends and the other begins on a
-given machine, so a few short epochs of each size are timed before the first pack of a kind is trained.
+Small networks are bound by the cost of calling operations, so many cost hardly more than one. A large network uses the
+whole machine (see `benchmarks/stacking.py`). The limit depends on the machine, so a few short epochs of each pack size
+are timed before the first pack of a kind is trained.
 """
 
 import copy
@@ -20,26 +20,26 @@ STEPS = 4
 """Steps of a timed epoch."""
 
 REPEATS = 2
-"""Timed epochs of each size; the shortest counts, after one that warms up."""
+"""Timed epochs of each size, after one to warm up; the shortest counts."""
 
 WORTHWHILE = 0.9
-"""Stacking must take no more than this share of a member's time alone: it must not lose by an unlucky measurement."""
+"""Stacking is used only if a member takes at most this share of its time alone, as timings vary."""
 
 PATIENCE_SECONDS = 2.0
 """No larger size is tried once an epoch of `STEPS` takes this long."""
 
 MEMORY_SHARE = 0.4
-"""Share of the free GPU memory that a size may use for the next one, twice as large, to be tried."""
+"""The next size, twice as large, is tried only if this size uses at most this share of the free GPU memory."""
 
 
 def find_pack_size(problem: Problem, config: TrainingConfig, workers: Workers, largest: int) -> int:
-    """The number of members, up to `largest`, at which one costs least; 1 if stacking does not pay.
+    """The number of members, up to `largest`, with the least time for each member; 1 if stacking is not faster.
 
     Args:
         problem: untrained; its networks are copied, and its data are cut to a few batches.
         config: how it is trained.
         workers: the device.
-        largest: how many there are.
+        largest: number of trials.
 
     """
     problem = first_rows(problem, STEPS * config.batch_size)
@@ -51,7 +51,7 @@ def find_pack_size(problem: Problem, config: TrainingConfig, workers: Workers, l
         seconds = seconds_per_member(problem, config, workers, size)
         if seconds < least:
             best, least = size, seconds
-        elif best > 1 or size > 4:  # it has become worse; a pack of two or four need not pay yet
+        elif best > 1 or size > 4:  # slower than the size before; sizes 2 and 4 may be too small to be faster
             break
         if seconds * size > PATIENCE_SECONDS or is_memory_full(workers.device):
             break
@@ -81,7 +81,7 @@ def seconds_per_member(problem: Problem, config: TrainingConfig, workers: Worker
 
 
 def is_memory_full(device: torch.device) -> bool:
-    """Whether twice as many members might not find room."""
+    """Whether twice as many members might not fit into the GPU memory."""
     if device.type != "cuda":
         return False
     free, _ = torch.cuda.mem_get_info(device)
@@ -90,18 +90,18 @@ def is_memory_full(device: torch.device) -> bool:
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait for what the device was told to do."""
+    """Wait until the device has finished."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def copy_networks(problem: Problem) -> Problem:
-    """The same with networks of its own; the data are shared, as in a pack."""
+    """The problem with copied networks and the same data, as in a pack."""
     return problem._replace(student=copy.deepcopy(problem.student), method=copy.deepcopy(problem.method), probe=None)
 
 
 def first_rows(problem: Problem, rows: int) -> Problem:
-    """The same on the first `rows` rows of each split."""
+    """The problem with the first `rows` rows of each split."""
     targets = problem.targets
     if isinstance(targets, ModelOutput):
         targets = targets.map(lambda part: part[:rows])

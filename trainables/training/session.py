@@ -1,4 +1,4 @@
-"""One training: its epochs and steps, its evaluation, and the state that a checkpoint holds.
+"""One training: its epochs and steps, its evaluation, and the state that a checkpoint saves.
 
 Deliberately absent: per-step host synchronisation (losses stay on the device until the epoch ends), DataLoader
 workers (a batch is an index-select of a split that sits in memory, is memory-mapped, or has processes of its own that
@@ -39,28 +39,28 @@ class NonFiniteLossError(RuntimeError):
 
 
 Outcome = dict[str, float] | NonFiniteLossError
-"""An epoch's metrics, or why the training cannot go on."""
+"""An epoch's metrics, or the error that ended the training."""
 
 
 class Problem(NamedTuple):
-    """What is trained: a student on a split, under a method's loss."""
+    """A student, its training rows and its method's loss."""
 
     student: Model
-    method: Method
+    method: Method[Any]
     train: Batch
     """Training rows, as `trainables.training.inputs.split_for` gives them to the student."""
     val: Batch
     targets: ModelOutput | Model | None
     """The teacher's outputs for the rows of `train`, in the same order; or the frozen teacher itself."""
     task: Task
-    """By whose metrics the validation split is judged."""
+    """Gives the metrics of the validation split."""
     probe: Callable[[Model], dict[str, float]] | None = None
-    """What else to measure on the student after every epoch, as metrics of the epoch."""
+    """Computes additional metrics of the student after every epoch."""
 
 
 @dataclass
 class Progress:
-    """Where a training stands; what a checkpoint holds besides the networks and the optimiser."""
+    """The progress of a training; a checkpoint saves it with the networks and the optimiser."""
 
     epoch: int = 0
     history: list[EpochReport] = field(default_factory=list)
@@ -69,7 +69,7 @@ class Progress:
     best_state: dict[str, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
     together: int = 1
-    """Members of the largest pack in which it was trained."""
+    """Number of members in the largest pack that trained it."""
     stopped: bool = False
     """Whether a report asked for a stop."""
     error: NonFiniteLossError | None = None
@@ -93,7 +93,7 @@ class Session:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """Shapes of the data; sessions in which they differ cannot be stacked, even if all else is alike."""
+        """Shapes of the data; sessions with different shapes cannot be stacked."""
         return tuple(part.shape for part in self.problem.train)
 
     def run_epochs(self, epochs: Sequence[int]) -> list[Outcome]:
@@ -114,16 +114,16 @@ class Session:
             return [error]
 
     def begin_epoch(self, epoch: int) -> "EpochPlan":
-        """Everything random of epoch number `epoch`; the student is in train mode after it."""
+        """Seed the generators of epoch number `epoch`, shuffle the rows, and set the student to train mode."""
         seed_globally(derive_seed(self.seed, "dropout", epoch, self.workers.rank), self.workers.device)
         generator = torch.Generator(self.workers.device).manual_seed(derive_seed(self.seed, "method", epoch))
         shuffle = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
         order = torch.randperm(len(self.problem.train.labels), generator=shuffle).to(self.workers.device)
-        drawn = torch.Generator().manual_seed(derive_seed(self.seed, "draw", epoch))
+        view_generator = torch.Generator().manual_seed(derive_seed(self.seed, "draw", epoch))
         batches = order[: self.steps * self.batch_size].split(self.batch_size)
-        read_ahead(self.problem.train, batches, self.problem.task.sample_views, drawn, self.workers)
+        read_ahead(self.problem.train, batches, self.problem.task.sample_views, view_generator, self.workers)
         self.problem.student.train()
-        return EpochPlan(order, generator, drawn)
+        return EpochPlan(order, generator, view_generator)
 
     def end_epoch(self, metrics: dict[str, float], measured: dict[str, float] | None = None) -> dict[str, float]:
         """All metrics of an epoch, from those of its losses; `measured` on the validation split, if that is done."""
@@ -137,11 +137,12 @@ class Session:
         return evaluate_split(self.problem, self.problem.val, self.workers, self.autocast())
 
     def prepare_step(self, rows: Int[Tensor, " batch"], plan: "EpochPlan") -> Step:
-        """What the step on the global batch `rows` works on, with everything that is drawn for it."""
+        """The data of the step on the global batch `rows`, with sampled views and masked images."""
         problem, dtype = self.problem, DTYPES[self.config.precision]
-        draw = problem.task.sample_views(problem.train, rows, plan.drawn) if problem.task.sample_views else None
+        sampler = problem.task.sample_views
+        sample = sampler(problem.train, rows, plan.view_generator) if sampler else None
         with self.autocast():
-            step = make_step(problem.train, problem.targets, rows, draw, self.workers, dtype)
+            step = make_step(problem.train, problem.targets, rows, sample, self.workers, dtype)
             masked = with_masked_view(step.inputs, problem.method.config, len(rows), self.workers, plan.generator)
         return step._replace(inputs=masked)
 
@@ -190,7 +191,7 @@ class Session:
         return torch.autocast(self.workers.device.type, dtype=torch.bfloat16)
 
     def record_best(self, progress: Progress) -> None:
-        """Keep a copy of the weights if this epoch is the selected one so far (the first of equals stays)."""
+        """Keep a copy of the weights if this epoch is the best so far; of equal epochs the first is kept."""
         monitored = progress.history[-1].metrics[self.config.monitor]
         value = monitored if metric_direction(self.config.monitor) == "maximize" else -monitored
         if self.config.select == "last" or value > progress.best_value:
@@ -219,7 +220,7 @@ class Session:
 
 
 def own_storage(state: Any) -> Any:
-    """The same nested state, parts of larger tensors copied out of them: whoever saves a part would save the whole."""
+    """The same nested state with views copied, because saving a view would save the whole tensor behind it."""
     if isinstance(state, Tensor):
         return state.clone() if state.untyped_storage().nbytes() > state.nbytes else state
     if isinstance(state, dict):
@@ -228,18 +229,18 @@ def own_storage(state: Any) -> Any:
 
 
 class EpochPlan(NamedTuple):
-    """What is random in one epoch."""
+    """The order of the rows and the generators of one epoch."""
 
     order: Int[Tensor, " rows"]
     """The training rows, shuffled."""
     generator: torch.Generator
     """For the method."""
-    drawn: torch.Generator
+    view_generator: torch.Generator
     """For the choice of views and captions."""
 
 
 def seed_globally(seed: int, device: torch.device) -> None:
-    """`torch.manual_seed`, which takes a millisecond, nearly all of it for devices that are not used."""
+    """Seed the generators of `device`. `torch.manual_seed` takes a millisecond, mostly for unused devices."""
     if device.type == "cpu":
         torch.default_generator.manual_seed(seed)
     else:
@@ -247,7 +248,7 @@ def seed_globally(seed: int, device: torch.device) -> None:
 
 
 def make_optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim.Optimizer:
-    """The optimiser of `config`, with fused steps (measured: 0.66 instead of 1.13 ms a step for small towers)."""
+    """The optimiser of `config`, with fused steps (measured: 0.66 instead of 1.13 ms for each step of small towers)."""
     common: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay, "fused": True}
     if config.optimizer == "sgd":
         return torch.optim.SGD(parameters, momentum=config.momentum, **common)
@@ -268,7 +269,7 @@ def run_model(model: Model, inputs: tuple[Tensor, ...], device: torch.device) ->
 
 
 def run_chunks(model: Model, inputs: tuple[Tensor, ...], device: torch.device) -> Iterator[ModelOutput]:
-    """The outputs of `run_model`, chunk by chunk, so that a caller keeps what it needs."""
+    """The outputs of `run_model` in chunks, so that a caller can keep only what it needs."""
     model.eval()
     dtype = next(model.parameters()).dtype
     for several in zip(*(part.split(chunk_rows(inputs)) for part in inputs), strict=True):
@@ -279,9 +280,9 @@ def run_chunks(model: Model, inputs: tuple[Tensor, ...], device: torch.device) -
 def evaluate_split(
     problem: Problem, split: Batch, workers: Workers, autocast: AbstractContextManager[Any] | None = None
 ) -> dict[str, float]:
-    """The task's metrics of the student on a whole split (as `split_for` gives it).
+    """The task's metrics of the student on a whole split (as `split_for` returns it).
 
-    Every rank computes its share of the rows and gets the same answer.
+    Each rank computes its share of the rows; every rank returns the same metrics.
     """
     rows = len(split.labels)
     padded = torch.arange(rows + -rows % workers.size).clamp(max=rows - 1)

@@ -16,7 +16,7 @@ from trainables.diagnostics.contrastive import similarity_divergence
 from trainables.evaluation.contrastive_diagnostics import (
     contrastive_diagnostics,
     first_pairs,
-    in_teacher_space,
+    project_to_teacher,
     teacher_gap,
 )
 from trainables.fitting import fit
@@ -134,8 +134,8 @@ def test_a_projection_counts_before_equal_widths() -> None:
     method = Projecting(NoneConfig(), 4, 4, TASKS["retrieval"])
     plain = NoDistillation(NoneConfig(), 4, 4, TASKS["retrieval"])
     ours, theirs = torch.randn(3, 2, 4), torch.randn(3, 2, 4)
-    assert torch.equal(in_teacher_space(method, ours, theirs), 3 * ours)
-    assert in_teacher_space(plain, ours, theirs) is ours and in_teacher_space(plain, ours, theirs[..., :3]) is None
+    assert torch.equal(project_to_teacher(method, ours, theirs), 3 * ours)
+    assert project_to_teacher(plain, ours, theirs) is ours and project_to_teacher(plain, ours, theirs[..., :3]) is None
 
 
 @pytest.mark.parametrize("width", [6, 5])
