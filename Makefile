@@ -4,13 +4,16 @@ export RAY_USAGE_STATS_ENABLED := 0
 # Images often set it. A study starts dozens of Python processes; each would compile every module anew (3 s more for torch alone).
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install study test lint docs lock
+.PHONY: install study test test-fast lint docs lock
 
 study: install  ## Install, then run the quickstart study on shipped data.
 	$(BIN)/python -m study.run sweep.yaml
 
 test: install  ## Install, then run every test, the slow ones too.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-fast: install  ## Install, then run the tests that start neither Ray nor MLflow nor whole studies.
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
 
 lint: install
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache && $(BIN)/pyright && $(BIN)/codespell

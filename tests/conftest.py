@@ -28,6 +28,9 @@ SLOW_FILES = (
     "test_tracking_live.py",
     "test_tracking_ui.py",
     "test_tracking.py",
+    "test_previous_version.py",
+    "test_export.py",
+    "test_examples.py",
     "test_contributing.py",
 )
 """Files that take minutes, the longest first: begun last, they would leave one of the two processes waiting."""

@@ -27,6 +27,8 @@ from tests.helpers.tiny_clip import TINY
 from trainables.config import TrialConfig
 from trainables.models.contrastive.base import ContrastiveModel
 
+pytestmark = pytest.mark.slow
+
 TOWERS = {
     **{"model": "clip", "image": "test_resnet", "norm": "batch", "feature_dim": 8},
     **{"text": "transformer", "text_width": 16, "text_depth": 1, "text_heads": 2, "initial_temperature": 0.05},

@@ -12,6 +12,8 @@ from study.storage.store import StudyStore
 from tests.helpers.example_store import fill
 from tests.helpers.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = ROOT / "examples"
 
 STUDY = """\
@@ -32,7 +34,7 @@ import nbformat, sys
 from nbclient import NotebookClient
 notebook = nbformat.read("explore_study.ipynb", as_version=4)
 nbformat.validate(notebook)
-NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+NotebookClient(notebook, timeout=None, kernel_name="python3").execute()
 for cell in notebook.cells:
     for output in cell.get("outputs", []):
         print(output.get("text") or output.data.get("text/plain"))

@@ -8,6 +8,7 @@ import pytest
 
 from study.execution import mailbox as module
 from study.execution.mailbox import DEATHS_ALLOWED, DEATHS_TOGETHER, Mailbox, SlotNotice
+from tests.helpers.waiting import HANG_SECONDS
 from trainables.common.results import EpochReport, TrialError, TrialResult
 from trainables.worker.messages import Assignment, PackResult, PruneDecisions, TrialJob
 
@@ -32,7 +33,13 @@ def done(*names: str) -> PackResult:
 
 
 def run(story: Awaitable[Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(story, 20))
+    return asyncio.run(asyncio.wait_for(story, HANG_SECONDS))
+
+
+async def let_others_run() -> None:
+    """Every other coroutine goes on until it waits for an event."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 def test_trials_are_taken_in_the_order_of_their_submission() -> None:
@@ -71,10 +78,10 @@ def test_the_decided_waits_until_every_epoch_was_judged() -> None:
         assert await box.report(0, "a", [epoch(1)]) == set()
         assert (await box.updates("a", 0)).reports == [epoch(1)]
         decided = asyncio.create_task(box.decisions(0, "a", [epoch(2)]))
-        await asyncio.sleep(0.01)
+        await let_others_run()
         assert not decided.done()
         assert (await box.updates("a", 1)).reports == [epoch(2)]
-        await asyncio.sleep(0.01)
+        await let_others_run()
         assert not decided.done(), "delivered is not yet judged"
         updates = asyncio.create_task(box.updates("a", 2))  # asking again says that the last updates were judged
         decided = await decided
@@ -94,7 +101,7 @@ def test_a_relay_that_replaces_a_dead_one_is_told_everything_again() -> None:
         told = [(await box.updates("a", 0)).reports, (await box.updates("a", 0)).reports]
         decided = asyncio.create_task(box.decisions(0, "a", [epoch(3)]))
         told.append((await box.updates("a", 2)).reports)
-        await asyncio.sleep(0.01)
+        await let_others_run()
         assert not decided.done()
         decided.cancel()
         return told
@@ -140,7 +147,7 @@ def test_the_other_seeds_stop_with_the_first_and_the_rest_of_the_pack_goes_on() 
         await box.prune("a", "a", 1)
         answer = await box.report(0, "a", [epoch(2), epoch(2, "b"), epoch(2, "c")])
         decided = asyncio.create_task(box.decisions(0, "a", []))
-        await asyncio.sleep(0.01)
+        await let_others_run()
         assert not decided.done(), "c may yet be pruned"
         updates = asyncio.create_task(box.updates("a", 6))
         decided = await decided
@@ -247,7 +254,7 @@ def test_an_interruption_ends_everything() -> None:
         await box.submit(job("b"))
         await box.take(0)
         waiting = asyncio.create_task(box.decisions(0, "a", [epoch(1)]))
-        await asyncio.sleep(0.01)
+        await let_others_run()
         await box.interrupt()
         return (
             await box.report(0, "a", []),
