@@ -111,6 +111,7 @@ def test_the_shell_can_complete_commands() -> None:
     assert done.output.split() == ["suggest-h"]
 
 
+@pytest.mark.slow
 def test_a_shipped_study_is_run_by_its_name_in_the_current_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,7 @@ def test_no_text_is_answered_with_a_stack_trace(text: str, tmp_path: Path) -> No
         load(file)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["many_at_once", "tab_indentation", "empty"])
 def test_the_command_line_answers_a_wrong_file_before_anything_heavy_is_imported(name: str, tmp_path: Path) -> None:
     code = (

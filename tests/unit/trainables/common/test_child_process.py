@@ -14,6 +14,8 @@ from tests.helpers.paths import ROOT
 from tests.helpers.waiting import has_ended, wait_until
 from trainables.common.child_process import ChildDiedError, ChildProcess
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def child(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChildProcess]:

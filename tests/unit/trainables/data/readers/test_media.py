@@ -189,6 +189,7 @@ def test_progress_is_a_bar_in_a_terminal_and_a_line_elsewhere(
     assert "preparing made_up" in shown and "3/3" in shown
 
 
+@pytest.mark.slow
 def test_a_killed_preparation_goes_on(tmp_path: Path) -> None:
     """Killed with -9 when half of its clips are read; the second run reads the others."""
     code = (
@@ -217,6 +218,7 @@ def test_a_killed_preparation_goes_on(tmp_path: Path) -> None:
     assert arrays["train"]["student"].ravel().tolist() == [1, 2, 3, 3.5, 4] and bad == []
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_same_and_survive_a_clip_that_kills_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,6 +233,7 @@ def test_several_processes_give_the_same_and_survive_a_clip_that_kills_one(
     assert problems == {}
 
 
+@pytest.mark.slow
 def test_an_error_of_our_own_is_not_taken_for_a_bad_clip(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     with pytest.raises(RuntimeError, match="ZeroDivisionError: 7"):

@@ -80,6 +80,7 @@ def gains() -> Tensor:
     return gained
 
 
+@pytest.mark.slow
 def test_the_gain_rises_with_gamma(gains: Tensor) -> None:
     """Each step up, but for two standard errors of that step (paired over seeds); the whole way up, far beyond it."""
     steps = gains[1:] - gains[:-1]
@@ -90,6 +91,7 @@ def test_the_gain_rises_with_gamma(gains: Tensor) -> None:
     assert whole.mean() > 8 * whole.std() / SEEDS**0.5
 
 
+@pytest.mark.slow
 def test_the_gain_is_negative_without_overlap_and_positive_from_gamma_043(gains: Tensor) -> None:
     mean, error = gains.mean(dim=1), gains.std(dim=1) / SEEDS**0.5
     assert mean[0] < -2 * error[0]
