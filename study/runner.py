@@ -1,6 +1,6 @@
-"""One run of a study, from the file to the report: the sequence, and what is said about it.
+"""One run of a study, from the study file to the report: the steps in order, and the lines for the user.
 
-Ray, MLflow, Optuna and Matplotlib are imported only once the file is known to be good.
+Ray, MLflow, Optuna and Matplotlib are imported only after the file has been checked.
 """
 
 import logging
@@ -34,20 +34,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COMPLETE, BROKEN, WITH_FAILED_TRIALS, INTERRUPTED = 0, 1, 3, 130
-"""Exit codes. Invalid input is 2, which `study.run` answers before anything starts."""
+"""Exit codes. For invalid input `study.run` exits with 2 before anything starts."""
 
 
 def run_study(path: Path, fresh: bool = False, json_file: Path | None = None) -> int:
-    """Run the study in `path`, or go on with it; the command's exit code.
+    """Run the study in `path`, or continue it.
 
     Args:
         path: the study file.
-        fresh: whether to set aside what the study directory holds.
+        fresh: whether to rename the present study directory and start anew.
         json_file: where to write the summary, if anywhere.
+
+    Returns:
+        The exit code of the command.
 
     Raises:
         StudyFileError: with every problem of the file.
-        StudyError: if another process runs the study, or its directory holds another study.
+        StudyError: if another process runs the study, or its directory contains another study.
 
     """
     loaded = load(path)
@@ -69,12 +72,12 @@ def run_study(path: Path, fresh: bool = False, json_file: Path | None = None) ->
                 run.say(f"The old study is now {aside}")
             for change in changes:
                 run.say(f"The file has changed: {change}")
-            run.say(f"Study {study.study}; what Ray and MLflow say goes to {log}")
+            run.say(f"Study {study.study}; output of Ray and MLflow goes to {log}")
             return run.main(json_file)
 
 
 class Run:
-    """One run of a study whose directory this process has claimed."""
+    """One run of a study. The process has the lock of the study directory."""
 
     def __init__(self, study: ResolvedStudy, path: Path, console: Console) -> None:
         self.study = study
@@ -86,7 +89,7 @@ class Run:
         self.report: Path | None = None
 
     def main(self, json_file: Path | None) -> int:
-        """The whole run. What breaks is named on the terminal, explained in the log, and the summary still written."""
+        """Run everything. An error is printed, logged with its traceback, and the summary is still written."""
         from study.console.run_summary import write_summary
 
         search, tracker = self.open_search(), self.open_tracker()
@@ -95,11 +98,11 @@ class Run:
         except KeyboardInterrupt:
             status = "interrupted"
         except Exception as error:
-            logger.exception("the run broke off")
-            self.say(f"The run broke off: {type(error).__name__}: {error}; the log holds the traceback")
+            logger.exception("the run failed")
+            self.say(f"The run failed: {type(error).__name__}: {error}; the traceback is in the log")
             status = "failed"
         if status != "complete":
-            self.say(f"Nothing finished is lost. To go on: {command('study.run', self.path)}")
+            self.say(f"Finished trials are kept. To continue: {command('study.run', self.path)}")
         counts = search.counts
         if json_file:
             write_summary(json_file, self.study, status, counts, self.timing.seconds(), self.tracked, self.report)
@@ -108,7 +111,11 @@ class Run:
         return INTERRUPTED if status == "interrupted" else BROKEN
 
     def open_search(self) -> "Search":
-        """The search as the store has it. Raises StudyError if the sampler cannot search a space."""
+        """The search, rebuilt from the store.
+
+        Raises:
+            StudyError: if the sampler cannot search a space.
+        """
         from study.search.search import Search
         from study.storage.manifest import write_manifest
 
@@ -119,7 +126,11 @@ class Run:
             raise StudyError(f"{self.path}: {error}") from error
 
     def open_tracker(self) -> "LiveTracker":
-        """The MLflow view. Raises StudyError if MLflow does not serve its address."""
+        """The MLflow view.
+
+        Raises:
+            StudyError: if MLflow does not support the tracking URI.
+        """
         from study.tracking.tracker import LiveTracker
 
         try:
@@ -128,7 +139,7 @@ class Run:
             raise StudyError(f"{self.path}: tracking.uri: {error}") from error
 
     def conduct(self, search: "Search", tracker: "LiveTracker") -> "RunStatus":
-        """Run what is left, rebuild the report, bring MLflow up to date, and say where everything is."""
+        """Run the remaining trials, write the report, update MLflow, and print where everything is."""
         try:
             status, ran = self.drive(search, tracker)
             tracker.stop_pausing()
@@ -146,7 +157,11 @@ class Run:
         return status
 
     def drive(self, search: "Search", tracker: "LiveTracker") -> tuple["RunStatus", bool]:
-        """Run every trial that is left, and say whether there was one; none if the study is complete."""
+        """Run the remaining trials.
+
+        Returns:
+            How the run ended, and whether any trial remained.
+        """
         from study.console.live_table import show_progress
 
         if search.peek() is None:
@@ -158,16 +173,22 @@ class Run:
 
             def emit(event: Event) -> None:
                 if isinstance(event, SlotReady):
-                    tracker.start()  # not before: Ray's start takes all the processors there are
+                    tracker.start()  # not earlier: Ray's start needs all processors
                 self.timing.observe(event)
                 show(event)
 
             return drive(self.study, self.store, search, emit), True
 
     def write_report(self, timing: dict[str, float] | None, aside: bool) -> tuple[Path, "Group"]:
-        """The report, and its main table. `aside`: by a child process, because its libraries need much memory.
+        """Write the report.
 
-        MLflow is brought up to date meanwhile.
+        Args:
+            timing: seconds of this run by name; None if it trained nothing.
+            aside: whether a child process writes it, because its libraries need much memory. MLflow is updated at the
+                same time.
+
+        Returns:
+            Its path, and its main tables for the terminal.
 
         Raises:
             RuntimeError: if that process dies, say of too little memory.
@@ -188,7 +209,7 @@ class Run:
             child.close()
 
     def close_tracker(self, tracker: "LiveTracker") -> None:
-        """Bring MLflow up to date. If that is not possible now, say so: the store has everything."""
+        """Update MLflow. If that is not possible, print why; the store is complete anyway."""
         from study.tracking.tracker import TrackingUnavailable
 
         try:
@@ -210,7 +231,7 @@ def make_report(study: ResolvedStudy, store: StudyStore, timing: dict[str, float
 
 
 def command(module: str, path: Path) -> str:
-    """A command line that works where the user stands: `python -m study ui sweep.yaml`, with this Python's path."""
+    """A command line that works in the current directory: `python -m study ui sweep.yaml`, with this Python's path."""
     found = shutil.which("python")
     python = Path(sys.executable)
     if found and Path(found) == python:

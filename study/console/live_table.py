@@ -31,53 +31,53 @@ from study.formatting import clock, plural
 from trainables.common.types import TrialResult
 
 ROWS = 8
-"""Running trials that the live table shows at most, over all slots (two of each at least)."""
+"""Largest number of running trials in the live table, over all slots (at least two of each)."""
 
 REDRAWS_PER_SECOND = 4
-"""However fast the events come, the terminal is drawn no more often."""
+"""How often the terminal is drawn, regardless of the number of events."""
 
 
 @contextmanager
 def show_progress(study: ResolvedStudy, console: Console) -> Iterator[Emit]:
-    """Show a run on `console` while the context lasts; feed it the driver's events."""
+    """Show a run on `console` until the context ends. Yields the function that receives the driver's events."""
     display = LiveDisplay(study, console) if console.is_terminal else PlainDisplay(study, console)
     with display.shown():
         yield display.emit
 
 
 class PlainDisplay:
-    """One line for each event that a log reader wants to see; epochs are not among them."""
+    """Prints one line per event, except for epochs."""
 
     def __init__(self, study: ResolvedStudy, console: Console) -> None:
         self.progress = Progress(study)
         self.console = console
-        self._reused_unsaid = 0
+        self._reused_unprinted = 0
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Nothing to set up; says at the end what is still unsaid."""
+        """At the end, print the number of reused trials if it is not printed yet."""
         try:
             yield
         finally:
-            self._say_reused()
+            self._print_reused()
 
     def emit(self, event: Event) -> None:
-        """Take in one event and print its line, if it is worth one."""
+        """Process one event, and print its line if it has one."""
         self.progress.observe(event)
         if isinstance(event, TrialReused):
-            self._reused_unsaid += 1
+            self._reused_unprinted += 1
             return
         line = describe(event, self.progress)
         if line:
-            self._say_reused()
+            self._print_reused()
             self._print(line)
 
-    def _say_reused(self) -> None:
-        if self._reused_unsaid:
+    def _print_reused(self) -> None:
+        if self._reused_unprinted:
             self._print(
                 f"{plural(self.progress.reused, 'trial')} of {self.progress.planned} found finished in the store"
             )
-            self._reused_unsaid = 0
+            self._reused_unprinted = 0
 
     def _print(self, line: str) -> None:
         text = f"{clock(self.progress.elapsed_seconds)}  {line}"
@@ -85,7 +85,7 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """A table that redraws itself; what must not scroll out of sight unseen (failures, deaths) is printed above it."""
+    """A table that is redrawn. Failures and deaths of workers are printed above it, so that they stay visible."""
 
     def __init__(self, study: ResolvedStudy, console: Console) -> None:
         self.progress = Progress(study)
@@ -95,7 +95,7 @@ class LiveDisplay:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Draw until the context ends; the last state stays on the screen."""
+        """Draw until the context ends. The last state stays on the screen."""
         live = Live(
             console=self.console,
             get_renderable=self._render,
@@ -107,7 +107,7 @@ class LiveDisplay:
             yield
 
     def emit(self, event: Event) -> None:
-        """Take in one event. Draws nothing: the next redraw shows it."""
+        """Process one event. The next redraw shows it."""
         with self._lock:
             self.progress.observe(event)
             line = describe(event, self.progress)
@@ -121,14 +121,14 @@ class LiveDisplay:
 
 
 def is_lasting(event: Event) -> bool:
-    """Whether the live display keeps the event's line on the screen for good."""
+    """Whether the live display prints the event's line permanently."""
     if isinstance(event, TrialFinished):
         return event.result.status == "failed"
     return isinstance(event, WorkersDied | TrackingProblem)
 
 
 def note(event: Event, previous: str) -> str:
-    """What the live header says about the run as a whole, after `event`."""
+    """The note in the live header after `event`."""
     match event:
         case SlotsStarting():
             return f"starting Ray, {plural(event.slots, 'slot')} of {plural(event.workers, 'worker')}"
@@ -141,7 +141,7 @@ def note(event: Event, previous: str) -> str:
 
 
 def describe(event: Event, progress: Progress) -> str:
-    """The event in one line; empty for those that are not worth one."""
+    """The event in one line; empty for events that are not printed."""
     match event:
         case SlotsStarting():
             return f"starting Ray, {plural(event.slots, 'slot')} of {plural(event.workers, 'worker')}"
@@ -213,7 +213,7 @@ def header(progress: Progress, note: str) -> RenderableType:
 
 
 def running_table(progress: Progress) -> Table:
-    """One row per running trial, by slot; of a large pack the first few."""
+    """One row per running trial, by slot; only the first trials of a large pack."""
     metric = progress.objective.metric
     table = open_table("running", "epoch", metric_header(metric))
     by_slot: dict[int, list[RunningTrial]] = {}
@@ -237,7 +237,7 @@ def add_running(table: Table, trials: list[RunningTrial], metric: str) -> None:
 
 
 def best_table(progress: Progress) -> Table:
-    """Each arm's leading configuration."""
+    """Each arm's best configuration."""
     metric = progress.objective.metric
     table = open_table("best so far", "trials", metric_header(metric), "n")
     for arm in progress.study.arms:
@@ -250,7 +250,7 @@ def best_table(progress: Progress) -> Table:
 
 
 def open_table(first: str, *numbers: str) -> Table:
-    """A table without rules: names under its title `first`, numbers, and the hyperparameters in what is left."""
+    """A table without lines: names under the title `first`, numbers, and the hyperparameters in the remaining width."""
     table = Table(expand=True, box=None, header_style="dim", padding=(0, 2, 0, 0))
     table.add_column(first, no_wrap=True, min_width=len("best so far"))
     for name in numbers:

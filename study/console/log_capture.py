@@ -1,7 +1,7 @@
-"""The terminal is ours alone: what Ray, MLflow, Optuna, Alembic and Python's warnings say goes to a log file.
+"""Redirects output of Ray, MLflow, Optuna, Alembic and Python warnings to a log file.
 
-File descriptors 1 and 2 are pointed at the file, so that C code and child processes are caught as well; our own
-console writes to a copy of the real terminal's descriptor.
+So the terminal shows only our messages. File descriptors 1 and 2 point at the file, which also captures C code and
+child processes. Our console writes to a copy of the terminal's descriptor.
 """
 
 import logging
@@ -16,17 +16,17 @@ from rich.console import Console
 
 LINE_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 PLAIN_WIDTH = 120
-"""Columns of an output that is no terminal and does not say."""
+"""Width of an output that is not a terminal and has no width."""
 
 
 @contextmanager
 def captured_output(path: Path) -> Iterator[Console]:
     """Send everything that is printed or logged to `path`, and yield a console on the real standard output.
 
-    On leaving, with or without an exception, the streams, the loggers and the warnings are as they were.
+    At the end, with or without an exception, streams, loggers and warnings are restored.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Rich asks standard input for the size and follows it; only where that is no terminal must we know beforehand.
+    # Rich reads the size from standard input. Only if that is not a terminal must the width be given.
     width = None if os.isatty(0) else shutil.get_terminal_size((PLAIN_WIDTH, 25)).columns
     flush_streams()
     terminal = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding or "utf-8", errors="replace")
@@ -62,6 +62,6 @@ def logging_to(handler: logging.Handler) -> Iterator[None]:
 
 
 def flush_streams() -> None:
-    """Write out what Python still holds back, before a descriptor changes its meaning."""
+    """Flush Python's buffers before a descriptor is redirected."""
     sys.stdout.flush()
     sys.stderr.flush()

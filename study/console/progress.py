@@ -1,6 +1,6 @@
-"""Where a running study stands: counts, running trials, best configuration per arm, time to go.
+"""Progress of a running study: counts, running trials, best configuration per arm, remaining time.
 
-Fed by the driver's events alone; `study.console.live_table` draws it.
+It is computed from the driver's events only; `study.console.live_table` draws it.
 """
 
 import time
@@ -27,25 +27,25 @@ from study.execution.events import (
 from trainables.common.types import TrialResult
 
 ETA_WINDOW = 20
-"""Finished trials over which the pace is averaged."""
+"""Number of finished trials over which the pace is averaged."""
 
 
 @dataclass
 class RunningTrial:
-    """A trial that a slot trains now."""
+    """A trial that a slot is training."""
 
     trial: TrialRef
     slot: int
     epoch: int
-    """Epochs done, those of earlier attempts included."""
+    """Finished epochs, including those of earlier attempts."""
     epochs: int | None = None
-    """Epochs planned; None before the first report."""
+    """Planned epochs; None before the first report."""
     value: float | None = None
     """Latest value of the study's first objective."""
 
 
 class BestSoFar(NamedTuple):
-    """An arm's leading configuration, by the mean over the seeds that are complete."""
+    """An arm's best configuration, by the mean over the complete seeds."""
 
     number: int
     params: Params
@@ -53,30 +53,30 @@ class BestSoFar(NamedTuple):
 
 
 class Progress:
-    """The state of one run, kept by observing its events in order."""
+    """State of one run, updated by its events in order."""
 
     def __init__(self, study: ResolvedStudy, clock: Callable[[], float] = time.monotonic) -> None:
         self.study = study
         self.objective = study.search.objectives[0]
         self.started = clock()
         self.counts: Counter[str] = Counter()
-        """Trials by status, with those that the store already held."""
+        """Trials by status, including those from the store."""
         self.arm_counts: Counter[str] = Counter()
         """Finished trials by arm."""
         self.reused = 0
-        """Trials that the store already held."""
+        """Trials whose result was already in the store."""
         self.skipped = 0
-        """Configurations that the criterion's gate has taken out."""
+        """Configurations that are skipped because of the criterion."""
         self.running: dict[str, RunningTrial] = {}
         self.planned = study.planned_trials
-        """Trials to expect in all: where the first seed is pruned or fails, the other seeds are taken off."""
+        """Expected number of trials, without the other seeds of a pruned or failed first seed."""
         self._clock = clock
         self._first_ready: float | None = None
         self._finish_times: deque[float] = deque(maxlen=ETA_WINDOW + 1)
         self._seeds: defaultdict[tuple[str, int], set[int]] = defaultdict(set)
         self._values: defaultdict[str, dict[int, dict[int, float]]] = defaultdict(dict)
         self._leading: dict[str, int] = {}
-        """By arm, the number of the configuration that leads it."""
+        """By arm, the number of its best configuration."""
         self._params: dict[tuple[str, int], Params] = {}
 
     @property
@@ -120,7 +120,7 @@ class Progress:
                 pass
 
     def best(self, arm: str) -> BestSoFar | None:
-        """The arm's leading configuration: those with every seed come first, then the mean decides."""
+        """The arm's best configuration by the mean; configurations with every seed come first."""
         number = self._leading.get(arm)
         if number is None:
             return None
@@ -129,7 +129,7 @@ class Progress:
         return BestSoFar(number, self._params[arm, number], summary)
 
     def remaining_seconds(self) -> float | None:
-        """Estimated time to go, from the pace of the latest trials; None before there is a pace."""
+        """Estimated remaining time from the pace of the last trials; None before there is a pace."""
         left = self.planned - self.finished
         if left <= 0:
             return 0.0
@@ -159,7 +159,7 @@ class Progress:
             self._compare(trial.arm, trial.number)
 
     def _compare(self, arm: str, number: int) -> None:
-        """Let a configuration with a new value lead its arm, or fall behind: the table is drawn four times a second."""
+        """Update the arm's best configuration after a new value. The table is redrawn often and only reads it."""
         leading = self._leading.get(arm, number)
         if leading == number:
             leading = max(self._values[arm], key=lambda candidate: self._rank(arm, candidate))
@@ -168,7 +168,7 @@ class Progress:
         self._leading[arm] = leading
 
     def _rank(self, arm: str, number: int) -> tuple[bool, float, int]:
-        """The greatest of an arm leads it; the earliest of equals."""
+        """Sort key of a configuration: the largest is best, the earliest of equals."""
         values = self._values[arm][number]
         sign = 1 if self.objective.direction == "maximize" else -1
         return len(values) == len(self.study.search.seeds), sign * fmean(values.values()), -number

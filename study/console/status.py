@@ -1,4 +1,4 @@
-"""`study status`: where a study stands, read from its directory while it runs or afterwards. Changes nothing."""
+"""`study status`: the state of a study, read from its directory while it runs or afterwards. Changes nothing."""
 
 import time
 from collections import Counter
@@ -22,7 +22,7 @@ from study.storage.store import StudyStore, TrialRecord
 
 
 def print_status(study: ResolvedStudy, console: Console | None = None) -> None:
-    """Print who runs the study, each arm's counts and best configuration, and the unfinished trials."""
+    """Print which process runs the study, counts and best configuration of each arm, and the unfinished trials."""
     console = console or Console()
     groups = collect_groups(study, StudyStore(study.directory))
     for line in headlines(study):
@@ -33,7 +33,7 @@ def print_status(study: ResolvedStudy, console: Console | None = None) -> None:
 
 
 def headlines(study: ResolvedStudy) -> Iterator[str]:
-    """Name, directory, who runs it, and when something was last written."""
+    """Name, directory, the process that runs it, and the time of the last change."""
     yield f"Study {study.study} in {study.directory}"
     driver = read_driver(study.directory)
     if driver is None:
@@ -43,7 +43,7 @@ def headlines(study: ResolvedStudy) -> Iterator[str]:
     if is_locked(study.directory):
         yield f"Process {driver.pid} on {driver.host} has been running it for {since}"
     else:
-        yield f"Nobody runs it now; process {driver.pid} on {driver.host} began its last run {since} ago"
+        yield f"No process runs it now; process {driver.pid} on {driver.host} began its last run {since} ago"
     written = last_activity(study.directory)
     if written is not None:
         yield f"A trial last wrote {clock(time.time() - written)} ago"
@@ -56,7 +56,7 @@ def last_activity(directory: Path) -> float | None:
 
 
 def arms_table(study: ResolvedStudy, groups: list[Group]) -> Table:
-    """One row per arm: configurations and trials by where they stand, and the best configuration so far."""
+    """One row per arm: configurations, trials by status, and the best configuration so far."""
     objective = study.search.objectives[0]
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for name in ("arm", "configurations", "trials", f"best {metric_header(objective.metric)}", "n", "hyperparameters"):
@@ -91,7 +91,7 @@ def trial_counts(groups: list[Group]) -> str:
 
 
 def unfinished(study: ResolvedStudy, groups: list[Group]) -> Iterator[str]:
-    """The trials that began and have no result: running now, or to go on with the next run; and why others failed."""
+    """Trials that have started and have no result, skipped configurations, and the errors of failed trials."""
     metric = study.search.objectives[0].metric
     for group in groups:
         if group.skipped:
@@ -106,10 +106,10 @@ def unfinished(study: ResolvedStudy, groups: list[Group]) -> Iterator[str]:
 
 
 def reached(trial: TrialRecord, metric: str) -> str:
-    """How far an unfinished trial is."""
+    """Progress of an unfinished trial."""
     history = trial.history
     done = history[-1] if history else None
     if done is None:
-        return "begun, no epoch finished"
+        return "started, no epoch finished"
     value = f", {metric_header(metric)} {show_value(done.metrics[metric], metric)}" if metric in done.metrics else ""
     return f"{done.epoch} of {plural(trial.config.training.epochs, 'epoch')}{value}"

@@ -1,4 +1,4 @@
-"""How long a run took, and how much of it was not training."""
+"""How long a run takes, and how much of that is not training."""
 
 import time
 from collections.abc import Callable
@@ -9,41 +9,41 @@ from study.execution.events import Event, SlotReady, TrialFinished, TrialLeftOut
 
 
 class RunSeconds(NamedTuple):
-    """Seconds of one run; trials that earlier runs finished do not count."""
+    """Seconds of one run, without trials that earlier runs finished."""
 
     wall: float
     """From the command to the report."""
     training: float
-    """Sum over the trials that finished in this run of their own training and evaluation."""
+    """Training and evaluation, summed over the trials that finished in this run."""
     orchestration_per_trial: float | None
-    """What one more trial costs besides its training; None where no trial could tell."""
+    """Cost of one trial besides its training; None if no trial shows it."""
 
 
 class Timing:
     """A stopwatch over the events of one run.
 
     A slot's turnaround is the time from the end of one pack (of one trial or more) to the end of the next. The cost of
-    orchestration is the median over packs of turnaround minus training, for each of its trials. Packs with a trial
-    that computed a stage, went on from a checkpoint, lost its workers or was left out do not count, because their
-    turnaround holds other work; nor do those with a pruned one, whose training time only the store knows.
+    orchestration is the median over packs of (turnaround - training) / trials. Packs with a trial that computed a
+    stage, continued from a checkpoint, lost its workers or was dropped do not count, because their turnaround contains
+    other work. Packs with a pruned trial do not count either, because only the store has its training time.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._began = now()
         self._free_since: dict[int, float] = {}
-        """By slot, since when it could have trained: ready, or done with its last trial."""
+        """By slot, the time since which it could train: it became ready, or finished its last trial."""
         self._slots: dict[str, int] = {}
         """Slot of each running trial."""
         self._ended: dict[int, list[float]] = {}
-        """By slot, the training seconds of the trials of its pack that have ended."""
+        """By slot, training seconds of the ended trials of its pack."""
         self._unclear: set[int] = set()
-        """Slots whose turnaround would not tell."""
+        """Slots whose present turnaround does not count."""
         self._training = 0.0
         self._costs: list[float] = []
 
     def observe(self, event: Event) -> None:
-        """Take in one event."""
+        """Process one event."""
         match event:
             case SlotReady():
                 self._free_since.setdefault(event.slot, self._now())
@@ -63,7 +63,7 @@ class Timing:
                 pass
 
     def seconds(self) -> RunSeconds:
-        """The figures so far."""
+        """The times so far."""
         cost = median(self._costs) if self._costs else None
         return RunSeconds(self._now() - self._began, self._training, cost)
 
@@ -78,7 +78,7 @@ class Timing:
         self._end_pack(slot)
 
     def _end_pack(self, slot: int) -> None:
-        """Note what a pack cost when its last trial has ended: its trials' events follow each other closely."""
+        """Record the cost of a pack after its last trial; the events of its trials come at the same time."""
         if slot in self._slots.values():
             return
         now, seconds = self._now(), self._ended.pop(slot, [])

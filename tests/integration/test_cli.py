@@ -272,7 +272,7 @@ def test_status_tells_where_a_study_stands(tmp_path: Path) -> None:
     assert lines[8].startswith("ciba #1 seed 2: 4 of 4 epochs, val/accuracy % ")
     assert lines[9] == "ciba #3 seed 1: failed, NonFiniteLossError: loss is nan"
     assert len(lines) == 10
-    assert status_lines(study)[1].startswith("Nobody runs it now; ")
+    assert status_lines(study)[1].startswith("No process runs it now; ")
 
 
 def status_lines(study: StudyConfig) -> list[str]:
@@ -294,7 +294,7 @@ def test_a_complete_study_runs_nothing_and_is_reported_anew(
     assert (done.returncode, done.stderr) == (exit_code, "")
     directory = file.parent / "studies/tiny"
     lines = done.stdout.splitlines()
-    assert lines[0].startswith(f"Study tiny; what Ray and MLflow say goes to {directory}/logs/")
+    assert lines[0].startswith(f"Study tiny; output of Ray and MLflow goes to {directory}/logs/")
     assert lines[1] == "The study is complete: 6 trials are in the store, nothing to run"
     assert lines[-3] == f"report     {directory}/report/report.html"
     assert lines[-2] == f"directory  {directory}"
