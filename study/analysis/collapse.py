@@ -92,7 +92,7 @@ def log_levels(spectra: Mapping[int, Spectrum], seeds: list[int]) -> dict[int, f
 
 def rank_of(spectrum: Spectrum) -> float:
     """Effective rank of a spectrum."""
-    return float(effective_rank(torch.from_numpy(spectrum.astype(np.float64))))
+    return float(effective_rank(torch.tensor(spectrum.astype(np.float64))))
 
 
 def direction(difference: PairedDifference) -> Literal["lower", "higher", "unclear"]:

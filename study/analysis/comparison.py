@@ -1,11 +1,12 @@
 """Compares the values of two arms: Welch's test with Holm's correction, effect size, paired differences.
 
-Takes plain numbers and returns plain numbers, so every result can be checked by hand. SciPy and statsmodels take
-seconds to import, so they are imported by the first test.
+Takes plain numbers and returns plain numbers, so every result can be checked by hand.
 """
 
 from statistics import fmean, stdev
 from typing import NamedTuple
+
+from study.analysis.scipy_functions import holm, student_quantile, welch_p
 
 LEVEL = 0.05
 """Significance level of every statement, and one minus the coverage of every interval."""
@@ -55,10 +56,7 @@ def welch(ours: list[float], theirs: list[float]) -> tuple[float | None, str]:
         return None, f"needs two seeds or more, but n = {min(len(ours), len(theirs))}"
     if is_constant(ours) and is_constant(theirs):
         return None, "both arms are constant over their seeds, so the test is undefined"
-    from scipy import stats
-
-    found = stats.ttest_ind_from_stats(*moments(ours), *moments(theirs), equal_var=False)
-    return float(found[1]), ""
+    return welch_p(moments(ours), moments(theirs)), ""
 
 
 def moments(values: list[float]) -> tuple[float, float, int]:
@@ -92,23 +90,17 @@ def interval_of_mean(values: list[float], scale: float) -> PairedDifference:
     mean, n = fmean(values), len(values)
     if n < 2 or max(values) - min(values) <= CONSTANT * scale:
         return PairedDifference(mean, None, None, n)
-    from scipy import stats
-
-    half = float(stats.t.ppf(1 - LEVEL / 2, n - 1)) * stdev(values) / n**0.5
+    half = student_quantile(1 - LEVEL / 2, n - 1) * stdev(values) / n**0.5
     return PairedDifference(mean, mean - half, mean + half, n)
 
 
 def correct(comparisons: list[Comparison]) -> list[Comparison]:
     """`comparisons` with `holm` filled in: Holm's step-down correction over those that have a p-value."""
-    tested = [index for index, comparison in enumerate(comparisons) if comparison.p is not None]
+    tested = {index: comparison.p for index, comparison in enumerate(comparisons) if comparison.p is not None}
     if not tested:
         return comparisons
-    import numpy as np
-    from statsmodels.stats.multitest import multipletests
-
-    corrected = np.asarray(multipletests([comparisons[index].p for index in tested], method="holm")[1])
-    found = dict(zip(tested, corrected.tolist(), strict=True))
-    return [comparison._replace(holm=found.get(index)) for index, comparison in enumerate(comparisons)]
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    return [comparison._replace(holm=corrected.get(index)) for index, comparison in enumerate(comparisons)]
 
 
 def detectable_difference(n: int) -> float:
@@ -116,6 +108,4 @@ def detectable_difference(n: int) -> float:
 
     For equal deviations: t(1 - LEVEL / 2; 2n - 2) sqrt(2 / n).
     """
-    from scipy import stats
-
-    return float(stats.t.ppf(1 - LEVEL / 2, 2 * n - 2)) * (2 / n) ** 0.5
+    return student_quantile(1 - LEVEL / 2, 2 * n - 2) * (2 / n) ** 0.5

@@ -7,7 +7,9 @@ the comparisons of one question. Nothing here reads a file.
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from statistics import fmean
-from typing import NamedTuple
+from typing import NamedTuple, cast
+
+from pydantic import JsonValue
 
 from study.analysis.comparison import Comparison, PairedDifference, compare_values, correct, paired_difference
 from study.analysis.study_results import ArmResult
@@ -74,7 +76,7 @@ def compare_kinds(
     With `data`, arms on different data, teachers or students are not compared.
     """
     ours, theirs = ([row for row in rows if kind_of(row) == name] for name in (kind, against))
-    found = []
+    found: list[ArmContrast] = []
     for us, them, (what, read) in product(ours, theirs, reads.items()):
         values = [seed_values(row.best, read) for row in (us, them)]
         if all(values) and not (data and problem(us) != problem(them)):
@@ -92,7 +94,7 @@ def problem(row: ArmResult) -> object:
 
 def seed_values(group: Group | None, read: Read) -> dict[int, float]:
     """A number of each complete trial of a group, by seed."""
-    found = {}
+    found: dict[int, float] = {}
     for trial in group.trials if group else ():
         if trial.result and trial.result.status == "complete":
             value = read(trial)
@@ -143,8 +145,7 @@ def apart(config: TrialConfig, field: str) -> tuple[float | None, str]:
     part, name = FIELDS[field]
     canonical = config.canonical()
     del canonical["seed"]
-    values = canonical[part]
-    assert isinstance(values, dict)
+    values = cast("dict[str, JsonValue]", canonical[part])
     value = values.pop(name, None)
     return (float(value) if isinstance(value, int | float) else None), digest(canonical)
 
@@ -191,5 +192,5 @@ def tabulate(family: dict[float, Group], read: Read) -> dict[float, dict[int, fl
 
 def seed_means(tables: list[dict[int, float]]) -> dict[int, float]:
     """Mean over configurations, for each seed that all of them have."""
-    seeds = set.intersection(*(set(table) for table in tables))
-    return {seed: fmean(table[seed] for table in tables) for seed in sorted(seeds)}
+    seeds = [seed for seed in sorted(tables[0]) if all(seed in table for table in tables)]
+    return {seed: fmean(table[seed] for table in tables) for seed in seeds}

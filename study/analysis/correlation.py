@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from study.analysis.comparison import LEVEL
+from study.analysis.scipy_functions import ranks
 
 LEAST_FOR_CORRELATION = 4
 """Fisher's transformation has the variance 1 / (n - 3)."""
@@ -28,9 +29,7 @@ def spearman(xs: list[float], ys: list[float]) -> Correlation | None:
     """
     if len(xs) < 3 or len(set(xs)) < 2 or len(set(ys)) < 2:
         return None
-    from scipy.stats import rankdata
-
-    rho, n = float(np.corrcoef(rankdata(xs), rankdata(ys))[0, 1]), len(xs)
+    rho, n = float(np.corrcoef(ranks(xs), ranks(ys))[0, 1]), len(xs)
     if n < LEAST_FOR_CORRELATION or abs(rho) >= 1 - 1e-12:
         return Correlation(rho, None, None, n)
     half = NormalDist().inv_cdf(1 - LEVEL / 2) * sqrt((1 + rho * rho / 2) / (n - 3))

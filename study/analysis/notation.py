@@ -99,7 +99,7 @@ def equals_p(p: float | None) -> str:
 
 def show_param(value: Value) -> str:
     """A hyperparameter's value to four significant digits."""
-    if isinstance(value, float) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, float) and math.isfinite(value):
         return f"{value:.4g}"
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -72,7 +72,7 @@ def seed_reasons(table: PublishedTable, seeds: int) -> list[str]:
 
 def recipe_reasons(table: PublishedTable, trial: TrialConfig) -> list[str]:
     """Differences in the training of the student or of its teacher."""
-    found = []
+    found: list[str] = []
     for part in ("training", "pretraining") if trial.method.teacher_source != "nothing" else ("training",):
         values = getattr(trial, part).model_dump(mode="json")
         found += different(table.recipe, values, f"{part} ")

@@ -113,7 +113,7 @@ def best_rows(study: StudyConfig, groups: list[Group]) -> list[dict[str, Value |
 
 def by_seed(group: Group | None, metric: str) -> dict[int, float]:
     """The metric of each complete trial by its seed."""
-    values = {}
+    values: dict[int, float] = {}
     for trial in group.trials if group else ():
         if trial.result and trial.result.status == "complete" and metric in trial.result.metrics:
             values[trial.config.seed] = trial.result.metrics[metric]

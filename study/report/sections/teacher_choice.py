@@ -10,6 +10,7 @@ from statistics import fmean, stdev
 from study.analysis.comparison import LEVEL
 from study.analysis.correlation import Correlation
 from study.analysis.notation import metric_label, show_value
+from study.analysis.scipy_functions import student_quantile
 from study.analysis.study_results import StudyResults
 from study.formatting import plural
 from study.planning.criterion_agreement import PairOutcome, gap_against_gain
@@ -54,14 +55,12 @@ def by_student(outcomes: list[PairOutcome]) -> dict[tuple[str, str], list[PairOu
 
 def mean_rank(outcomes: list[PairOutcome]) -> str:
     """`+0.55 [+0.20, +0.90] on average over 6 students`: mean of their correlations, t interval over students."""
-    from scipy.stats import t
-
     ranks = [
         rank.rho for own in by_student(outcomes).values() if isinstance(rank := gap_against_gain(own), Correlation)
     ]
     if len(ranks) < 2:
         return f"{ranks[0]:+.2f} for the one student" if ranks else "not defined"
-    half = float(t.ppf(1 - LEVEL / 2, len(ranks) - 1)) * stdev(ranks) / sqrt(len(ranks))
+    half = student_quantile(1 - LEVEL / 2, len(ranks) - 1) * stdev(ranks) / sqrt(len(ranks))
     mean = fmean(ranks)
     low, high = max(-1.0, mean - half), min(1.0, mean + half)
     return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}] on average over {len(ranks)} students"
