@@ -1,4 +1,4 @@
-"""What a bottleneck is: it predicts student features from teacher features through an H-dimensional h'."""
+"""Base of the bottlenecks, which predict student features from teacher features through an H-dimensional h'."""
 
 from abc import abstractmethod
 from typing import ClassVar, NamedTuple
@@ -16,35 +16,35 @@ class BottleneckLoss(NamedTuple):
     generation: Float[Tensor, ""]
     """Cross-modal generation: ||ẑ' - z||^2, summed over the dimensions, mean over the rows."""
     regularization: Float[Tensor, ""]
-    """What keeps h' small in information, mean over the rows; each kind of bottleneck has its own."""
+    """Penalty on the information in h', mean over the rows; each kind of bottleneck defines its own."""
 
 
 class Bottleneck(nn.Module):
     """Teacher features z' -> h' (H dimensions) -> ẑ', an estimate of the unimodal student's features z.
 
-    What the teacher's modality alone knows does not help to predict z, so a narrow h' has no room for it.
-    Pure: randomness enters only as the `noise` argument, so a batch gives the same loss on every device.
+    Features that only the teacher's modality has do not help to predict z, so a narrow h' does not contain them.
+    The only source of randomness is the argument `noise`, so a batch has the same loss on every device.
     """
 
     fields: ClassVar[tuple[str, ...]]
-    """Fields of CIBAConfig that this kind reads beside SHARED_FIELDS. The others cannot change its result."""
+    """Fields of CIBAConfig that this kind reads in addition to SHARED_FIELDS. Other fields do not change its result."""
     noise_dim: int
-    """Standard normal numbers that `loss` takes for each row (0: the bottleneck has no randomness)."""
+    """Number of standard normal values in `noise` for each row (0: the bottleneck has no randomness)."""
     regularization_weight: float
-    """What `regularization` is multiplied with in the training loss."""
+    """Weight of `regularization` in the training loss."""
     decoder: nn.Sequential
-    """From h' to ẑ', see `decoder` below."""
+    """Network from h' to ẑ', see `decoder` below."""
 
     @abstractmethod
     def __init__(self, config: CIBAConfig, teacher_dim: int, student_dim: int) -> None:
         super().__init__()
 
     def prepare_epoch(self, teacher: Float[Tensor, "rows teacher_dim"], generator: torch.Generator) -> None:
-        """Look at all training features before an epoch; by default nothing. Randomness is drawn from `generator`."""
+        """Called with all training features before an epoch; does nothing by default. `generator` gives randomness."""
 
     @abstractmethod
     def encode(self, teacher: Float[Tensor, "rows teacher_dim"]) -> Float[Tensor, "rows bottleneck"]:
-        """The bottleneck feature h', without randomness: what the student will imitate."""
+        """The bottleneck feature h' without noise, which the student imitates."""
 
     def reconstruct(self, teacher: Float[Tensor, "rows teacher_dim"]) -> Float[Tensor, "rows student_dim"]:
         """The student features ẑ' decoded from `encode(teacher)`."""

@@ -1,7 +1,7 @@
-"""Boxes: how labels hold them, how a network's maps hold them, and the grid between the two.
+"""Boxes in labels and in the maps of a network, and the conversion of both to `Boxes`.
 
-Boxes stand in the flat ego frame: origin at the ego vehicle, x ahead, y to the left, z up, metres; a heading is a yaw.
-Maps have the shape (batch, x cells, y cells, channels) and cover `EXTENT` metres to each side, whatever their size.
+Boxes are in the flat ego frame: origin at the ego vehicle, x ahead, y to the left, z up, metres; a heading is a yaw.
+Maps have the shape (batch, x cells, y cells, channels) and always cover `EXTENT` metres to each side.
 """
 
 from typing import NamedTuple
@@ -16,13 +16,13 @@ from torch.nn import functional
 from trainables.detection.classes import ATTRIBUTES, ATTRIBUTES_OF, CLASSES, NO_ATTRIBUTE
 
 EXTENT = 51.2
-"""Half the side of the square that a map covers; every class's range lies within."""
+"""Half the side in metres of the square that a map covers; it contains the range of every class."""
 
 FIELDS = ("class", "x", "y", "z", "width", "length", "height", "yaw", "vx", "vy", "attribute", "points")
-"""Columns of a label (boxes, fields). A velocity that is not known is NaN, an attribute that is not known -1."""
+"""Columns of a label (boxes, fields). An unknown velocity is NaN, an unknown attribute -1."""
 
 PADDING = -1
-"""Class of the rows that fill a label up."""
+"""Class of the unused rows of a label."""
 
 REGRESSION = ("dx", "dy", "z", "log width", "log length", "log height", "sin yaw", "cos yaw", "vx", "vy")
 """Channels after the classes: offset from the cell's centre in cells, then the box; the attributes' logits follow."""
@@ -32,7 +32,7 @@ DETECTIONS = 200
 
 
 class Boxes(NamedTuple):
-    """Boxes of several samples, as many places for each; `classes` is -1 where a place is empty."""
+    """Boxes of several samples with the same number of places for each; `classes` is -1 in empty places."""
 
     classes: Int[ndarray, "samples boxes"]
     scores: Float[ndarray, "samples boxes"]
@@ -43,15 +43,15 @@ class Boxes(NamedTuple):
     velocities: Float[ndarray, "samples boxes 2"]
     attributes: Int[ndarray, "samples boxes"]
     points: Float[ndarray, "samples boxes"]
-    """LiDAR and radar points inside; a box of the ground truth without any does not count."""
+    """Number of LiDAR and radar points inside; true boxes without points do not count."""
 
     def keep(self, kept: Bool[ndarray, "samples boxes"]) -> "Boxes":
-        """The same places, those where `kept` is false emptied."""
+        """The boxes where `kept` is true; other places become empty."""
         return self._replace(classes=np.where(kept, self.classes, PADDING))
 
 
 def channels(num_classes: int) -> int:
-    """Channels of a network's maps."""
+    """Number of channels of the maps of a network."""
     return num_classes + len(REGRESSION) + len(ATTRIBUTES)
 
 
@@ -74,9 +74,14 @@ def boxes_of_labels(labels: Float[Tensor, "samples boxes fields"]) -> Boxes:
 
 
 def boxes_of_maps(logits: Float[Tensor, "samples cells cells channels"], detections: int = DETECTIONS) -> Boxes:
-    """The highest peaks of the class maps, each with the box that its cell describes.
+    """The highest peaks of the class maps, each with the box of its cell.
 
-    A peak is a cell that none of its eight neighbours outdoes in the same class (CenterNet's non-maximum suppression).
+    A peak is a cell whose eight neighbours are not higher in the same class (CenterNet's non-maximum suppression).
+
+    Args:
+        logits: maps of a network.
+        detections: most boxes of a sample.
+
     """
     logits = logits.detach()
     cells, num_classes = logits.shape[1], logits.shape[-1] - channels(0)

@@ -14,10 +14,10 @@ CLASSES = (
 )
 
 RANGES = (50.0, 50.0, 50.0, 50.0, 50.0, 40.0, 40.0, 40.0, 30.0, 30.0)
-"""For each class, how far from the ego vehicle (metres, horizontally) boxes count."""
+"""For each class, the largest horizontal distance from the ego vehicle in metres at which boxes count."""
 
 RACK = len(CLASSES)
-"""Class number of a bicycle rack in the labels: nothing to detect, but bicycles and motorcycles in it do not count."""
+"""Class number of a bicycle rack in the labels. It is not detected; bicycles and motorcycles in it do not count."""
 
 IN_RACKS = (CLASSES.index("motorcycle"), CLASSES.index("bicycle"))
 
@@ -72,7 +72,8 @@ UNDEFINED: dict[str, tuple[int, ...]] = {
     "maae": (CLASSES.index("traffic_cone"), CLASSES.index("barrier")),
     "maoe": (CLASSES.index("traffic_cone"),),
 }
-"""Classes over which an error is not averaged: a cone has no orientation, neither moves nor has attributes."""
+"""Classes over which an error is not averaged: cones and barriers do not move and have no attributes, and a cone has no
+orientation."""
 
 HALF_TURN = (CLASSES.index("barrier"),)
-"""Classes whose front and back cannot be told apart: their yaw has period pi."""
+"""Classes whose front and back look the same: their yaw has period pi."""

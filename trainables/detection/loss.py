@@ -1,4 +1,4 @@
-"""The loss of a centre-based head (Zhou et al. 2019; Yin et al. 2021), and where in the map the objects are."""
+"""The loss of a centre-based head (Zhou et al. 2019; Yin et al. 2021), and weights of cells near objects."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,7 +9,7 @@ from trainables.detection.boxes import EXTENT, REGRESSION, cell_size, channels
 from trainables.detection.classes import RACK
 
 BOX_WEIGHT = 0.25
-"""Weight of the regression and of the attributes beside the class maps (CenterPoint's)."""
+"""Weight of regression and attributes relative to the class maps (CenterPoint's)."""
 
 VELOCITY_WEIGHT = 0.2
 """Weight of each velocity component within the regression (CenterPoint's)."""
@@ -23,9 +23,17 @@ def detection_loss(
     """L = focal(class maps) + 1/4 [L1(box at its centre's cell) + CE(attribute)].
 
     Focal as CenterNet's Eq. 1 with alpha 2, beta 4: -(1-p)^2 ln p at a centre, -(1-t)^4 p^2 ln(1-p) elsewhere, t a
-    Gaussian around each centre. All parts are sums divided by the number of boxes in the labelled rows (by 1 where
-    there are none); the L1 is summed over the channels. What a label does not know (NaN velocity, attribute -1) is
-    left out. In [0, inf).
+    Gaussian around each centre. All parts are sums divided by the number of boxes in the labelled rows (by 1 if there
+    are none); the L1 is summed over the channels. Unknown values (NaN velocity, attribute -1) are left out.
+
+    Args:
+        logits: maps of a network.
+        labels: boxes of each row.
+        labelled: rows that have labels.
+
+    Returns:
+        A scalar in [0, inf).
+
     """
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     num_classes = logits.shape[-1] - channels(0)
@@ -41,9 +49,15 @@ def detection_loss(
 def object_weights(
     labels: Float[Tensor, "batch boxes fields"], labelled: Bool[Tensor, " batch"], cells: int
 ) -> Float[Tensor, "batch {cells} {cells}"]:
-    """1 at the centres of the labelled objects, falling off around them as the class maps do, 0 far from all.
+    """Weight of each cell: 1 at the centres of labelled objects, decreasing around them like the class maps.
 
-    By this a feature loss is restricted to the surroundings of the ground-truth boxes ("MSE w/ GT", after BEVDistill).
+    It restricts a feature loss to the surroundings of the true boxes ("MSE w/ GT", after BEVDistill).
+
+    Args:
+        labels: boxes of each row.
+        labelled: rows that have labels.
+        cells: cells along each side of the map.
+
     """
     valid = is_object(labels) & labelled[:, None]
     return gaussians(labels, valid, cells).amax(dim=1)
@@ -55,7 +69,7 @@ def is_object(labels: Float[Tensor, "batch boxes fields"]) -> Bool[Tensor, "batc
 
 
 def centre_cells(labels: Float[Tensor, "batch boxes fields"], cells: int) -> Tensor:
-    """Cell (x, y) of each box's centre; a centre outside the map has the nearest cell."""
+    """Cell (x, y) of the centre of each box; the nearest cell if it is outside the map."""
     return ((labels[..., 1:3] + EXTENT) / cell_size(cells)).floor().long().clamp(0, cells - 1)
 
 
@@ -68,7 +82,7 @@ def gather_cells(maps: Float[Tensor, "batch x y channels"], centres: Tensor) -> 
 def gaussians(
     labels: Float[Tensor, "batch boxes fields"], valid: Bool[Tensor, "batch boxes"], cells: int
 ) -> Float[Tensor, "batch boxes {cells} {cells}"]:
-    """exp(-d^2 / 2 sigma^2) around each centre's cell, d in cells; exactly 1 there, 0 for what is not `valid`.
+    """exp(-d^2 / 2 sigma^2) around the cell of each centre, d in cells; exactly 1 there, 0 for boxes not in `valid`.
 
     sigma = (2 r + 1) / 6 with r half the longer side of the box in cells, at least 1.
     """
@@ -83,7 +97,7 @@ def gaussians(
 def class_maps(
     labels: Float[Tensor, "batch boxes fields"], valid: Bool[Tensor, "batch boxes"], cells: int, num_classes: int
 ) -> Float[Tensor, "batch {cells} {cells} {num_classes}"]:
-    """For each class the highest of its boxes' Gaussians."""
+    """For each class the maximum of the Gaussians of its boxes."""
     bumps = gaussians(labels, valid, cells)
     classes = labels[..., 0].long().clamp(0, num_classes - 1)[..., None, None].expand_as(bumps)
     empty = bumps.new_zeros(len(labels), num_classes, cells, cells)
@@ -95,7 +109,7 @@ def focal(
     targets: Float[Tensor, "batch x y classes"],
     labelled: Bool[Tensor, " batch"],
 ) -> Float[Tensor, ""]:
-    """CenterNet's focal loss, summed over the labelled rows' cells and classes."""
+    """CenterNet's focal loss, summed over classes and cells of the labelled rows."""
     p = logits.sigmoid()
     positive = -(1 - p).square() * functional.logsigmoid(logits)
     negative = -((1 - targets) ** 4) * p.square() * functional.logsigmoid(-logits)
@@ -105,7 +119,7 @@ def focal(
 def box_distance(
     found: Float[Tensor, "batch boxes regression"], labels: Float[Tensor, "batch boxes fields"], cells: int
 ) -> Float[Tensor, "batch boxes"]:
-    """L1 distance of the regressed channels from what they should be, summed over the channels."""
+    """L1 distance of the regressed channels from their targets, summed over the channels."""
     offsets = (labels[..., 1:3] + EXTENT) / cell_size(cells) - centre_cells(labels, cells) - 0.5
     sizes, yaw = labels[..., 4:7].clamp(min=1e-3).log(), labels[..., 7:8]
     wanted = torch.cat([offsets, labels[..., 3:4], sizes, yaw.sin(), yaw.cos(), labels[..., 8:10]], dim=-1)
@@ -117,7 +131,7 @@ def box_distance(
 def attribute_loss(
     logits: Float[Tensor, "batch boxes attributes"], labels: Float[Tensor, "batch boxes fields"]
 ) -> Float[Tensor, "batch boxes"]:
-    """Cross-entropy of the attribute; 0 where it is not known."""
+    """Cross-entropy of the attribute; 0 where it is unknown."""
     wanted = labels[..., 10].long()
     loss = functional.cross_entropy(logits.movedim(-1, 1), wanted.clamp(min=0), reduction="none")
     return torch.where(wanted >= 0, loss, 0)

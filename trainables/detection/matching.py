@@ -1,6 +1,6 @@
-"""Which predicted box is which true box: greedy by confidence and centre distance, as nuScenes defines it.
+"""Matches predicted to true boxes by nuScenes' rule: greedy by confidence, with a threshold on the centre distance.
 
-Predictions of one sample compete only for that sample's boxes, so all samples are matched at once, rank by rank.
+Predictions of a sample can only match true boxes of the same sample, so all samples are matched at once, rank by rank.
 """
 
 from typing import NamedTuple
@@ -17,18 +17,18 @@ THRESHOLDS = (0.5, 1.0, 2.0, 4.0)
 
 
 class Matches(NamedTuple):
-    """The predictions of one class over all samples, most confident first, and what each was matched with."""
+    """The predictions of one class over all samples, most confident first, and their true boxes."""
 
     order: tuple[Int[ndarray, " predictions"], Int[ndarray, " predictions"]]
     """Sample and place of each prediction."""
     truth: Int[ndarray, "thresholds predictions"]
-    """Place of the true box in the same sample; -1: none, a false positive."""
+    """Place of the matched true box in the same sample; -1 for a false positive."""
     positives: int
-    """True boxes of the class."""
+    """Number of true boxes of the class."""
 
 
 def counted(boxes: Boxes, truth: Boxes) -> Boxes:
-    """The boxes that count: within their class's range, with points inside, no bicycle or motorcycle in a rack."""
+    """The boxes that count: in the range of their class, with points inside, no bicycle or motorcycle in a rack."""
     limits = np.array([*RANGES, 0.0, 0.0])[boxes.classes]
     near = np.linalg.norm(boxes.centres[..., :2], axis=-1) < limits
     cycles = np.isin(boxes.classes, IN_RACKS)
@@ -36,7 +36,7 @@ def counted(boxes: Boxes, truth: Boxes) -> Boxes:
 
 
 def in_racks(boxes: Boxes, truth: Boxes) -> Bool[ndarray, "samples boxes"]:
-    """Whether each box's centre lies in a bicycle rack of its sample, borders included."""
+    """Whether the centre of each box is in a bicycle rack of its sample, borders included."""
     inside = np.zeros(boxes.classes.shape, dtype=bool)
     for sample, place in zip(*np.nonzero(truth.classes == RACK), strict=True):
         relative = boxes.centres[sample] - truth.centres[sample, place]
@@ -48,39 +48,46 @@ def in_racks(boxes: Boxes, truth: Boxes) -> Bool[ndarray, "samples boxes"]:
 
 
 def match(predicted: Boxes, truth: Boxes, number: int) -> Matches:
-    """Match the predictions of class `number`; each takes the nearest true box that none before it has taken."""
+    """Match the predictions of one class; each takes the nearest true box that no earlier prediction has taken.
+
+    Args:
+        predicted: predicted boxes.
+        truth: true boxes of the same samples.
+        number: number of the class.
+
+    """
     ranked, places = gathered(predicted, number)
     _, true_places = gathered(truth, number)
     true_xy = at(truth.centres[..., :2], true_places)
     distances_to = at(predicted.centres[..., :2], places)
     free = np.broadcast_to(true_places >= 0, (len(THRESHOLDS), *true_places.shape)).copy()
-    found = np.full((len(THRESHOLDS), *places.shape), -1)
+    matched = np.full((len(THRESHOLDS), *places.shape), -1)
     samples = np.arange(len(places))
     for rank in range(places.shape[1] if true_places.shape[1] else 0):
         distance = np.linalg.norm(true_xy - distances_to[:, rank, None], axis=-1)
         open_distance = np.where(free, distance, np.inf)
         nearest = open_distance.argmin(axis=-1)
-        least = np.take_along_axis(open_distance, nearest[..., None], axis=-1)[..., 0]
-        hit = (least < np.array(THRESHOLDS)[:, None]) & (places[:, rank] >= 0)
-        found[..., rank] = np.where(hit, true_places[samples, nearest], -1)
+        smallest = np.take_along_axis(open_distance, nearest[..., None], axis=-1)[..., 0]
+        hit = (smallest < np.array(THRESHOLDS)[:, None]) & (places[:, rank] >= 0)
+        matched[..., rank] = np.where(hit, true_places[samples, nearest], -1)
         at_threshold, at_sample = np.nonzero(hit)
         free[at_threshold, at_sample, nearest[hit]] = False
     sample, rank = np.nonzero(places >= 0)
     confident = ranked[sample, rank]
     order = np.lexsort((-sample, -places[sample, rank], -confident))
     sample, rank = sample[order], rank[order]
-    return Matches((sample, places[sample, rank]), found[:, sample, rank], int((true_places >= 0).sum()))
+    return Matches((sample, places[sample, rank]), matched[:, sample, rank], int((true_places >= 0).sum()))
 
 
 def gathered(boxes: Boxes, number: int) -> tuple[ndarray, Int[ndarray, "samples found"]]:
-    """Scores and places of the boxes of one class in each sample, most confident first; -1 where there are fewer."""
-    mine = boxes.classes == number
-    most = int(mine.sum(axis=1).max(initial=0))
-    scores = np.where(mine, boxes.scores, -np.inf)
+    """Scores and places of the boxes of one class in each sample, most confident first; -1 in unused places."""
+    in_class = boxes.classes == number
+    most = int(in_class.sum(axis=1).max(initial=0))
+    scores = np.where(in_class, boxes.scores, -np.inf)
     places = np.argsort(-scores, axis=1, kind="stable")[:, :most]
-    return np.take_along_axis(scores, places, 1), np.where(np.take_along_axis(mine, places, 1), places, -1)
+    return np.take_along_axis(scores, places, 1), np.where(np.take_along_axis(in_class, places, 1), places, -1)
 
 
 def at(values: ndarray, places: Int[ndarray, "samples found"]) -> ndarray:
-    """`values` at `places` of each sample (any, where the place is empty)."""
+    """`values` at `places` of each sample; arbitrary where a place is empty."""
     return np.take_along_axis(values, np.maximum(places, 0)[..., None], axis=1)

@@ -13,32 +13,32 @@ from trainables.detection.classes import CLASSES, HALF_TURN, NO_ATTRIBUTE, UNDEF
 from trainables.detection.matching import THRESHOLDS, Matches, counted, match
 
 MIN_RECALL, MIN_PRECISION = 0.1, 0.1
-"""What lies below is left out of the average precision and of the errors: it is noise."""
+"""Average precision and errors ignore lower recalls and precisions, which are noise."""
 
 ERRORS = ("mate", "mase", "maoe", "mave", "maae")
 """Mean errors of true positives: translation (m), scale (1 - IoU), orientation (rad), velocity (m/s), attribute."""
 
 ERROR_THRESHOLD = THRESHOLDS.index(2.0)
-"""The errors are those of the matches at 2 m."""
+"""The errors are computed from the matches at 2 m."""
 
 RECALLS = np.linspace(0, 1, 101)
 
 
 class Curve(NamedTuple):
-    """Of one class at one threshold, as functions of `RECALLS`."""
+    """Precision and confidence of one class at one threshold, as functions of `RECALLS`."""
 
     precision: Float[ndarray, " 101"]
     confidence: Float[ndarray, " 101"]
 
 
 def detection_metrics(logits: Float[Tensor, "samples x y channels"], labels: Tensor) -> dict[str, Tensor]:
-    """`nds`, `map` and the five errors of a network's maps, as tensors of no dimensions."""
+    """`nds`, `map` and the five errors of the maps of a network, as float64 scalars."""
     scores = detection_scores(boxes_of_maps(logits), boxes_of_labels(labels))
     return {name: torch.tensor(value, dtype=torch.float64) for name, value in scores.items()}
 
 
 def detection_scores(predicted: Boxes, truth: Boxes) -> dict[str, float]:
-    """`nds`, `map` and the five errors of predicted boxes, both in the flat ego frame of their samples.
+    """`nds`, `map` and the five errors of predicted boxes; predicted and true boxes are in the flat ego frame.
 
     A class without true boxes, or without a match, has precision 0 and errors 1.
     """
@@ -57,13 +57,13 @@ def detection_scores(predicted: Boxes, truth: Boxes) -> dict[str, float]:
 
 
 def score(mean_precision: float, errors: dict[str, float]) -> dict[str, float]:
-    """NDS of a mean average precision and the five mean errors, with what it is made of."""
+    """NDS of a mean average precision and the five mean errors, together with these."""
     parts = [max(0.0, 1 - error) for error in errors.values()]
     return {"nds": (5 * mean_precision + sum(parts)) / 10, "map": mean_precision, **errors}
 
 
 def curve(matches: Matches, scores: Float[ndarray, " predictions"], threshold: int) -> Curve | None:
-    """Precision and confidence over recall; None without a single match."""
+    """Precision and confidence over recall; None if there is no match."""
     hit = matches.truth[threshold] >= 0
     if not hit.any():
         return None
@@ -83,7 +83,15 @@ def average_precision(matches: Matches, scores: Float[ndarray, " predictions"], 
 
 
 def class_errors(matches: Matches, predicted: Boxes, truth: Boxes, number: int) -> dict[str, float]:
-    """The five errors of one class: of each, the mean over recalls above .1 of its running mean over the matches."""
+    """The five errors of one class: the mean over recalls above .1 of the running mean of each error over the matches.
+
+    Args:
+        matches: matches of the class.
+        predicted: predicted boxes.
+        truth: true boxes.
+        number: number of the class.
+
+    """
     scores = predicted.scores[matches.order]
     found = curve(matches, scores, ERROR_THRESHOLD)
     last = 0 if found is None or not found.confidence.any() else int(np.flatnonzero(found.confidence)[-1])
@@ -106,7 +114,16 @@ def errors_of_pairs(
     theirs: tuple[ndarray, ndarray],
     number: int,
 ) -> dict[str, Float[ndarray, " pairs"]]:
-    """The five errors of each matched pair; NaN where the truth is not known."""
+    """The five errors of each matched pair; NaN where the truth is unknown.
+
+    Args:
+        predicted: predicted boxes.
+        mine: sample and place of the predicted box of each pair.
+        truth: true boxes.
+        theirs: sample and place of the true box of each pair.
+        number: number of the class.
+
+    """
     period = np.pi if number in HALF_TURN else 2 * np.pi
     turned = np.mod(truth.yaws[theirs] - predicted.yaws[mine] + period / 2, period) - period / 2
     smaller = np.minimum(predicted.sizes[mine], truth.sizes[theirs]).prod(axis=-1)
@@ -123,7 +140,7 @@ def errors_of_pairs(
 
 
 def running_mean(values: Float[ndarray, " pairs"]) -> Float[ndarray, " pairs"]:
-    """Mean of the known values up to each; 0 before the first, and 1 throughout if none is known."""
+    """Mean of the known values up to each position; 0 before the first known value, and 1 if all are unknown."""
     known = ~np.isnan(values)
     if not known.any():
         return np.ones(len(values))

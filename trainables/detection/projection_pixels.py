@@ -1,8 +1,8 @@
-"""A camera's projection, carried by the image itself: one more row of pixels.
+"""Encodes the projection of a camera as an additional row of pixels of its image.
 
 Every sample has its own calibration (rigs differ, and the vehicle moves between the shutters), and a network takes one
-tensor of bytes for each sample. So below each image stands one row more, whose first 12 pixels are the 3 x 4 matrix
-from the flat ego frame to the image: each entry a number of 24 bits, its three bytes in red, green and blue.
+tensor of bytes for each sample. So each image gets one more row, whose first 12 pixels are the 3 x 4 matrix from the
+flat ego frame to the image: each entry is a number of 24 bits, with its three bytes in red, green and blue.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 ENTRIES = 12
 LIMIT = 16.0
-"""Entries lie in [-LIMIT, LIMIT); one step of the 24 bits is 2e-6."""
+"""Entries are in [-LIMIT, LIMIT); one step of the 24 bits is 2e-6."""
 
 HALF = 2**23
 
@@ -27,7 +27,7 @@ def encode_projections(matrices: Float[ndarray, "cameras 3 4"], width: int) -> U
     flat = matrices.reshape(-1, ENTRIES)
     if not (abs(flat) < LIMIT).all():
         raise ValueError(
-            f"entries of a camera's projection must lie within {LIMIT} (metres, image sizes), but got "
+            f"entries of a camera's projection must be within {LIMIT} (metres, image sizes), but got "
             f"{float(flat.flat[abs(flat).argmax()])!r}; check calibrated_sensor.json and ego_pose.json"
         )
     numbers = np.round((flat / LIMIT + 1) * HALF).clip(max=2 * HALF - 1).astype(np.int64)

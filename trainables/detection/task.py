@@ -1,4 +1,4 @@
-"""What the task table says about detection: metrics, and labels to rehearse with."""
+"""Detection in the table of tasks: its metrics, and example labels for measuring costs."""
 
 from collections.abc import Callable
 
@@ -13,24 +13,24 @@ from trainables.metrics.classification import Metric
 
 
 def detection_evaluation(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """All metrics of the task at once: they share the matching."""
+    """All metrics of the task, which share the matching."""
     everything = torch.ones(len(labels), dtype=torch.bool, device=labels.device)
     measured = detection_metrics(logits, labels) | {"loss": detection_loss(logits, labels, everything)}
     return {name: value.to(logits.device) for name, value in measured.items()}
 
 
-def alone(name: str) -> Callable[[Tensor, Tensor], Float[Tensor, ""]]:
-    """One metric by itself."""
+def single_metric(name: str) -> Callable[[Tensor, Tensor], Float[Tensor, ""]]:
+    """The function that computes one metric."""
     return lambda logits, labels: detection_evaluation(logits, labels)[name]
 
 
-DETECTION_METRICS = {name: Metric("maximize", alone(name)) for name in ("nds", "map")}
-DETECTION_METRICS |= {name: Metric("minimize", alone(name)) for name in (*ERRORS, "loss")}
-"""nuScenes' detection score and what it is made of, and the task's loss."""
+DETECTION_METRICS = {name: Metric("maximize", single_metric(name)) for name in ("nds", "map")}
+DETECTION_METRICS |= {name: Metric("minimize", single_metric(name)) for name in (*ERRORS, "loss")}
+"""nuScenes' detection score, its parts, and the loss of the task."""
 
 
 def example_boxes(rows: int, num_classes: int) -> Float[Tensor, "{rows} boxes fields"]:
-    """Two boxes in each sample, one class after the other, and an empty place."""
+    """Labels with two boxes and an empty place in each sample; the classes follow each other."""
     labels = torch.zeros(rows, 3, len(FIELDS))
     number = torch.arange(2 * rows).reshape(rows, 2)
     labels[:, :2, 0] = number % num_classes

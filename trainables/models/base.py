@@ -1,4 +1,4 @@
-"""What a teacher or student network is."""
+"""Base classes of teacher and student networks, and the entry of `MODELS`."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -17,21 +17,21 @@ class ModelConfig(TableConfig):
 
     kind_field: ClassVar[str] = "model"
     sees: ClassVar[Literal["own", "both"]] = "own"
-    """Inputs that the network takes: its own modality's, or (fusion) the teacher's and the student's."""
+    """Inputs of the network: its own modality, or (fusion) those of teacher and student."""
     feature_dim: int
     """Width D of the feature tap, which feature distillation compares."""
 
     tasks: ClassVar[tuple[str, ...]] = ()
-    """Tasks that the network can be used for; empty: all whose rows have one input for each modality."""
+    """Tasks that the network supports; empty: all whose rows have one input for each modality."""
 
     @property
     def is_pretrained(self) -> bool:
-        """Whether its weights are given, so that as a teacher it is not trained."""
+        """Whether the network has pretrained weights, so that it is not trained as a teacher."""
         return False
 
     @property
     def why_not_stacked(self) -> str:
-        """Why trainings of such networks cannot be stacked in one pack; empty if they can."""
+        """The reason why trainings of this network cannot be stacked in one pack; empty if they can."""
         return "dropout draws from one sequence for all networks" if getattr(self, "dropout", 0) > 0 else ""
 
     @property
@@ -47,15 +47,15 @@ InputShape = tuple[int, ...] | tuple[tuple[int, ...], tuple[int, ...]]
 class Model(nn.Module):
     """A network with a declared feature tap.
 
-    Rows do not see each other (but for batch normalisation, where a config asks for it), so that a batch may be cut
-    over ranks. No control flow depends on values, and only registered buffers change in `forward`, so that trials may
-    be stacked (`torch.func.functional_call`, `vmap`).
+    The output of a row does not depend on other rows (except with batch normalisation), so that a batch can be divided
+    among ranks. Control flow does not depend on values, and `forward` changes registered buffers only, so that trials
+    can be stacked (`torch.func.functional_call`, `vmap`).
     """
 
     tap: nn.Module
-    """Gives the features, before the last activation."""
+    """Returns the features, before the last activation."""
     head: nn.Module
-    """Gives the logits from the activated features."""
+    """Returns the logits of the activated features."""
 
     @abstractmethod
     def forward(self, *inputs: Any, **named: Any) -> ModelOutput:
@@ -63,11 +63,11 @@ class Model(nn.Module):
 
 
 class ModelEntry(NamedTuple):
-    """One line of `MODELS`."""
+    """An entry of `MODELS`."""
 
     config: type[ModelConfig]
     build: Callable[..., Model]
     """`build(config, input_shape, num_classes) -> Model`, initialised from torch's global generator.
 
-    Raises ValueError if the input shape does not fit (say what the model takes).
+    Raises ValueError if the model does not support the input shape.
     """

@@ -1,4 +1,4 @@
-"""Sound front ends: spectrograms and MFCC, in numpy (torchaudio does not go with this torch, librosa is heavy).
+"""Spectrograms and MFCC in numpy (torchaudio does not support this torch, and librosa has many dependencies).
 
 Conventions are librosa's: periodic Hann windows, frames centred on multiples of the hop, Slaney's mel filters.
 """
@@ -12,13 +12,22 @@ from numpy import ndarray
 from numpy.lib.stride_tricks import sliding_window_view
 
 Pad = Literal["constant", "reflect"]
-"""What lies before and after the sound: silence, or the sound mirrored."""
+"""Padding before and after the sound: silence, or the sound mirrored."""
 
 
 def stft(
     samples: Float[ndarray, " samples"], window: int, hop: int, pad: Pad
 ) -> Complex[ndarray, "{window}//2+1 frames"]:
-    """Short-time Fourier transform: frame t is centred on sample t * hop; 1 + samples // hop frames.
+    """Short-time Fourier transform.
+
+    Args:
+        samples: the sound, one channel.
+        window: window length in samples.
+        hop: distance of frames in samples.
+        pad: padding at both ends.
+
+    Returns:
+        complex128 with 1 + samples // hop frames; frame t is centred on sample t * hop.
 
     Raises:
         ValueError: if the sound is too short to be mirrored.
@@ -34,7 +43,7 @@ def stft(
 
 
 def stft_magnitude(samples: Float[ndarray, " samples"], window: int = 1024, hop: int = 512) -> Float[ndarray, "bins _"]:
-    """|STFT| of a mirrored sound, unscaled."""
+    """|STFT| of the sound, mirrored at both ends, without scaling."""
     return np.abs(stft(samples, window, hop, "reflect"))
 
 
@@ -49,7 +58,18 @@ def mfcc(
 ) -> Float[ndarray, "{count} frames"]:
     """Mel-frequency cepstral coefficients: DCT-II (orthonormal) of the mel power spectrum in decibels.
 
-    Powers below 1e-10, and those more than `floor_db` below the loudest of the clip, are raised to that floor.
+    Args:
+        samples: the sound, one channel.
+        rate: sampling rate in Hz.
+        count: number of coefficients.
+        window: window length in samples.
+        hop: distance of frames in samples.
+        mels: number of mel filters.
+        floor_db: powers further below the loudest of the clip, or below 1e-10, are set to this floor.
+
+    Returns:
+        float64 coefficients of each frame.
+
     """
     from scipy.fft import dct
 
@@ -60,7 +80,7 @@ def mfcc(
 
 @lru_cache(maxsize=8)
 def mel_filters(rate: int, window: int, mels: int) -> Float[ndarray, "{mels} {window}//2+1"]:
-    """Triangles between 0 and rate / 2, evenly spaced in mel, each of area 1 over frequency (Slaney)."""
+    """Triangular filters between 0 and rate / 2, evenly spaced in mel, each with area 1 over frequency (Slaney)."""
     edges = mel_to_hz(np.linspace(0.0, hz_to_mel(rate / 2), mels + 2))
     bins = np.arange(window // 2 + 1) * rate / window
     rising = (bins - edges[:-2, None]) / np.diff(edges)[:-1, None]
@@ -73,7 +93,7 @@ MEL_HZ, LOG_FROM_HZ, LOG_STEP = 200 / 3, 1000.0, np.log(6.4) / 27
 
 
 def hz_to_mel(hz: float) -> float:
-    """Slaney's mel of a frequency of 1 kHz or more."""
+    """Slaney's mel of a frequency of at least 1 kHz."""
     return LOG_FROM_HZ / MEL_HZ + float(np.log(hz / LOG_FROM_HZ)) / LOG_STEP
 
 
@@ -94,5 +114,5 @@ def resample(samples: Float[ndarray, " samples"], rate: int, to: int) -> Float[n
 
 
 def fit_frames(spectrum: Float[ndarray, "rows _"], frames: int) -> Float[ndarray, "rows {frames}"]:
-    """Cut, or filled with zeros, at the end."""
+    """The spectrum cut or padded with zeros at its end to `frames` frames."""
     return np.pad(spectrum[:, :frames], ((0, 0), (0, max(0, frames - spectrum.shape[1]))))

@@ -1,7 +1,8 @@
-"""Views of a photograph: one by CLIP's evaluation geometry, the others by its training crops, drawn once and stored.
+"""Views of a photograph: CLIP's evaluation view and random training crops, which are drawn once.
 
-View 0: the short side resized to `size` (bicubic), the centre cut out. Views 1..: 90 to 100 % of the area at an aspect
-ratio of 3/4 to 4/3, anywhere in the photograph, resized to `size` x `size`; no flip, since captions say left and right.
+View 0: the short side resized to `size` (bicubic), then the centre cropped. Views 1..: a random crop of 90 to 100 % of
+the area with an aspect ratio of 3/4 to 4/3, resized to `size` x `size`. There is no flip, because captions contain
+left and right.
 """
 
 from collections.abc import Iterable
@@ -20,13 +21,13 @@ SCALE, RATIO = (0.9, 1.0), (3 / 4, 4 / 3)
 
 
 class Photo(NamedTuple):
-    """What to make of one file."""
+    """The file of an image, and the views that are made of it."""
 
     path: str
     size: int
     views: int
     seed: tuple[int, ...]
-    """Of the random views: the config's, and the row's number."""
+    """Seed of the random views: that of the config, and the number of the row."""
 
 
 class Box(NamedTuple):
@@ -44,7 +45,7 @@ def read_photo_views(photo: Photo) -> dict[str, UInt8[ndarray, "1 views 3 size s
 
 
 def some_views(photo: Photo, places: Iterable[int]) -> UInt8[ndarray, "1 places 3 size size"]:
-    """The views at some places; each is the same, whichever others are asked for. Raises UnreadableError."""
+    """The views with the numbers `places`. A view does not depend on the other numbers. Raises UnreadableError."""
     from PIL import Image
 
     with unreadable(OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError):
@@ -65,7 +66,7 @@ def stacked(pictures: "list[Image]") -> UInt8[ndarray, "1 views 3 height width"]
 
 
 def fixed_view(image: "Image", size: int) -> "Image":
-    """Short side to `size`, then the centre, rounded as torchvision rounds."""
+    """Resize the short side to `size`, then crop the centre, with torchvision's rounding."""
     from PIL.Image import Resampling
 
     short = min(image.size)
@@ -75,16 +76,17 @@ def fixed_view(image: "Image", size: int) -> "Image":
 
 
 def cut(image: "Image", box: Box, size: int) -> "Image":
-    """A piece, resized to a square."""
+    """A rectangle of the image, resized to a square."""
     from PIL.Image import Resampling
 
     return image.resize((size, size), Resampling.BICUBIC, box=box)
 
 
 def random_box(width: int, height: int, generator: np.random.Generator) -> Box:
-    """A rectangle of a random area, of a random ratio among those that fit, at a random place.
+    """A rectangle with a random area, aspect ratio and position.
 
-    Where no allowed ratio fits the area, in elongated images, the largest rectangle of the nearest allowed ratio.
+    The ratio is drawn from those that fit the area. If none fits (elongated images), the largest rectangle of the
+    nearest allowed ratio is taken.
     """
     area = width * height * generator.uniform(*SCALE)
     low, high = max(RATIO[0], area / height**2), min(RATIO[1], width**2 / area)

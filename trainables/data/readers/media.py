@@ -1,6 +1,6 @@
-"""Reading pictures, sound and video: Pillow, soundfile (wav, flac, ogg) and PyAV (everything else).
+"""Reads images, sound and video with Pillow, soundfile (wav, flac, ogg) and PyAV (everything else).
 
-What cannot be read raises UnreadableError with the reason alone; who asked knows the file's name.
+A file that cannot be read raises UnreadableError with the reason; the caller adds the name of the file.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
 SOUND_FILES = (".wav", ".flac", ".ogg")
-"""Read by soundfile."""
+"""File endings that soundfile reads."""
 
 
 class UnreadableError(ValueError):
-    """A clip, picture or array that is missing, broken or not what it should be."""
+    """A media file or array is missing, broken or of a wrong form."""
 
 
 @contextmanager
@@ -38,10 +38,15 @@ def unreadable(*errors: type[Exception]) -> Iterator[None]:
 
 
 def read_image(path: Path, size: tuple[int, int], resize: bool = False) -> UInt8[ndarray, "3 height width"]:
-    """A picture in RGB, `size` = (height, width).
+    """An image in RGB.
+
+    Args:
+        path: the file.
+        size: (height, width) in pixels.
+        resize: whether an image of another size is resized bilinearly.
 
     Raises:
-        UnreadableError: also if it has another size, unless `resize` allows to change it (bilinearly).
+        UnreadableError: if it cannot be read, or has another size and `resize` is false.
 
     """
     from PIL import Image
@@ -57,16 +62,16 @@ def read_image(path: Path, size: tuple[int, int], resize: bool = False) -> UInt8
 
 
 def read_sound(path: Path, rate: int) -> Float32[ndarray, " samples"]:
-    """The sound of an audio or video file as one channel (the mean of all), in [-1, 1], at `rate` samples a second.
+    """The sound of an audio or video file as one channel (the mean of all) in [-1, 1], resampled to `rate` Hz.
 
     Raises:
-        UnreadableError: if there is no sound in it.
+        UnreadableError: if the file cannot be read or has no sound.
 
     """
-    found, samples = read_sound_file(path) if path.suffix.lower() in SOUND_FILES else read_sound_track(path)
+    file_rate, samples = read_sound_file(path) if path.suffix.lower() in SOUND_FILES else read_sound_track(path)
     if not len(samples):
         raise UnreadableError("there is no sound in it")
-    return resample(samples, found, rate).astype(np.float32)
+    return resample(samples, file_rate, rate).astype(np.float32)
 
 
 def read_sound_file(path: Path) -> tuple[int, Float32[ndarray, " samples"]]:
@@ -94,10 +99,15 @@ def read_sound_track(path: Path) -> tuple[int, Float32[ndarray, " samples"]]:
 
 
 def read_frames(path: Path, seconds: Sequence[float], size: tuple[int, int]) -> UInt8[ndarray, "frames 3 height width"]:
-    """What a video shows at each of the ascending times `seconds` after its first picture, scaled to `size`.
+    """The frames of a video at some times.
+
+    Args:
+        path: the file.
+        seconds: ascending times after the first frame.
+        size: (height, width) to which frames are scaled.
 
     Raises:
-        UnreadableError: also if the video ends before the last of the times.
+        UnreadableError: if the video cannot be read, or ends before the last time.
 
     """
     import av
@@ -118,7 +128,7 @@ def read_frames(path: Path, seconds: Sequence[float], size: tuple[int, int]) -> 
 
 
 def pictures(container: "InputContainer") -> "Iterator[tuple[VideoFrame, float]]":
-    """Each picture of a video, and the second, counted from the first picture, until which it is shown."""
+    """Each frame of a video, and the time until which it is shown, in seconds after the first frame."""
     if not container.streams.video:
         raise UnreadableError("there is no picture in it")
     rate = container.streams.video[0].average_rate

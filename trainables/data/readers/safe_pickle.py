@@ -1,8 +1,8 @@
-"""Pickles of plain values and NumPy arrays, read without running anything that they say.
+"""Reads pickles of plain values and NumPy arrays without executing code from them.
 
-A pickle names functions to call. Here only a few names are known, and each stands for something harmless of this
-module: not even NumPy's own unpickling is run. Large arrays are passed over, so that an index of a pickle of many GiB
-is read at once; what one of them holds is mapped from the file when it is asked for.
+A pickle names functions to call. Only a few names are accepted, and each is replaced by a harmless function of this
+module; NumPy's unpickling is not used either. Large arrays are skipped, so that the index of a pickle of many GiB is
+read quickly; their content is memory-mapped when it is needed.
 """
 
 import io
@@ -17,17 +17,17 @@ import numpy as np
 from numpy import ndarray
 
 PLAIN_TYPE = re.compile(r"[<>|=]?[biufSU?]\d*")
-"""Number and text formats of an array; `O` (any values, read as a list) is known besides."""
+"""Number and text formats of an array; `O` (any values, read as a list) is accepted as well."""
 LARGE = 2**20
-"""Bytes from which on an array is passed over."""
+"""Size in bytes from which an array is skipped."""
 
 
 class PickledType:
-    """Stands for numpy.dtype."""
+    """Replaces numpy.dtype."""
 
     def __init__(self, code: str, *_: object) -> None:
         if code not in ("O", "O8") and not PLAIN_TYPE.fullmatch(code):
-            raise pickle.UnpicklingError(f"arrays of {code!r} are none of numbers or text")
+            raise pickle.UnpicklingError(f"arrays must be numbers or text, but one has the type {code!r}")
         self.code = code
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -36,38 +36,38 @@ class PickledType:
 
     @property
     def value(self) -> np.dtype[Any]:
-        """The number format. Raises UnpicklingError for `O`: such an array is a list, never bytes."""
+        """The dtype. Raises UnpicklingError for `O`, whose content must be a list and not bytes."""
         if self.code.startswith("O"):
-            raise pickle.UnpicklingError("an array of any values is no list")
+            raise pickle.UnpicklingError("an array of objects must be a list")
         return np.dtype(self.code)
 
 
 class PickledArray:
-    """Stands for an array: shape, format, and where its numbers are."""
+    """Replaces an array: its shape, dtype and content, or the position of the content in the file."""
 
-    def __init__(self, source: "PassingOver") -> None:
+    def __init__(self, source: "SkippingFile") -> None:
         self.source = source
         self.shape: tuple[int, ...] = ()
         self.kind = PickledType("f8")
         self.order: Literal["C", "F"] = "C"
         self.content: object = b""
         self.start: int | None = None
-        """Where a large array's bytes begin in the file."""
+        """Position in the file where the bytes of a large array begin."""
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         _, self.shape, self.kind, fortran, self.content = state
         if not isinstance(self.kind, PickledType) or not all(isinstance(size, int) for size in self.shape):
-            raise pickle.UnpicklingError("an array has no shape or format")
-        held = len(self.content) if isinstance(self.content, list | bytes | bytearray) else -1
-        if held != prod(self.shape) * (1 if isinstance(self.content, list) else self.kind.value.itemsize):
-            raise pickle.UnpicklingError(f"an array of the shape {self.shape} holds something else")
+            raise pickle.UnpicklingError("an array has no shape or dtype")
+        length = len(self.content) if isinstance(self.content, list | bytes | bytearray) else -1
+        if length != prod(self.shape) * (1 if isinstance(self.content, list) else self.kind.value.itemsize):
+            raise pickle.UnpicklingError(f"the content of an array does not fit its shape {self.shape}")
         self.order = "F" if fortran else "C"
-        start, length = self.source.passed
-        if isinstance(self.content, bytes | bytearray) and len(self.content) == length >= LARGE:
-            self.start, self.content, self.source.passed = start, b"", (0, 0)
+        start, skipped = self.source.skipped
+        if isinstance(self.content, bytes | bytearray) and len(self.content) == skipped >= LARGE:
+            self.start, self.content, self.source.skipped = start, b"", (0, 0)
 
     def read(self) -> ndarray:
-        """The array; a large one is mapped, not loaded."""
+        """The array; a large one is memory-mapped."""
         if isinstance(self.content, list):
             return np.array(self.content, dtype=object).reshape(self.shape)
         if self.start is not None:
@@ -82,14 +82,14 @@ def scalar(kind: PickledType, content: bytes) -> object:
 
 
 def encode(text: str, encoding: str) -> bytes:
-    """What old protocols call for bytes."""
+    """The function that old protocols call to make bytes."""
     if encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError(f"text encoded as {encoding!r}")
+        raise pickle.UnpicklingError(f"the encoding of bytes must be latin1, but is {encoding!r}")
     return text.encode("latin1")
 
 
 def no_bytes() -> bytes:
-    """What protocol 2 calls for b""."""
+    """The function that protocol 2 calls to make b""."""
     return b""
 
 
@@ -104,32 +104,32 @@ KNOWN: dict[str, Callable[..., object]] = {
         for kind in (set, frozenset, complex)
     },
 }
-"""Names that a pickle may use, and what stands for them here; arrays are made by the unpickler itself."""
+"""Names that a pickle may use, and the functions that replace them; the unpickler itself makes arrays."""
 ARRAYS = ("numpy.ndarray", "numpy.core.multiarray._reconstruct", "numpy._core.multiarray._reconstruct")
 BUFFERS = ("numpy.core.numeric._frombuffer", "numpy._core.numeric._frombuffer")
 
 
-class PassingOver:
-    """A file whose long reads into a buffer are passed over; `passed` says where the last one was, and its length."""
+class SkippingFile:
+    """A file that skips long reads into a buffer; `skipped` is the position and length of the last one."""
 
     def __init__(self, path: Path, file: io.BufferedReader) -> None:
-        self.path, self.file, self.passed = path, file, (0, 0)
+        self.path, self.file, self.skipped = path, file, (0, 0)
         self.size = path.stat().st_size
         self.read, self.readline = file.read, file.readline
 
     def readinto(self, buffer: Any) -> int:
-        """Fills a short buffer, leaves a long one as it is; how many bytes there were."""
+        """Fill a short buffer and leave a long one unchanged. Returns the number of bytes in the file."""
         length = len(buffer)
         if length < LARGE:
             return self.file.readinto(buffer)
-        self.passed = (self.file.tell(), length)
-        return min(self.file.seek(length, io.SEEK_CUR), self.size) - self.passed[0]
+        self.skipped = (self.file.tell(), length)
+        return min(self.file.seek(length, io.SEEK_CUR), self.size) - self.skipped[0]
 
 
 class PlainUnpickler(pickle.Unpickler):
-    """Knows a few names and no others."""
+    """An unpickler that accepts the names above only."""
 
-    def __init__(self, source: PassingOver) -> None:
+    def __init__(self, source: SkippingFile) -> None:
         super().__init__(source, encoding="latin1")
         self.source = source
 
@@ -144,11 +144,11 @@ class PlainUnpickler(pickle.Unpickler):
         return KNOWN[name]
 
     def new_array(self, *_: object) -> PickledArray:
-        """Stands for the array that a state will fill."""
+        """An empty array, which `__setstate__` fills."""
         return PickledArray(self.source)
 
     def from_buffer(self, content: object, kind: PickledType, shape: tuple[int, ...], order: str) -> PickledArray:
-        """Stands for what protocol 5 calls."""
+        """The function that protocol 5 calls to make an array."""
         array = self.new_array()
         array.__setstate__((1, shape, kind, order == "F", content))
         return array
@@ -158,12 +158,12 @@ def read_plain(path: Path) -> Any:
     """The value of a pickle: dicts, lists, text, numbers, and a PickledArray for each array.
 
     Raises:
-        ValueError: in one line, if it is truncated, no pickle, or asks for anything else.
+        ValueError: if the file is truncated, no pickle, or names any other function.
 
     """
     with path.open("rb") as file:
         try:
-            return PlainUnpickler(PassingOver(path, file)).load()
+            return PlainUnpickler(SkippingFile(path, file)).load()
         except (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
             raise ValueError(
                 f"{str(path)!r} is no pickle of plain values and arrays ({' '.join(str(error).split())}); it is not "

@@ -1,4 +1,4 @@
-"""What contrastive image-text models share: two towers, a joint space, a scale."""
+"""Base of the contrastive image-text models: two towers, a joint space, a scale."""
 
 import math
 from abc import abstractmethod
@@ -13,13 +13,13 @@ from trainables.common.types import ModelOutput
 from trainables.models.base import InputShape, Model, ModelConfig
 
 MEAN, DEVIATION = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-"""Of CLIP's colours, for pixels in [0, 1] (Radford et al. 2021)."""
+"""Mean and standard deviation of CLIP's colours, for pixels in [0, 1] (Radford et al. 2021)."""
 
 FOREIGN_TOWERS = "attention, and the networks of timm and open_clip, have no stacked form that saves time"
-"""Why contrastive models with such towers are trained alone."""
+"""The reason why contrastive models with such towers are not stacked in a pack."""
 
 LARGEST_SCALE = 100.0
-"""What the learnt scale is held below (Radford et al. 2021, section 2.5)."""
+"""Upper bound of the learnt scale (Radford et al. 2021, section 2.5)."""
 
 
 class ContrastiveConfig(ModelConfig):
@@ -36,26 +36,26 @@ class ContrastiveModel(Model):
     """
 
     log_scale: nn.Parameter
-    """ln of the scale, 1 / temperature; (): no dimensions."""
+    """ln of the scale (1 / temperature), a scalar."""
     colours: "Colours"
-    """How the towers' pixels were normalised."""
+    """Normalisation of the pixels."""
     open_clip_config: dict[str, Any] | None = None
-    """The same towers in the words of open_clip (embed_dim, vision_cfg, text_cfg); None where it has none like them."""
+    """The same towers as an open_clip config (embed_dim, vision_cfg, text_cfg); None if it has none."""
 
     @abstractmethod
     def encode_images(self, pixels: Float[Tensor, "images 3 height width"]) -> Float[Tensor, "images dim"]:
-        """Projections, not normalised, of pictures with pixels in [0, 1]."""
+        """Projections, not normalised, of images with pixels in [0, 1]."""
 
     @abstractmethod
     def encode_text(self, tokens: Int[Tensor, "texts length"]) -> Float[Tensor, "texts dim"]:
-        """Projections, not normalised, of token numbers padded with 0."""
+        """Projections, not normalised, of token ids padded with 0."""
 
     def scale(self) -> Float[Tensor, ""]:
-        """What similarities are multiplied with."""
+        """The factor of the similarities, 1 / temperature."""
         return self.log_scale.clamp(max=math.log(LARGEST_SCALE)).exp()
 
     def open_clip_state(self) -> dict[str, Tensor]:
-        """The weights by the names that open_clip's own model has for them; `logit_scale` is ln of the scale."""
+        """The weights by their names in open_clip's model; `logit_scale` is ln of the scale."""
         towers = {name: value for name, value in self.state_dict().items() if name.startswith(("visual.", "text."))}
         return towers | {"logit_scale": self.log_scale.detach()}
 
@@ -70,7 +70,7 @@ class ContrastiveModel(Model):
 
 
 def precise(numbers: Tensor) -> Tensor:
-    """Half precision as float32, so that similarities keep their digits; other formats as they are."""
+    """Half precision converted to float32, so that similarities are accurate; other dtypes are not changed."""
     return numbers.float() if numbers.dtype in (torch.bfloat16, torch.float16) else numbers
 
 
@@ -88,7 +88,7 @@ def pair_shapes(model: str, shape: InputShape) -> tuple[tuple[int, ...], tuple[i
 
 
 class Colours(nn.Module):
-    """(pixels - mean) / deviation, channel by channel. The constants are no part of the weights."""
+    """(pixels - mean) / deviation for each channel. The constants are not part of the weights."""
 
     mean: Tensor
     deviation: Tensor

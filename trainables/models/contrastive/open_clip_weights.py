@@ -1,4 +1,4 @@
-"""Where the weights of an open_clip model are: found, never downloaded."""
+"""Finds the weights of an open_clip model on this machine; nothing is downloaded."""
 
 import hashlib
 from difflib import get_close_matches
@@ -9,26 +9,26 @@ from typing import Any, NamedTuple
 from trainables.models.contrastive.base import DEVIATION, MEAN
 
 HASH = "#sha256="
-"""Stands between a checkpoint's path and the hash of its contents."""
+"""Separator of a checkpoint's path and the hash of its content."""
 
 SUFFIXES = (".pt", ".pth", ".bin", ".safetensors")
-"""Endings by which a checkpoint is told from a tag."""
+"""File endings that distinguish a checkpoint from a tag."""
 
 HASH_DIGITS = 32
 
 
 class Weights(NamedTuple):
-    """Weights that lie on this machine."""
+    """Weights on this machine."""
 
     file: Path
     quick_gelu: bool
     """Whether they were trained with OpenAI's approximation of GELU."""
     colours: tuple[tuple[float, ...], tuple[float, ...]]
-    """Mean and deviation of the pixels that they were trained on."""
+    """Mean and standard deviation of the pixels of their training."""
 
 
 def with_hash(pretrained: str | None) -> str | None:
-    """A checkpoint's path with the hash of its contents; a tag as it is. Raises ValueError if there is no such file."""
+    """A checkpoint's path with the hash of its content; a tag is not changed. Raises ValueError for a missing file."""
     if pretrained is None or HASH in pretrained or not pretrained.endswith(SUFFIXES):
         return pretrained
     path = Path(pretrained)
@@ -43,7 +43,7 @@ def with_hash(pretrained: str | None) -> str | None:
 
 @cache
 def hash_of(path: Path, size: int, changed: int) -> str:
-    """First digits of the sha256 of a file's contents; read once a process, unless its size or time changes."""
+    """First digits of the sha256 of a file. A process reads it once, and again only if its size or time changes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:HASH_DIGITS]
 
@@ -97,7 +97,7 @@ def find_weights(name: str, pretrained: str) -> Weights:
 
 
 def cached_file(entry: dict[str, Any]) -> Path | None:
-    """Where open_clip has put the weights of a tag, if it has."""
+    """The file in which open_clip stores the weights of a tag, or None if it is not on this machine."""
     from huggingface_hub import try_to_load_from_cache
 
     repository, _, named = (entry.get("hf_hub") or "").rpartition("/")

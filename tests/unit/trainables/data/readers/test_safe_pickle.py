@@ -82,10 +82,10 @@ BAD: list[tuple[object, str]] = [
     (OrderedDict(a=1), "asks for collections.OrderedDict"),
     (datetime.date(2020, 1, 1), "asks for datetime.date"),
     (np.ma.masked_array([1.0]), "asks for numpy.ma"),
-    (Forged((2,), "O", b"0" * 16), "an array of any values is no list"),
-    (Forged((2**40,), "f8", b"0" * 16), "holds something else"),
-    (Forged((2,), "f8", b"0" * 16, kind="f8"), "an array has no shape or format"),
-    (np.zeros(2, dtype=[("a", "f4")]), "'V4' are none of numbers or text"),
+    (Forged((2,), "O", b"0" * 16), "an array of objects must be a list"),
+    (Forged((2**40,), "f8", b"0" * 16), "does not fit its shape"),
+    (Forged((2,), "f8", b"0" * 16, kind="f8"), "an array has no shape or dtype"),
+    (np.zeros(2, dtype=[("a", "f4")]), "arrays must be numbers or text, but one has the type 'V4'"),
 ]
 
 
