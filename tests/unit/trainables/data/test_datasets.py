@@ -59,6 +59,7 @@ def test_no_row_is_in_two_splits(name: str) -> None:
     assert len(index.unique()) == len(index) == sum(DATASETS[name].shape(small(name))[3:])
 
 
+@pytest.mark.slow
 def test_loading_is_the_same_in_another_process() -> None:
     """The other process draws from the global generators first: data may not depend on them."""
     torch.manual_seed(1)

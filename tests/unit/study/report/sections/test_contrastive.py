@@ -260,6 +260,7 @@ def test_other_tasks_and_empty_studies_have_no_such_section(tmp_path: Path) -> N
     assert blocks_of(study, store) == []
 
 
+@pytest.mark.slow
 def test_the_whole_report_has_section_and_figures(tmp_path: Path) -> None:
     study, store = study_of(tmp_path)
     fill(study, store)
