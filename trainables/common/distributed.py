@@ -61,8 +61,9 @@ class _GatherRows(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        own: Tensor = gradients[0].chunk(ctx.size)[ctx.rank] * ctx.size
-        return own, None, None
+        rank: int = ctx.rank
+        size: int = ctx.size
+        return gradients[0].chunk(size)[rank] * size, None, None
 
 
 def derive_seed(*parts: int | str) -> int:

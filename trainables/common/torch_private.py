@@ -25,7 +25,7 @@ def private_operation(name: str) -> Operation | None:
 FUSED: dict[str, Operation | None] = {name: private_operation(f"_fused_{name}_") for name in ("sgd", "adam", "adamw")}
 """The operations that torch's optimisers call with `fused=True`."""
 
-disabled_torch_function: Any = vars(torch._C)["_disabled_torch_function_impl"]
+disabled_torch_function: Any = vars(torch._C)["_disabled_torch_function_impl"]  # pyright: ignore[reportPrivateUsage]
 """`__torch_function__` of a tensor subclass whose operations all go to `__torch_dispatch__`."""
 
 
