@@ -4,7 +4,11 @@ export RAY_USAGE_STATS_ENABLED := 0
 # Images often set it. A study starts dozens of Python processes; each would compile every module anew (3 s more for torch alone).
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: install study test test-fast lint docs lock
+.DEFAULT_GOAL := help
+.PHONY: help install study test test-fast lint docs lock
+
+help:  ## List these targets.
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
 study: install  ## Install, then run the quickstart study on shipped data.
 	$(BIN)/python -m study.run sweep.yaml
@@ -15,7 +19,7 @@ test: install  ## Install, then run every test, the slow ones too.
 test-fast: install  ## Install, then run the tests that start neither Ray nor MLflow nor whole studies.
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
 
-lint: install
+lint: install  ## Check style, imports between rooms, types and spelling.
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-cache && $(BIN)/pyright && $(BIN)/codespell
 
 docs: install  ## Build the documentation site in build/docs; warnings are errors, local links are checked.
@@ -23,7 +27,7 @@ docs: install  ## Build the documentation site in build/docs; warnings are error
 	$(BIN)/python -m sphinx -W --keep-going --quiet -E -b html docs build/docs
 	$(BIN)/python docs/check_links.py build/docs
 
-install: .venv/installed
+install: .venv/installed  ## Install the locked packages and this one in .venv.
 
 # uv installs the 170 locked packages in a tenth of pip's time; pip itself only brings uv.
 .venv/installed: requirements.lock pyproject.toml
@@ -33,6 +37,6 @@ install: .venv/installed
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
-lock:  ## Resolve pyproject.toml anew.
+lock:  ## Update every pin of requirements.lock within the bounds of pyproject.toml.
 	$(BIN)/uv pip compile --quiet --upgrade --extra dev --extra docs --extra emoji --no-emit-index-url --no-header --python-version 3.11 \
 		pyproject.toml --output-file requirements.lock

@@ -19,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 from study.analysis.notation import show_params, show_summary
 from study.analysis.study_results import study_results
+from study.api import load as load_results
 from study.config.study_config import StudyConfig
 from study.console.status import print_status
 from study.parsing.loader import load
@@ -323,6 +324,18 @@ def test_a_complete_study_runs_nothing_and_is_reported_anew(
     assert list(written["mlflow"]) == ["tracking_uri", "experiment", "run_id"]
     assert written["mlflow"]["run_id"]
     assert written["report"] == str(directory / "report/report.html")
+
+
+@pytest.mark.slow
+def test_the_api_runs_a_study_as_the_command_does(ready: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    finish_every_trial(ready, ("kd", 1, 1))
+    results = load_results(ready)
+    assert results.run() == 3
+    output, errors = capfd.readouterr()
+    assert errors == ""
+    assert "The study is complete: 6 trials are in the store, nothing to run\n" in output
+    assert f"report     {results.directory}/report/report.html\n" in output
+    assert results.trials().status.tolist().count("failed") == 1
 
 
 ASIDE = """
