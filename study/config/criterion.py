@@ -37,7 +37,9 @@ def estimator_config(given: object) -> object:
     known = ESTIMATORS[name].config.model_fields
     for key in values:
         if key not in known:
-            raise ValueError(f"{name} has no setting {key!r}; there are {', '.join(sorted(set(known) - {'interval'}))}")
+            raise ValueError(
+                f"{name} has no setting {key!r}; known settings: {', '.join(sorted(set(known) - {'interval'}))}"
+            )
     return ESTIMATORS[name].config.model_validate(values)
 
 

@@ -19,9 +19,9 @@ MOST_LISTED = 12
 def comparable(grid: tuple[int, ...]) -> tuple[int, ...]:
     """The grid. Raises ValueError if it holds a single value or a repeated one."""
     if len(grid) == 1:
-        raise ValueError(f"must hold 2 or more, but got {list(grid)}; add to it")
+        raise ValueError(f"must have 2 or more values, but got {list(grid)}; add to the list")
     if len(set(grid)) < len(grid):
-        raise ValueError(f"every H may stand once, but got {list(grid)}; leave the repeated one out")
+        raise ValueError(f"each H may be listed once, but got {list(grid)}; remove the repeated one")
     return grid
 
 

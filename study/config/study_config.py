@@ -35,7 +35,7 @@ def expand_seeds(seeds: object) -> object:
             raise ValueError(f"must be between 1 and 1000, but got {seeds}; 3 stands for the seeds 0, 1 and 2")
         return tuple(range(seeds))
     if isinstance(seeds, list | tuple) and len(set(map(repr, seeds))) < len(seeds):
-        raise ValueError(f"every seed may stand once, but got {list(seeds)!r}; leave the repeated one out")
+        raise ValueError(f"each seed may be listed once, but got {list(seeds)!r}; remove the repeated one")
     return seeds
 
 

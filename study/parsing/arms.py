@@ -84,7 +84,7 @@ def with_baseline(root: Node, problems: Problems) -> dict[str, Node]:
         return {}
     entries = entries_of(node, "arms", problems)
     if node.mapping == {}:
-        problems.add(node.place, "arms", "must hold one arm or more; add for example `none: {method: none}`")
+        problems.add(node.place, "arms", "must have at least one arm; add for example `none: {method: none}`")
     for name in entries:
         check_name(name, node.keys[name], join("arms", name), problems)
     methods = [method_name(name, arm) for name, arm in entries.items()]

@@ -117,7 +117,11 @@ def data_faults(config: TrialConfig) -> list[Incompatibility]:
     if isinstance(shape, str):
         return [fault_in("data", (), shape)]
     found = [
-        fault_in("data", (split,), f"the {split} split would hold {size} pairs; it needs at least 1")
+        fault_in(
+            "data",
+            (split,),
+            f"the {split} split must have at least 1 pair, but would have {size}; change the split sizes",
+        )
         for split, size in (("train", shape.train), ("val", shape.val), ("test", shape.test))
         if size < 1
     ]
@@ -174,7 +178,7 @@ def difference(teacher: BaseModel, student: BaseModel) -> Incompatibility | None
     expected, values = teacher.model_dump(mode="json"), student.model_dump(mode="json")
     for name in sorted(values, key=lambda name: name != "model"):
         if expected.get(name) != values[name]:
-            rule = f"must be the teacher's, {expected.get(name)!r}, but got {values[name]!r}"
+            rule = f"must equal the teacher's {expected.get(name)!r}, but got {values[name]!r}"
             return fault_in("student", (name,), f"equal_architectures: {rule}; change one of the two networks")
     return None
 
@@ -188,7 +192,8 @@ def check_divisible(workers: int, drafts: list[ArmDraft], problems: Problems) ->
             for size, place, path in batch_sizes(draft, f"{part}.batch_size", workers, problems):
                 if size % workers:
                     rule = f"must be a multiple of the {workers} workers, but got {size}"
-                    problems.add(place, path, f"{rule}; workers share each batch evenly")
+                    fix = f"use {size - size % workers + workers}, because workers share each batch evenly"
+                    problems.add(place, path, f"{rule}; {fix}")
 
 
 def batch_sizes(draft: ArmDraft, path: str, workers: int, problems: Problems) -> Iterator[tuple[int, Place, str]]:
@@ -206,7 +211,7 @@ def batch_sizes(draft: ArmDraft, path: str, workers: int, problems: Problems) ->
         return
     domain = entry.domain
     if isinstance(domain, IntRange) and domain.step % workers and domain.low < domain.high:
-        message = f"must hold only multiples of the {workers} workers; list them, or set step: {workers}"
+        message = f"must contain only multiples of the {workers} workers; list them, or set step: {workers}"
         problems.add(entry.node.place, entry.path, message)
     for size, place in entry.endpoints():
         yield int(size), place, entry.path

@@ -42,7 +42,7 @@ def check_objective(objective: Objective, path: str, root: Node, drafts: list[Ar
     metric, metric_path = objective.metric, join(path, "metric")
     place = root.place_of(metric_path)
     if metric.startswith("test/"):
-        rule = f"must be no test metric, but got {metric!r}, which is measured after the choice"
+        rule = f"must not be a test metric, because those are measured after the choice, but got {metric!r}"
         problems.add(place, metric_path, f"{rule}; use val/{metric.removeprefix('test/')}")
         return
     try:
@@ -52,10 +52,11 @@ def check_objective(objective: Objective, path: str, root: Node, drafts: list[Ar
         return
     silent = [draft.name for draft in drafts if metric not in reported(draft)]
     if silent:
-        who = "no arm" if len(silent) == len(drafts) else f"not every arm (not {', '.join(silent)})"
-        problems.add(place, metric_path, f"{who} reports {metric!r}; use for example {usual_metric(drafts)}")
+        missing = f"every arm must report the metric, but {' and '.join(map(repr, silent))} does not report"
+        start = "no arm reports" if len(silent) == len(drafts) else missing
+        problems.add(place, metric_path, f"{start} {metric!r}; use for example {usual_metric(drafts)}")
     if objective.direction != direction:
-        message = f"{metric} is better when {direction}d, but got {objective.direction}; leave it out"
+        message = f"must be {direction} for {metric}, but got {objective.direction}; remove it, or write {direction}"
         problems.add(root.place_of(join(path, "direction")), join(path, "direction"), message)
 
 
@@ -63,10 +64,10 @@ def no_objective(metric: str, drafts: list[ArmDraft]) -> str:
     """The message about a metric that has no better direction: it measures no quality, or no arm reports it."""
     known = all_metrics(drafts)
     if metric in known:
-        return f"{metric!r} measures no quality; use for example {usual_metric(drafts)}"
+        return f"must be a metric of quality, but got {metric!r}; use for example {usual_metric(drafts)}"
     guess = nearest(metric, known)
     remedy = f"did you mean {guess}?" if guess else f"use for example {usual_metric(drafts)}"
-    return f"{metric!r} is reported by no arm; {remedy}"
+    return f"no arm reports {metric!r}; {remedy}"
 
 
 def reported(draft: ArmDraft) -> set[str]:
@@ -102,15 +103,17 @@ def all_metrics(drafts: list[ArmDraft]) -> list[str]:
 
 
 def check_search(search: SearchConfig, root: Node, drafts: list[ArmDraft], problems: Problems) -> None:
-    """Sampler and pruner must be able to do what they are asked for."""
+    """Sampler and pruner must support the objectives and the spaces."""
     several = len(search.objectives) > 1
     metrics = [objective.metric for objective in search.objectives]
     if len(set(metrics)) < len(metrics):
         problems.add(
-            root.place_of("search.objectives"), "search.objectives", f"every metric may stand once, but got {metrics!r}"
+            root.place_of("search.objectives"),
+            "search.objectives",
+            f"each metric may be listed once, but got {metrics!r}; remove one",
         )
     if several and search.pruner != "none":
-        message = f"{search.pruner} compares one objective, but there are {', '.join(metrics)}; set pruner: none"
+        message = f"{search.pruner} takes one objective, but got {', '.join(metrics)}; set pruner: none"
         problems.add(root.place_of("search.pruner"), "search.pruner", message)
     if search.sampler == "grid":
         check_grids(drafts, problems)
@@ -119,9 +122,8 @@ def check_search(search: SearchConfig, root: Node, drafts: list[ArmDraft], probl
         if several:
             problems.add(place, "search.sampler", f"cmaes takes one objective, but there are {len(metrics)}; use tpe")
         elif drafts and not any(ranges(draft) >= 2 for draft in drafts):
-            message = (
-                "cmaes moves along ranges, but no arm sweeps two or more of them; use tpe, or ranges in place of lists"
-            )
+            rule = "cmaes needs an arm that sweeps two or more ranges, but there is none"
+            message = f"{rule}; use tpe, or ranges in place of lists"
             problems.add(place, "search.sampler", message)
 
 
@@ -136,7 +138,9 @@ def check_grids(drafts: list[ArmDraft], problems: Problems) -> None:
                 message = "a grid needs values to try, but this range has no step; list the values or give `step`"
                 problems.add(swept.node.place, swept.path, message)
         if count > LARGEST_GRID:
-            message = f"its grid would have {count} configurations, more than {LARGEST_GRID}; list fewer values"
+            message = (
+                f"a grid may have {LARGEST_GRID} configurations, but this one would have {count}; list fewer values"
+            )
             problems.add(draft.place, f"{draft.path}.space", message)
 
 
@@ -149,7 +153,8 @@ def check_criterion(criterion: CriterionConfig, root: Node, drafts: list[ArmDraf
     """The gate may not look at the test pairs, and every estimator must be able to do both terms."""
     path = "criterion.split"
     if criterion.action == "gate" and criterion.split == "test":
-        message = "a gate chooses what is run, so it may not look at the test pairs, but got 'test'; write val"
+        rule = "must be val with `action: gate`, because the test pairs must not affect what is run"
+        message = f"{rule}, but got 'test'; write val"
         problems.add(root.place_of(path), path, message)
     for task in sorted({task for draft in drafts if (task := task_name(draft))}):
         path = "criterion.estimator"
@@ -167,15 +172,17 @@ def check_criterion(criterion: CriterionConfig, root: Node, drafts: list[ArmDraf
 
 
 def check_resources(resources: ResourcesConfig, root: Node, problems: Problems) -> None:
-    """What a local Ray is asked for must be in this machine; a cluster's size is not known here."""
+    """A local Ray must have the requested resources on this machine. The size of a cluster is not known here."""
     for name, amount in (("cpus", resources.cpus), ("gpus", resources.gpus)):
         if amount > 1 and amount != int(amount):
             path = f"resources.{name}"
             problems.add(
-                root.place_of(path), path, f"must be a whole number above 1, but got {amount:g}; Ray divides only one"
+                root.place_of(path),
+                path,
+                f"must be a whole number if it is above 1, but got {amount:g}; use {int(amount)} or {int(amount) + 1}",
             )
     if resources.workers > 1 and resources.pack not in ("auto", 1):
-        message = f"one worker trains a pack, but workers is {resources.workers}; leave pack out, or set workers: 1"
+        message = f"must be auto or 1 with several workers, but got {resources.pack}; remove it, or set workers: 1"
         problems.add(root.place_of("resources.pack"), "resources.pack", message)
     if resources.ray != "auto":
         if not re.fullmatch(r"(ray://)?[A-Za-z0-9_.\-\[\]:]+:\d{1,5}", resources.ray):
@@ -186,13 +193,13 @@ def check_resources(resources: ResourcesConfig, root: Node, problems: Problems) 
     have = os.cpu_count() or 1
     if ranks * resources.cpus > have:
         path = "resources.concurrency" if resources.concurrency > 1 else "resources.workers"
-        message = f"{product(resources, 'cpus')} CPUs, but this machine has {have}; lower one of them"
+        message = f"needs {product(resources, 'cpus')} CPUs, but this machine has {have}; lower one of them"
         problems.add(root.place_of(path), path, message)
     if resources.gpus > 0:
         gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if ranks * resources.gpus > gpus:
             remedy = "lower one of them" if gpus else "set gpus: 0"
-            message = f"{product(resources, 'gpus')} GPUs, but {gpus or 'none'} can be seen; {remedy}"
+            message = f"needs {product(resources, 'gpus')} GPUs, but this machine has {gpus or 'none'}; {remedy}"
             problems.add(root.place_of("resources.gpus"), "resources.gpus", message)
 
 

@@ -26,9 +26,7 @@ def read_evaluations(node: Node | None, folder: Path, problems: Problems) -> lis
         if evaluation is None:
             continue
         if evaluation.name in {other.name for other, _ in found}:
-            problems.add(
-                item.place, f"evaluate.{index}", f"the name {evaluation.name!r} may stand once; choose another"
-            )
+            problems.add(item.place, f"evaluate.{index}", f"the name {evaluation.name!r} is used twice; choose another")
         found.append((evaluation, item))
     return found
 
@@ -80,7 +78,7 @@ def fault_with(evaluation: EvaluationConfig, data: DataConfig, student: ModelCon
     if isinstance(shape, str) or isinstance(own, str):
         return shape if isinstance(shape, str) else None
     if shape.test < 1:
-        return "the test split would hold no row; it needs at least 1"
+        return "the test split must have at least 1 row, but would have none; change the sizes of its splits"
     if shape.student[-1] > own.student[-1] and student.tasks:
         return (
             f"its captions have {shape.student[-1]} tokens, but the student is trained on {own.student[-1]}; cut them "

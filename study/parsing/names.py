@@ -46,7 +46,7 @@ def check_name(name: object, place: Place, path: str, problems: Problems) -> Non
         problems.add(place, path, message)
     elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
         rule = "must be 1 to 64 letters, digits, _, - or . and begin with a letter or digit"
-        problems.add(place, path, f"{rule}, but got {shown(name)}; it names a folder")
+        problems.add(place, path, f"{rule}, but got {shown(name)}; choose another, because a folder gets this name")
 
 
 def read_boolean(root: Node, name: str, problems: Problems) -> bool:

@@ -29,7 +29,8 @@ def read_tracking(root: Node, name: str, studies: Path, folder: Path, problems: 
     tracking = read_config(root, "tracking", TrackingConfig, problems, defaults)
     scheme, _, rest = tracking.uri.partition(":")
     if scheme.split("+")[0] not in TRACKING_SCHEMES:
-        rule = f"must be an address or a database, but got {tracking.uri!r}, and MLflow gives up its file store"
+        rule = "must be the address of a server or a database, because MLflow drops its file store"
+        rule += f", but got {tracking.uri!r}"
         remedy = "write for example sqlite:///mlflow.db or http://host:5000"
         problems.add(root.place_of("tracking.uri"), "tracking.uri", f"{rule}; {remedy}")
     if scheme == "sqlite" and rest.startswith("///") and not rest.startswith("////"):
@@ -54,7 +55,7 @@ def read_report(root: Node, drafts: list[ArmDraft], problems: Problems) -> Repor
     if known and report.baseline not in known:
         guess = nearest(report.baseline, known)
         message = f"must be an arm ({', '.join(known)}), but got {report.baseline!r}"
-        message += f"; did you mean {guess}?" if guess else ""
+        message += f"; did you mean {guess}?" if guess else "; choose one of them"
         problems.add(root.place_of("report.baseline"), "report.baseline", message)
     if report.published is not None and (message := published_fault(report.published, arms)):
         problems.add(root.place_of("report.published"), "report.published", message)

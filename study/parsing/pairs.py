@@ -56,7 +56,9 @@ def read_pairs(node: Node, config: type[BaseModel] | None, problems: Problems) -
             values = [item.plain for item in good]
             found[names[name]] = [item for index, item in enumerate(good) if item.plain not in values[:index]]
             if len(found[names[name]]) < len(good):
-                problems.add(listed.place, path, f"every value may stand once, but got {values!r}; leave one out")
+                problems.add(
+                    listed.place, path, f"each value may be listed once, but got {values!r}; remove the repeated one"
+                )
     return {name: values for name, values in found.items() if values}
 
 

@@ -96,7 +96,5 @@ def published_fault(name: str, arms: Collection[str]) -> str | None:
         return not_a_choice(name, names)
     rows = published_table(name).rows
     if arms and not rows.keys() & set(arms):
-        return (
-            f"no arm is a row of {name}, so nothing would stand beside it; name arms after its rows: {', '.join(rows)}"
-        )
+        return f"no arm is a row of {name}, so there is nothing to compare; name arms after its rows: {', '.join(rows)}"
     return None

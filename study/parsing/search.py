@@ -30,7 +30,7 @@ def read_objectives(node: Node, problems: Problems) -> tuple[Objective, ...]:
         return (read_objective(only, "search", problems),) if single else ()
     if single:
         key = next(iter(single))
-        message = f"{key!r} and 'objectives' say the same thing; keep one of them"
+        message = f"{key!r} and 'objectives' both set the objective; keep one of them"
         problems.add(node.keys[key], join("search", key), message)
     if not isinstance(listed.value, list) or not listed.value:
         message = f"must be a list of {{metric, direction}}, but got {shown(listed.plain)}; put [ ] around it"

@@ -136,7 +136,9 @@ def unknown_key(name: str, known: list[str], path: str) -> str:
     if guess := nearest(name, known):
         return f"{said}; did you mean {guess}?"
     return (
-        f"{said}; known keys: {', '.join(known)}" if len(known) <= KEYS_TO_LIST else f"{said}; see the README for all"
+        f"{said}; known keys: {', '.join(known)}"
+        if len(known) <= KEYS_TO_LIST
+        else f"{said}; see docs/reference/study_file.md"
     )
 
 

@@ -136,13 +136,17 @@ def read_spectrum_entry(
         return None
     for other in entries:
         if other != KEY:
-            problems.add(node.keys[other], path, f"`{KEY}` stands alone; move {other!r} into it, or leave it out")
+            problems.add(
+                node.keys[other],
+                path,
+                f"`{KEY}` allows no other key, but got {other!r}; remove it, or move it into `{KEY}`",
+            )
     before = len(problems)
     inner = entries[KEY]
     section = read_fields(inner, SpectrumRule, join(path, KEY), problems)
     grid = section.fields.get("grid")
     if grid and not grid.value:
-        problems.add(grid.place, grid.path, "must hold 2 or more, but got []; add to it")
+        problems.add(grid.place, grid.path, "must have 2 or more values, but got []; add to the list")
     if len(problems) > before or len(entries) > 1:
         return None
     rule = SpectrumRule.model_validate(section.values)

@@ -1,7 +1,11 @@
 """A YAML file as a tree of plain values that know their line and column.
 
-Built on the parser's events, not on a loader, so that no tag can construct anything, every duplicate key is seen and
-every value has a place. Scalars are read as YAML 1.2 says: `on`, `off`, `yes` and `no` are text, `1e-4` is a number.
+The tree is built from the events of ruamel's parser, so that no tag can construct anything, every duplicate key is
+reported, and every value has a place. ruamel's `compose` is not used: it gives an alias the place of its anchor, drops
+tags such as `!!int`, and stops at the first alias without an anchor. Scalars are read by YAML 1.2: `on`, `off`, `yes`
+and `no` are text, `1e-4` is a number.
+
+No other module of the project imports ruamel. Only its public interface is used.
 """
 
 import re
@@ -14,12 +18,12 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
-from search_spaces.explain import one_of
+from search_spaces.explain import one_of, shown
 from search_spaces.preset_files import is_name, nearest_presets
 from study.parsing.problems import Place, Problems, StudyFileError
 
 MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_DIGITS = 1_000_000, 20, 20_000, 300
-"""Limits far above any study, so that no file can keep us busy."""
+"""Limits far above any study file, so that reading always ends soon."""
 
 INTEGER = re.compile(r"[-+]?[0-9][0-9_]*|0o[0-7]+|0x[0-9a-fA-F]+")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -40,7 +44,7 @@ class Node:
     value: "bool | int | float | str | list[Node] | dict[str, Node] | None"
     place: Place
     keys: dict[str, Place] = field(default_factory=dict)
-    """Of a mapping: where each key stands."""
+    """Of a mapping: the place of each key."""
     size: int = 1
     """Number of nodes in it, aliases counted each time."""
 
@@ -71,7 +75,7 @@ class Node:
         return self.at(tuple(int(step) if step.isdigit() else step for step in path.split(".")))
 
     def at(self, place: tuple[str | int, ...]) -> Place:
-        """Where the value at `place` inside this one stands, or the nearest that does."""
+        """The place of the value at `place` inside this one, or of the innermost one that there is."""
         node = self
         for step in place:
             inner = node.value
@@ -83,7 +87,7 @@ class Node:
 
 
 def read_text(path: Path) -> str:
-    """The text of a study file. Raises StudyFileError with one line that says why it cannot be read."""
+    """The text of a study file. Raises StudyFileError if it cannot be read."""
     problems = Problems()
     try:
         if path.is_dir():
@@ -122,7 +126,7 @@ def parse(text: str, path: Path) -> Node:
     if root is not None and not isinstance(root.value, dict) and not composer.problems:
         what = "a list" if isinstance(root.value, list) else f"the single value {root.value!r}"
         composer.problems.add(
-            root.place, "", f"must be a mapping of keys to values, but is {what}; begin with `study: NAME`"
+            root.place, "", f"must be a mapping of keys to values, but got {what}; begin with `study: NAME`"
         )
     composer.problems.raise_if_any(path)
     assert root is not None
@@ -146,14 +150,16 @@ class Composer:
             for event in self.events:
                 kind = type(event).__name__
                 if kind == "DocumentStartEvent" and root is not None:
-                    self.note(event, "", "one file is one study, but a second document begins here; make two files")
+                    self.report(
+                        event, "", "must be one document, but a second one starts here; make one file for each study"
+                    )
                     return None
                 if kind in ("ScalarEvent", "SequenceStartEvent", "MappingStartEvent", "AliasEvent"):
                     root = self.node(event, "", 0)
         except YAMLError as error:
             self.problems.add(*syntax_problem(error, self.text))
             return None
-        except TooMuch:
+        except LimitExceeded:
             return None
         if root is None or root.value is None:
             self.problems.add(None, "", "is empty; begin with `study: NAME`, or copy sweep.yaml")
@@ -166,10 +172,12 @@ class Composer:
         if kind == "AliasEvent":
             return self.alias(event, path)
         if event.tag is not None:
-            self.note(event, path, f"YAML tags are refused, but got {short_tag(str(event.tag))}; write the plain value")
+            self.report(
+                event, path, f"YAML tags are not allowed, but got {short_tag(str(event.tag))}; write the plain value"
+            )
         if depth > MAX_DEPTH:
-            self.note(event, path, f"is nested more than {MAX_DEPTH} deep; nothing in a study is")
-            raise TooMuch
+            self.report(event, path, f"is nested more than {MAX_DEPTH} deep; a study file needs only a few levels")
+            raise LimitExceeded
         if kind == "ScalarEvent":
             made = Node(scalar(event.value) if event.implicit[0] else event.value, place_of(event))
         elif kind == "SequenceStartEvent":
@@ -177,16 +185,18 @@ class Composer:
         else:
             made = self.entries(event, path, depth)
         if made.size > MAX_NODES:
-            self.note(event, path, f"holds more than {MAX_NODES} values; nothing in a study does")
-            raise TooMuch
+            self.report(event, path, f"has more than {MAX_NODES} values; a study file needs far fewer")
+            raise LimitExceeded
         if event.anchor is not None:
             self.anchors[event.anchor] = made
         return made
 
     def alias(self, event: Any, path: str) -> Node:
-        """What `*name` stands for, at its own place."""
+        """The node that `*name` refers to, with the place of the alias."""
         if event.anchor not in self.anchors:
-            self.note(event, path, f"*{event.anchor} is used before any &{event.anchor} is set; set it further up")
+            self.report(
+                event, path, f"*{event.anchor} is used before &{event.anchor} is defined; define it above this line"
+            )
             return Node(None, place_of(event))
         target = self.anchors[event.anchor]
         return Node(target.value, place_of(event), target.keys, target.size)
@@ -199,7 +209,7 @@ class Composer:
         return Node(items, place_of(start), size=1 + sum(item.size for item in items))
 
     def entries(self, start: Any, path: str, depth: int) -> Node:
-        """A mapping, up to its end. `<<` merges another mapping, whose keys give way to those written here."""
+        """A mapping, up to its end. `<<` merges another mapping; keys that are written here have precedence."""
         entries: dict[str, Node] = {}
         keys: dict[str, Place] = {}
         merged: list[Node] = []
@@ -207,17 +217,25 @@ class Composer:
             name = self.key(event, path, depth)
             value = self.node(next(self.events), join(path, name), depth + 1)
             if value.value is None and value.place.line > place_of(event).line:
-                value = Node(None, place_of(event))  # nothing after the colon: the parser is in the next line already
+                value = Node(None, place_of(event))  # nothing after the colon: the parser is on the next line
             if name == "<<" and event.value == "<<":
                 merged += value.value if isinstance(value.value, list) else [value]
             elif name in keys:
                 first = keys[name].line
-                self.note(event, join(path, name), f"every key may stand once, but {name!r} stands in line {first} too")
+                self.report(
+                    event,
+                    join(path, name),
+                    f"duplicate key {name!r} (first used on line {first}); remove one of the two",
+                )
             else:
                 entries[name], keys[name] = value, place_of(event)
         for source in merged:
             if not isinstance(source.value, dict):
-                self.problems.add(source.place, join(path, "<<"), "merges a mapping, but this is none")
+                self.problems.add(
+                    source.place,
+                    join(path, "<<"),
+                    f"must be a mapping to be merged, but got {shown(source.plain)}; refer to a mapping",
+                )
                 continue
             entries = {**source.value, **entries}
             keys = {**dict.fromkeys(source.value, source.place), **keys}
@@ -227,25 +245,23 @@ class Composer:
         """The name that a mapping's key spells."""
         if type(event).__name__ == "ScalarEvent":
             if event.tag is not None:
-                self.note(
-                    event, path, f"YAML tags are refused, but got {short_tag(str(event.tag))}; write the plain name"
+                self.report(
+                    event, path, f"YAML tags are not allowed, but got {short_tag(str(event.tag))}; write the plain name"
                 )
             return event.value
         made = self.node(event, path, depth + 1)
         if isinstance(made.value, str):
             return made.value
-        self.note(
-            event, path, "a key must be a plain name, but this is a list or a mapping; put text with { } in quotes"
-        )
+        self.report(event, path, "a key must be a plain name, but got a list or a mapping; put text with { } in quotes")
         return f"<key in line {place_of(event).line}>"
 
-    def note(self, event: Any, path: str, message: str) -> None:
+    def report(self, event: Any, path: str, message: str) -> None:
         """Add a problem at an event."""
         self.problems.add(place_of(event), path, message)
 
 
-class TooMuch(Exception):
-    """The file exceeds a limit; the problem is noted already."""
+class LimitExceeded(Exception):
+    """The file exceeds a limit. The problem is reported already."""
 
 
 def scalar(text: str) -> bool | int | float | str | None:
@@ -261,24 +277,24 @@ def scalar(text: str) -> bool | int | float | str | None:
 
 
 def syntax_problem(error: YAMLError, text: str) -> tuple[Place | None, str, str]:
-    """What the parser could not read, as one line: place, path, message."""
+    """Place, path and message of a syntax error."""
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else None
         line = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
         if "'\\t'" in str(error.problem) or (line[: mark.column + 1 if mark else 0].strip() == "" and "\t" in line):
-            return place, "", "YAML is indented with spaces, but here stands a tab; replace it by spaces"
+            return place, "", "must be indented with spaces, but got a tab; replace it by spaces"
         if error.problem == "mapping values are not allowed here":
-            cause = "this line is indented too far, or the one above lacks a space after its colon"
-            return place, "", f"is no valid YAML: a colon cannot stand here; perhaps {cause}"
-        start = f" (begun in line {error.context_mark.line + 1})" if error.context_mark else ""
+            cause = "the indentation of this line, and the space after the colon of the line above"
+            return place, "", f"is not valid YAML: a colon is not allowed here; check {cause}"
+        start = f" (which starts on line {error.context_mark.line + 1})" if error.context_mark else ""
         during = f" {error.context}{start}" if error.context else ""
-        return place, "", f"is no valid YAML: {error.problem}{during}; check colons, brackets and quotes"
+        return place, "", f"is not valid YAML: {error.problem}{during}; check colons, brackets and quotes"
     if isinstance(error, ReaderError):
         before = text[: error.position] if isinstance(error.position, int) else ""
         place = Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
-        return place, "", "is no valid YAML: a control character stands here; remove it"
-    return None, "", f"is no valid YAML: {error}"
+        return place, "", "is not valid YAML: found a control character; remove it"
+    return None, "", f"is not valid YAML: {error}"
 
 
 def short_tag(tag: str) -> str:

@@ -79,7 +79,7 @@ def test_a_file_of_aliases_that_multiply_is_refused_at_once(tmp_path: Path) -> N
     lines = ["a: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
     path.write_text("\n".join(lines))
-    assert problem_lines(path) == ["5:5: a4: holds more than 20000 values; nothing in a study does"]
+    assert problem_lines(path) == ["5:5: a4: has more than 20000 values; a study file needs far fewer"]
 
 
 @pytest.mark.parametrize("name", ["taken", '"a\\0b"', "x" * 300])

@@ -60,7 +60,7 @@ def test_every_trial_of_the_study_is_measured_on_them(tmp_path: Path) -> None:
         ("evaluate: [{name: a, data: {dataset: mfeat}}]", "'a' is data for classification, but the student learns"),
         (
             "evaluate: [{name: a, data: {dataset: captioned}}, {name: a, data: {dataset: classified}}]",
-            "evaluate.1: the name 'a' may stand once; choose another",
+            "evaluate.1: the name 'a' is used twice; choose another",
         ),
     ],
 )

@@ -93,7 +93,10 @@ def test_a_field_of_the_teacher_alone_makes_one_baseline(tmp_path: Path) -> None
         ("{teacher: pix}", "pairs.teacher: must be a list of values, but got 'pix'; put [ ] around it"),
         ("{teacher: []}", "pairs.teacher: must be a list of values, but got []"),
         ("{teacher: [pix, pxi]}", "pairs.teacher: must be one of"),
-        ("{teacher: [pix, pix]}", "pairs.teacher: every value may stand once, but got ['pix', 'pix']; leave one out"),
+        (
+            "{teacher: [pix, pix]}",
+            "pairs.teacher: each value may be listed once, but got ['pix', 'pix']; remove the repeated one",
+        ),
         ("[pix]", "pairs: must be a mapping of keys to values"),
         ("{split_seed: [" + ", ".join(map(str, range(101))) + "]}", "pairs: makes 202 arms, more than 200"),
     ],
