@@ -1,6 +1,6 @@
 """`criterion:` of a study file: how it is estimated whether distillation will pay, and what follows from that."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, JsonValue, SerializeAsAny, WithJsonSchema
 
@@ -29,7 +29,7 @@ def estimator_config(given: object) -> object:
     """
     if isinstance(given, MIConfig):
         return given
-    values: dict[str, Any] = dict(given) if isinstance(given, dict) else {"estimator": given}
+    values: dict[str, Any] = dict(cast(dict[str, Any], given)) if isinstance(given, dict) else {"estimator": given}
     name = values.get("estimator")
     able = [known for known, entry in ESTIMATORS.items() if "continuous" in entry.targets]
     if not isinstance(name, str) or name not in able:

@@ -1,7 +1,8 @@
 """StudyConfig: one study, resolved. `study.parsing.loader` makes it from a YAML file."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -34,9 +35,11 @@ def expand_seeds(seeds: object) -> object:
         if not 1 <= seeds <= 1000:
             raise ValueError(f"must be between 1 and 1000, but got {seeds}; 3 stands for the seeds 0, 1 and 2")
         return tuple(range(seeds))
-    if isinstance(seeds, list | tuple) and len(set(map(repr, seeds))) < len(seeds):
-        raise ValueError(f"each seed may be listed once, but got {list(seeds)!r}; remove the repeated one")
-    return seeds
+    if isinstance(seeds, list | tuple):
+        listed = list(cast(Iterable[object], seeds))
+        if len(set(map(repr, listed))) < len(listed):
+            raise ValueError(f"each seed may be listed once, but got {listed!r}; remove the repeated one")
+    return cast(object, seeds)
 
 
 class Objective(Frozen):

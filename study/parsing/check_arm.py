@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import BaseModel, ValidationError
@@ -82,7 +82,7 @@ def faults_at(draft: ArmDraft, point: Point) -> list[Incompatibility]:
     for name, value in point.items():
         part, key = draft.trial_path(name).split(".")
         values[part][key] = value
-    parts = {}
+    parts: dict[str, Any] = {}
     for part, section in draft.sections.items():
         try:
             parts[part] = section.config.model_validate(values[part])

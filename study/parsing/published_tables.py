@@ -37,7 +37,7 @@ class PublishedRow(Frozen):
     """By metric key."""
     method: dict[str, JsonValue] = Field(default_factory=dict)
     """Hyperparameters that the paper gives for this row; where a study chose others, the report says so."""
-    networks: dict[Role, dict[str, JsonValue]] = Field(default_factory=dict)
+    networks: dict[Role, dict[str, JsonValue]] = Field(default={})
     """As in the table, for this row alone."""
 
 
@@ -51,7 +51,7 @@ class PublishedTable(Frozen):
     """How often the paper repeated each row."""
     recipe: dict[str, JsonValue]
     """Fields of `training` that the paper gives."""
-    networks: dict[Role, dict[str, JsonValue]] = Field(default_factory=dict)
+    networks: dict[Role, dict[str, JsonValue]] = Field(default={})
     """Fields of `teacher` and `student` that the paper gives."""
     rows: dict[str, PublishedRow]
     """By the name of the arm that measures the row."""

@@ -43,7 +43,7 @@ class Node:
 
     value: "bool | int | float | str | list[Node] | dict[str, Node] | None"
     place: Place
-    keys: dict[str, Place] = field(default_factory=dict)
+    keys: dict[str, Place] = field(default_factory=dict[str, Place])
     """Of a mapping: the place of each key."""
     size: int = 1
     """Number of nodes in it, aliases counted each time."""
@@ -146,7 +146,8 @@ class Composer:
         """The tree of the first document, or None with the reason among `problems`."""
         root = None
         try:
-            self.events = YAML(typ="rt", pure=True).parse(self.text)
+            parser: Any = YAML(typ="rt", pure=True)  # ruamel declares no types
+            self.events = parser.parse(self.text)
             for event in self.events:
                 kind = type(event).__name__
                 if kind == "DocumentStartEvent" and root is not None:
@@ -279,22 +280,29 @@ def scalar(text: str) -> bool | int | float | str | None:
 def syntax_problem(error: YAMLError, text: str) -> tuple[Place | None, str, str]:
     """Place, path and message of a syntax error."""
     if isinstance(error, MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
-        place = Place(mark.line + 1, mark.column + 1) if mark else None
-        line = text.splitlines()[mark.line] if mark and mark.line < len(text.splitlines()) else ""
-        if "'\\t'" in str(error.problem) or (line[: mark.column + 1 if mark else 0].strip() == "" and "\t" in line):
-            return place, "", "must be indented with spaces, but got a tab; replace it by spaces"
-        if error.problem == "mapping values are not allowed here":
-            cause = "the indentation of this line, and the space after the colon of the line above"
-            return place, "", f"is not valid YAML: a colon is not allowed here; check {cause}"
-        start = f" (which starts on line {error.context_mark.line + 1})" if error.context_mark else ""
-        during = f" {error.context}{start}" if error.context else ""
-        return place, "", f"is not valid YAML: {error.problem}{during}; check colons, brackets and quotes"
+        return marked_problem(error, text)
     if isinstance(error, ReaderError):
-        before = text[: error.position] if isinstance(error.position, int) else ""
+        position: Any = getattr(error, "position", None)
+        before = text[:position] if isinstance(position, int) else ""
         place = Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
         return place, "", "is not valid YAML: found a control character; remove it"
     return None, "", f"is not valid YAML: {error}"
+
+
+def marked_problem(error: Any, text: str) -> tuple[Place | None, str, str]:
+    """As `syntax_problem`, for an error that knows its place. ruamel declares no types for it."""
+    mark = error.problem_mark or error.context_mark
+    place = Place(mark.line + 1, mark.column + 1) if mark else None
+    lines = text.splitlines()
+    line = lines[place.line - 1] if place and place.line <= len(lines) else ""
+    if "'\\t'" in str(error.problem) or (line[: mark.column + 1 if mark else 0].strip() == "" and "\t" in line):
+        return place, "", "must be indented with spaces, but got a tab; replace it by spaces"
+    if error.problem == "mapping values are not allowed here":
+        cause = "the indentation of this line, and the space after the colon of the line above"
+        return place, "", f"is not valid YAML: a colon is not allowed here; check {cause}"
+    start = f" (which starts on line {error.context_mark.line + 1})" if error.context_mark else ""
+    during = f" {error.context}{start}" if error.context else ""
+    return place, "", f"is not valid YAML: {error.problem}{during}; check colons, brackets and quotes"
 
 
 def short_tag(tag: str) -> str:

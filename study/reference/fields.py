@@ -1,6 +1,6 @@
 """What the fields of a config class take, in words, and as a Markdown table."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -80,9 +80,10 @@ def default_words(field: FieldInfo) -> str:
         return ""
     if isinstance(field.default, str):
         return f"`{field.default}`"
-    if isinstance(field.default, tuple):
-        plain = all(isinstance(item, int) for item in field.default)
-        return f"`{list(field.default)}`" if plain else ""
+    default = cast(object, field.default)
+    if isinstance(default, tuple):
+        items = list(cast(tuple[object, ...], default))
+        return f"`{items}`" if all(isinstance(item, int) for item in items) else ""
     return "`null`" if field.default is None else f"`{shown(field.default)}`"
 
 

@@ -155,8 +155,9 @@ def sweepable(
             prefix = f"{DEFINITION_OF[part]}.{kind}" if kind else "training"
             for name, canonical in names_of(classes[kind]).items():
                 domain = definitions.domain(f"{prefix}.{canonical}", classes[kind].model_fields[canonical])
-                for written in written_names(part, name) if domain else ():
-                    found.setdefault(written, []).append(domain)
+                if domain is not None:
+                    for written in written_names(part, name):
+                        found.setdefault(written, []).append(domain)
     return found
 
 

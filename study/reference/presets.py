@@ -29,7 +29,7 @@ def read_preset(path: Path) -> Preset:
 
 def about(text: str) -> str:
     """First sentence of the comment at the top of a file."""
-    lines = []
+    lines: list[str] = []
     for line in text.splitlines():
         said = line.removeprefix("#").strip()
         if not line.startswith("#") or (lines and not said):
@@ -48,7 +48,7 @@ def data_needed(data: dict[str, str]) -> str:
 
 def list_presets() -> list[str]:
     """The lines that `study presets` prints: for each preset its name, its subject, its data and its file."""
-    lines = []
+    lines: list[str] = []
     for preset in map(read_preset, preset_files()):
         # `../../` of a preset's paths is the current directory: see `search_spaces.preset_files.locate`.
         data = preset.data.replace("../../", "")

@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -116,8 +116,9 @@ class DomainSchema(NamedTuple):
 def field_schema(field: FieldInfo) -> Schema:
     """What one field takes as a fixed value, with its default."""
     schema = json_schema(field)
-    if isinstance(field.default, str | int | float | tuple) and "default" not in schema:
-        schema["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
+    default = cast(object, field.default)
+    if isinstance(default, str | int | float | tuple) and "default" not in schema:
+        schema["default"] = list(cast(tuple[object, ...], default)) if isinstance(default, tuple) else default
     return described(schema, field) if field.description else schema
 
 
@@ -150,7 +151,7 @@ def lines_of(schema: Any, indent: str = "") -> Iterator[str]:
         yield indent + text
         return
     keyed = isinstance(schema, dict)
-    items = list(schema.items()) if keyed else [(None, part) for part in schema]
+    items = list(cast(Schema, schema).items()) if keyed else [("", part) for part in cast(list[Any], schema)]
     yield indent + ("{" if keyed else "[")
     line = ""
     for index, (key, part) in enumerate(items):

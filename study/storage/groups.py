@@ -65,7 +65,7 @@ def collect_arm(arm: Arm, study: StudyConfig, store: StudyStore, leave_out: Cont
 
     A proposal whose group id the arm no longer reproduces belongs to an older file, and is left out too.
     """
-    groups = []
+    groups: list[Group] = []
     for proposal in store.proposals(arm.name, leave_out):
         configs = current_trials(arm, proposal, study.search.seeds)
         if not configs:

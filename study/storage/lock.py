@@ -3,7 +3,7 @@
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -31,7 +31,7 @@ class Driver(NamedTuple):
 
 
 @contextmanager
-def study_lock(directory: Path) -> Iterator[None]:
+def study_lock(directory: Path) -> Generator[None]:
     """Keep every other process from running this study while the context lasts.
 
     Raises:
