@@ -19,13 +19,13 @@ class Group(NamedTuple):
     """Position among the arm's proposals, from 0."""
     group_id: str
     params: Params
-    """Swept values by canonical name; what is not swept stands in the trials' configs."""
+    """Swept values by canonical name; what is not swept is in the trials' configs."""
     trials: tuple[TrialRecord, ...]
     """The trials that have begun, in the order of the study's seeds."""
     seeds: tuple[int, ...]
     """Every seed that the study asks for."""
     skipped: str = ""
-    """Why it was never to be run (the criterion's gate); empty if it is."""
+    """Why the criterion skips it; empty if it is run."""
 
     @property
     def status(self) -> GroupStatus:
@@ -61,7 +61,7 @@ def collect_groups(study: StudyConfig, store: StudyStore) -> list[Group]:
 
 
 def collect_arm(arm: Arm, study: StudyConfig, store: StudyStore, leave_out: Container[int] = ()) -> list[Group]:
-    """One arm's groups, without the numbers `leave_out`, of which nothing is read.
+    """One arm's groups, without the numbers `leave_out`, whose files are not read.
 
     A proposal whose group id the arm no longer reproduces belongs to an older file, and is left out too.
     """
@@ -77,7 +77,7 @@ def collect_arm(arm: Arm, study: StudyConfig, store: StudyStore, leave_out: Cont
 
 
 def begun_trial(config: TrialConfig, store: StudyStore) -> TrialRecord | None:
-    """What the store has of the trial; None if it never began. Its id stands for its config, which need not be read."""
+    """The stored record of a trial, or None if it never started. The config is given, so config.json is not read."""
     trial_id = config.trial_id
     trial = store.trial(trial_id)
     return TrialRecord(trial_id, config, trial.result(), trial) if trial.begun else None

@@ -1,4 +1,4 @@
-"""Taking hold of a study directory: one process at a time, and only for a study that it already belongs to."""
+"""Locks a study directory for one process and refuses it if it contains a different study."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ from study.storage.store import StudyStore
 from trainables.common.atomic_files import read_json, write_bytes, write_json
 
 LOCK_SECONDS = 2.0
-"""How long to wait for the lock: `study status` holds it for an instant."""
+"""How long to wait for the lock, which `study status` takes for an instant."""
 
 
 class Driver(NamedTuple):
@@ -57,7 +57,7 @@ def study_lock(directory: Path) -> Generator[None]:
 
 
 def read_driver(directory: Path) -> Driver | None:
-    """Who ran the study last, or None if nobody did."""
+    """The process that ran the study last, or None if it was never run."""
     try:
         return Driver(**read_json(directory / "driver.json"))
     except FileNotFoundError:
@@ -65,7 +65,7 @@ def read_driver(directory: Path) -> Driver | None:
 
 
 def is_locked(directory: Path) -> bool:
-    """Whether a process runs the study now."""
+    """Whether a process is running the study."""
     if not (directory / "study.lock").exists():
         return False
     lock = FileLock(directory / "study.lock")
@@ -111,7 +111,7 @@ def check_changes(study: StudyConfig, path: Path) -> list[str]:
     except ValidationError as error:
         raise StudyError(
             f"{path}: {study.directory} was written by another version of this program, which wrote "
-            f"{error.error_count()} values of study.json otherwise; {ways}"
+            f"{error.error_count()} values of study.json differently; {ways}"
         ) from error
     if changed.blocking:
         lines = [f"{path}: the results in {study.directory} cannot be compared with what the file now asks for"]
@@ -120,7 +120,7 @@ def check_changes(study: StudyConfig, path: Path) -> list[str]:
 
 
 def record_study(study: StudyConfig) -> None:
-    """Store the file as it is run, and what it resolved to."""
+    """Store the study file and the resolved study, before the study is run."""
     write_bytes(study.directory / "study.yaml", study.source.encode())
     write_json(study.directory / "study.json", study.model_dump(mode="json"))
     StudyStore(study.directory).record_epoch_counts({arm.base.training.epochs for arm in study.arms})

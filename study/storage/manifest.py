@@ -25,7 +25,7 @@ PER_RUN = ("command", "seeds", "earlier")
 
 
 def write_manifest(study: StudyConfig, store: StudyStore) -> Environment:
-    """Note the present environment in the study directory, and return it.
+    """Write the present environment to the study directory, and return it.
 
     A study that went on in another environment keeps those before it under `earlier`, each once.
     """
@@ -38,7 +38,7 @@ def write_manifest(study: StudyConfig, store: StudyStore) -> Environment:
 
 
 def read_manifest(store: StudyStore) -> Environment:
-    """The environment of the last run (with those before it under `earlier`); empty if none was noted."""
+    """The environment of the last run (with those before it under `earlier`); empty if there was none."""
     try:
         return read_json(store.directory / "manifest.json")
     except FileNotFoundError:

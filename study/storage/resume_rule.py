@@ -56,7 +56,7 @@ def differences(old: StudyConfig, new: StudyConfig) -> Differences:
 
 
 def blocking_changes(common: list[tuple[Arm, Arm]]) -> list[str]:
-    """Changed fields of the arms' trials; what changed in every arm that has it is said once, without an arm."""
+    """Changed fields of the arms' trials. A change that all arms share is listed once, without an arm."""
     changed: dict[str, list[tuple[str, Change]]] = {}
     for before, after in common:
         for change in trial_changes(before, after):
@@ -95,7 +95,7 @@ def grown_epochs(before: Arm, after: Arm) -> list[Change]:
 
 
 def compare(old: dict[str, JsonValue], new: dict[str, JsonValue], prefix: str = "") -> Iterator[Change]:
-    """Fields that differ. Where the name of a data set, model or method differs, its other fields say nothing more."""
+    """Fields that differ. Where the name of a data set, model or method differs, its other fields are not compared."""
     tags = {tag for tag, _ in CHOICES.values()}
     if renamed := [key for key in old if key in tags and isinstance(old[key], str) and old[key] != new.get(key)]:
         yield Change(prefix + renamed[0], old[renamed[0]], new.get(renamed[0]))
@@ -148,7 +148,7 @@ def free_parts(study: StudyConfig) -> dict[str, JsonValue]:
 
 
 def text(value: JsonValue) -> str:
-    """A value as it stands in a line."""
+    """A value as it is printed in a line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{name}: {text(part)}" for name, part in value.items()) + "}"
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

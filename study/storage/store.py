@@ -16,8 +16,8 @@
       report/ logs/
 
 A file is written under a temporary name, synced and renamed, so a reader sees the old one or the new one whole.
-Lines are appended to `*.jsonl` with a newline last; a torn last line (a kill in mid-write) is ignored by readers and
-cut off by the next writer.
+Lines are appended to `*.jsonl` with a newline last; an incomplete last line (after a kill) is ignored by readers
+and removed by the next writer.
 """
 
 import shutil
@@ -55,7 +55,7 @@ class TrialRecord(NamedTuple):
 
     @property
     def history(self) -> list[EpochReport]:
-        """The epochs so far, read anew each time: whoever has thousands of records looks at few histories."""
+        """The epochs so far, read again at each call, because of thousands of records few histories are needed."""
         return self.directory.history()
 
 
@@ -93,7 +93,7 @@ class StudyStore:
             return None
 
     def delete_trial(self, trial_id: str) -> None:
-        """Remove a trial that was trained ahead and is not to be one. Nothing happens if it never began."""
+        """Remove a trial that was trained ahead but is not needed. Does nothing if it never began."""
         shutil.rmtree(self.trial(trial_id).path, ignore_errors=True)
 
     def records(self) -> Iterator[TrialRecord]:
