@@ -325,7 +325,10 @@ def test_a_slot_whose_controller_is_killed_starts_again_where_it_was(
     study = study_of(tmp_path / "controller", "concurrency: 1, cpus: 2")  # of three
     store, _, _ = driven(study, watch)
     assert len(killed) == 1
-    assert results(store) == results(alone[1])
+    found, expected = results(store), results(alone[1])
+    assert found.keys() == expected.keys()
+    for trial_id, metrics in expected.items():  # two threads sum in another order than one
+        assert found[trial_id] == pytest.approx(metrics, rel=1e-9, abs=1e-12)
     attempts = sorted(len(store.trial(record.trial_id).attempts()) for record in store.records())
     assert attempts[:-1] == [1] * 5 and attempts[-1] <= 2, "only the trial in progress may start again"
     assert {place["state"] for place in placement_group_table().values()} == {"REMOVED"}
