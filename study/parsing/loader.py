@@ -14,10 +14,10 @@ from study.parsing.check_study import check_criterion, check_objectives, check_r
 from study.parsing.drafts import ArmDraft
 from study.parsing.evaluations import check_evaluations, read_evaluations
 from study.parsing.names import check_keys, read_boolean, read_studies_folder, read_study_name
-from study.parsing.output import read_report, read_tracking
 from study.parsing.problems import Problems
-from study.parsing.search import read_search
+from study.parsing.search_section import read_search
 from study.parsing.sections import build, read_config
+from study.parsing.tracking_and_report import read_report, read_tracking
 from study.parsing.yaml_tree import Node, parse, read_text
 from trainables.config import EvaluationConfig, TrialConfig
 

@@ -3,7 +3,7 @@
 from study.config.study_config import Objective, StudyConfig
 from study.storage.groups import Group, best_group
 from study.storage.store import StudyStore
-from study.tracking.content import CURVE, group_name
+from study.tracking.run_content import CURVE, group_name
 from study.tracking.ui_view import comparison_link, training_link
 
 

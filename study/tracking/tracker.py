@@ -5,7 +5,7 @@ report. Runs are found by their tags and completed, so a sync that was killed or
 
 - A run is created together with its tags in one transaction; its tag `synced` says `started <digest>` while it is being
   logged and `<digest>` when it is complete. A run that is `synced` with the digest of its present content is skipped.
-- Metric rows have times from the store, so a row that is logged again is the same row (see `study.tracking.content`).
+- Metric rows have times from the store, so a row that is logged again is the same row (`study.tracking.run_content`).
 - A run whose content changed after it was logged (a study that got more seeds: another mean) is deleted
   with MLflow's soft delete and created again, because MLflow keeps every value ever logged and would draw both curves.
 

@@ -1,8 +1,8 @@
 """The prepared page of a study in MLflow's UI: view of the runs table, charts, and links.
 
-Everything in this file is a private interface of MLflow's UI, read from its JavaScript: the tags, the state of the page
-and the addresses. They can change with any release. A test looks for each of them in the installed UI, and a tag that
-MLflow refuses is left out with a warning.
+Everything in this file is a private interface of MLflow's UI, read from its JavaScript: the tags' values, the state of
+the page and the addresses. They can change with any release. A test looks for each of them in the installed UI, and a
+tag that MLflow refuses is left out with a warning.
 
 The UI keeps a shared view with the experiment, as a tag `mlflow.sharedViewState.<key>`: the JSON of the page's state,
 compressed by zlib, in base64, after the word `deflate;`. The page applies it when the address says
@@ -18,16 +18,11 @@ from urllib.parse import quote, urlencode
 from pydantic import JsonValue
 
 from study.config.study_config import StudyConfig
-from study.tracking.content import CURVE, swept_names
+from study.tracking.run_content import CURVE, swept_names
+from study.tracking.tags import EXPERIMENT_KIND, KIND, PRIMARY_METRIC, STUDY_KEY, VIEW_PREFIX
 
-VIEW_TAG = "mlflow.sharedViewState."
-"""Prefix of the experiment tags in which MLflow's UI keeps shared views."""
-
-KIND_TAG, KIND = "mlflow.experimentKind", "custom_model_development"
-"""Tells the UI to show runs, not traces of language models."""
-
-METRIC_TAG = "mlflow.experiment.primaryMetric.name"
-"""Names the metric that the UI puts first."""
+TRAINING_KIND = "custom_model_development"
+"""Value of `mlflow.experimentKind` for runs, not traces of language models."""
 
 SHARED_CHARTS = 100
 """Most runs that one chart draws."""
@@ -36,9 +31,9 @@ SHARED_CHARTS = 100
 def view_tags(study: StudyConfig, study_key: str) -> dict[str, str]:
     """The tags of the experiment that prepare its page in MLflow's UI."""
     return {
-        KIND_TAG: KIND,
-        METRIC_TAG: study.search.objectives[0].metric,
-        f"{VIEW_TAG}{study_key}": encode_view(view_state(study, study_key)),
+        EXPERIMENT_KIND: TRAINING_KIND,
+        PRIMARY_METRIC: study.search.objectives[0].metric,
+        f"{VIEW_PREFIX}{study_key}": encode_view(view_state(study, study_key)),
     }
 
 
@@ -70,7 +65,7 @@ def view_state(study: StudyConfig, study_key: str) -> dict[str, JsonValue]:
     metrics = [objective.metric, f"{objective.metric}_std", "n_seeds"]
     columns = [column("params", name) for name in ["arm", *swept]] + [column("metrics", name) for name in metrics]
     return {
-        "searchFilter": f"tags.kind = 'group' and tags.study_key = '{study_key}'",
+        "searchFilter": f"tags.{KIND} = 'group' and tags.{STUDY_KEY} = '{study_key}'",
         "orderByKey": column("metrics", objective.metric),
         "orderByAsc": objective.direction == "minimize",
         "startTime": "ALL",

@@ -7,18 +7,27 @@ from typing import TYPE_CHECKING, NamedTuple
 from study.config.study_config import StudyConfig
 from study.storage.groups import Group, best_group, collect_arm
 from study.storage.store import StudyStore
-from study.tracking.content import (
+from study.tracking.note import note
+from study.tracking.run_content import (
     NOTE_LIMIT,
     RunContent,
     artifact_files,
-    environment_tags,
-    front_tags,
     group_content,
     is_settled,
     study_content,
     trial_content,
 )
-from study.tracking.note import note
+from study.tracking.tags import (
+    KIND,
+    NOTE,
+    PARENT,
+    PARETO_FRONT,
+    STUDY_KEY,
+    SYNCED,
+    environment_tags,
+    front_tags,
+    identity_tags,
+)
 from study.tracking.ui_view import view_tags
 
 if TYPE_CHECKING:
@@ -28,9 +37,6 @@ logger = logging.getLogger(__name__)
 
 ENTITIES_PER_BATCH = 1000
 """Most metrics, parameters and tags together that MLflow takes in one call."""
-
-
-FRONT_TAG = "pareto_front"
 
 
 class Logged(NamedTuple):
@@ -127,9 +133,9 @@ class Writer:
             if logged.pareto_front == value:
                 continue
             if value:
-                self.client.set_tag(logged.run_id, FRONT_TAG, value)
+                self.client.set_tag(logged.run_id, PARETO_FRONT, value)
             else:
-                self.client.delete_tag(logged.run_id, FRONT_TAG)
+                self.client.delete_tag(logged.run_id, PARETO_FRONT)
             self.runs["group", group.group_id] = logged._replace(pareto_front=value)
 
     def sync_experiment(self, groups: list[Group]) -> None:
@@ -138,7 +144,7 @@ class Writer:
         groups = sorted(known.values(), key=lambda group: group.number)
         runs = {run_id: logged.run_id for (kind, run_id), logged in self.runs.items() if kind == "group"}
         text = note(self.study, self.store, groups, self.study_key, self.experiment_id, runs)
-        self.set_experiment_tags({"mlflow.note.content": text[:NOTE_LIMIT]})
+        self.set_experiment_tags({NOTE: text[:NOTE_LIMIT]})
         self.prepare_page()
 
     def prepare_page(self) -> None:
@@ -173,7 +179,7 @@ class Writer:
             logged = None
         run_id = logged.run_id if logged else self.create(content, parent)
         if logged and logged.parent != parent:
-            self.client.set_tag(run_id, "mlflow.parentRunId", parent)
+            self.client.set_tag(run_id, PARENT, parent)
         state = content.digest if content.settled else "waiting"
         if not logged or logged.synced != state:
             self.write(run_id, content, is_new=logged is None)
@@ -182,15 +188,8 @@ class Writer:
 
     def create(self, content: RunContent, parent: str) -> str:
         """A run with its name, tags and start time, made in one transaction."""
-        tags = environment_tags(self.store) | content.tags
-        tags |= {
-            "synced": started(content),
-            "study": self.study.study,
-            "study_key": self.study_key,
-            "kind": content.kind,
-        }
-        tags |= {"mlflow.source.name": f"study {self.study.study}", "mlflow.source.type": "PROJECT"}
-        tags |= {"mlflow.parentRunId": parent} if parent else {}
+        tags = environment_tags(self.store) | content.tags | {SYNCED: started(content)}
+        tags |= identity_tags(self.study, self.study_key, content.kind, parent)
         run_id = self.client.create_run(self.experiment_id, content.start or None, tags, content.name).info.run_id
         self.runs[content.kind, content.id] = Logged(run_id, started(content), parent)
         return run_id
@@ -204,14 +203,14 @@ class Writer:
         from mlflow.entities import Metric, Param, RunTag
 
         if self.runs[content.kind, content.id].synced != started(content):
-            self.client.set_tag(run_id, "synced", started(content))
+            self.client.set_tag(run_id, SYNCED, started(content))
         if content.settled:
             self.client.set_terminated(run_id, content.status, content.end or None)
         else:
             self.client.update_run(run_id, content.status)
         params = [Param(*item) for item in content.params.items()]
         synced = content.digest if content.settled else "waiting"
-        tags = [RunTag(*item) for item in {**({} if is_new else content.tags), "synced": synced}.items()]
+        tags = [RunTag(*item) for item in {**({} if is_new else content.tags), SYNCED: synced}.items()]
         metrics = [Metric(*point) for point in content.points]
         last = ENTITIES_PER_BATCH - len(params) - len(tags)
         while len(metrics) > last:
@@ -266,12 +265,12 @@ def find_runs(client: "MlflowClient", experiment_id: str, key: str) -> dict[tupl
     found: dict[tuple[str, str], Logged] = {}
     token = None
     while True:
-        page = client.search_runs([experiment_id], f"tags.study_key = '{key}'", max_results=1000, page_token=token)
+        page = client.search_runs([experiment_id], f"tags.{STUDY_KEY} = '{key}'", max_results=1000, page_token=token)
         for run in page:
             tags = run.data.tags
-            kind = tags["kind"]
+            kind = tags[KIND]
             found[kind, "study" if kind == "study" else tags[f"{kind}_id"]] = Logged(
-                run.info.run_id, tags.get("synced", ""), tags.get("mlflow.parentRunId", ""), tags.get(FRONT_TAG, "")
+                run.info.run_id, tags.get(SYNCED, ""), tags.get(PARENT, ""), tags.get(PARETO_FRONT, "")
             )
         token = page.token
         if not token:

@@ -18,7 +18,7 @@ from urllib3.util import connection
 from study.config.study_config import Objective, StudyConfig, TrackingConfig
 from study.storage.groups import collect_groups
 from study.storage.store import Proposal, StudyStore
-from study.tracking.content import parameters, trial_span
+from study.tracking.run_content import parameters, trial_span
 from study.tracking.tracker import (
     Tracker,
     TrackingBusy,

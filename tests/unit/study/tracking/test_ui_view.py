@@ -15,13 +15,11 @@ from mlflow.exceptions import MlflowException
 from pydantic import JsonValue
 
 from study.storage.store import StudyStore
+from study.tracking.tags import EXPERIMENT_KIND, PRIMARY_METRIC, VIEW_PREFIX
 from study.tracking.tracker import ENVIRONMENT
 from study.tracking.ui_server import SERVER_ENVIRONMENT
 from study.tracking.ui_view import (
-    KIND,
-    KIND_TAG,
-    METRIC_TAG,
-    VIEW_TAG,
+    TRAINING_KIND,
     comparison_link,
     training_link,
     view_state,
@@ -50,7 +48,7 @@ def keys(state: JsonValue) -> Iterator[str]:
 
 def test_the_ui_still_has_the_tags_and_the_state_of_its_page(tmp_path: Path, javascript: str) -> None:
     state = view_state(example_study(tmp_path), "key")
-    words = [VIEW_TAG, KIND_TAG, KIND, METRIC_TAG, "deflate;", *sorted(set(keys(state)))]
+    words = [VIEW_PREFIX, EXPERIMENT_KIND, TRAINING_KIND, PRIMARY_METRIC, "deflate;", *sorted(set(keys(state)))]
     assert [word for word in words if word not in javascript] == []
     charts = {chart["type"] for chart in state["compareRunCharts"]}
     assert [kind for kind in sorted(charts) if f'"{kind}"' not in javascript] == []
@@ -72,7 +70,7 @@ def test_mlflow_still_reads_the_environment_variables() -> None:
 
 def test_the_view_is_what_the_ui_unpacks(tmp_path: Path) -> None:
     study = example_study(tmp_path)
-    packed = view_tags(study, "key")[f"{VIEW_TAG}key"]
+    packed = view_tags(study, "key")[f"{VIEW_PREFIX}key"]
     assert json.loads(zlib.decompress(b64decode(packed.removeprefix("deflate;")))) == view_state(study, "key")
 
 

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from study.analysis.pareto import FrontMember, front_members
+from study.analysis.pareto import front_members
 from study.config.study_config import Params, StudyConfig
 from study.storage.groups import Group, GroupStatus
 from study.storage.store import StudyStore, TrialRecord
-from trainables.common.atomic_files import read_json
+from study.tracking.tags import front_tag, group_tags, study_tags, trial_tags, value_text
 from trainables.common.types import EpochReport
 from trainables.config import TrialConfig
 
@@ -90,7 +90,6 @@ def group_content(group: Group, study: StudyConfig, store: StudyStore) -> RunCon
         points = summary_points(group, study.search.objectives[0].metric, end) + curve_points(
             mean_history(group), start, end
         )
-    tags = {"arm": group.arm, "group_id": group.group_id, "status": group.status, "number": str(group.number)}
     return RunContent(
         kind="group",
         id=group.group_id,
@@ -98,7 +97,7 @@ def group_content(group: Group, study: StudyConfig, store: StudyStore) -> RunCon
         status=RUN_STATUS[group.status] if settled else RUN_STATUS["unfinished"],
         start=start,
         end=end,
-        tags=tags,
+        tags=group_tags(group),
         params=parameters(config, group.arm, study),
         points=points,
         settled=settled,
@@ -110,18 +109,6 @@ def trial_content(trial: TrialRecord, group: Group, study: StudyConfig, store: S
     assert trial.result is not None
     result = trial.result
     start, end = trial_span(store, trial)
-    tags = {
-        "arm": group.arm,
-        "group_id": group.group_id,
-        "trial_id": trial.trial_id,
-        "status": result.status,
-        "seed": str(trial.config.seed),
-        "epochs": str(result.epochs),
-        "selected_epoch": str(result.selected_epoch),
-    }
-    if result.error:
-        where = f" (epoch {result.error.epoch}, step {result.error.step})" if result.error.epoch else ""
-        tags["error"] = f"{result.error.kind}: {result.error.message}{where}"
     final = result.metrics if result.status == "complete" else {}
     return RunContent(
         kind="trial",
@@ -130,7 +117,7 @@ def trial_content(trial: TrialRecord, group: Group, study: StudyConfig, store: S
         status=RUN_STATUS[result.status],
         start=start,
         end=end,
-        tags=tags,
+        tags=trial_tags(trial, group),
         params=parameters(trial.config, group.arm, study) | {"seed": str(trial.config.seed)},
         points=[Point(name, value, end, 0) for name, value in sorted(final.items())]
         + curve_points(trial.history, start, end),
@@ -152,18 +139,18 @@ def study_content(study: StudyConfig, store: StudyStore, groups: list[Group]) ->
         status=RUN_STATUS["complete" if finished else "unfinished"],
         start=min((span[0] for span in spans), default=0),
         end=max((span[1] for span in spans), default=0),
-        tags={"files": text_digest(files)} | front_note(study, groups),
+        tags=study_tags(text_digest(files), front_note(study, groups)),
         params={},
         points=[],
         settled=True,
     )
 
 
-def front_note(study: StudyConfig, groups: list[Group]) -> dict[str, str]:
+def front_note(study: StudyConfig, groups: list[Group]) -> str:
     """The note of the run named `study`: the Pareto front as a table; empty for a study with one objective."""
     members = front_members(study, groups)
     if not members:
-        return {}
+        return ""
     metrics = [objective.metric for objective in study.search.objectives]
     lines = [
         "**Pareto front** of each arm, mean over seeds. The tag `pareto_front` of a run is `arm`, or `overall` if its "
@@ -176,17 +163,7 @@ def front_note(study: StudyConfig, groups: list[Group]) -> dict[str, str]:
         name = group_name(member.group.arm, member.group.params).removeprefix(member.group.arm).strip()
         values = " | ".join(f"{value.mean:.4g}" for value in member.values)
         lines.append(f"| {member.group.arm} | {name} | {values} | {member.values[0].n} | {front_tag(member)} |")
-    return {"mlflow.note.content": "\n".join(lines)[:NOTE_LIMIT]}
-
-
-def front_tags(study: StudyConfig, groups: list[Group]) -> dict[str, str]:
-    """By group id, the tag `pareto_front` of the configurations on the front."""
-    return {member.group.group_id: front_tag(member) for member in front_members(study, groups)}
-
-
-def front_tag(member: FrontMember) -> str:
-    """`overall` on the front over all arms, else `arm`."""
-    return "overall" if member.overall else "arm"
+    return "\n".join(lines)[:NOTE_LIMIT]
 
 
 def is_settled(group: Group) -> bool:
@@ -270,29 +247,6 @@ def parameters(config: TrialConfig, arm: str, study: StudyConfig) -> dict[str, s
 def swept_names(study: StudyConfig) -> list[str]:
     """Every hyperparameter that any arm sweeps, once, in the order of the study file."""
     return list(dict.fromkeys(name for arm in study.arms for name in arm.space))
-
-
-def value_text(value: JsonValue) -> str:
-    """A parameter as MLflow shows it: text unchanged, other values as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def environment_tags(store: StudyStore) -> dict[str, str]:
-    """The manifest's commit, versions and data fingerprints as tags `git.commit`, `versions.torch`, ..."""
-    path = store.directory / "manifest.json"
-    manifest = read_json(path) if path.exists() else {}
-    return flatten({name: manifest[name] for name in ("git", "versions", "data", "platform") if name in manifest})
-
-
-def flatten(values: dict[str, JsonValue], prefix: str = "") -> dict[str, str]:
-    """Nested mappings as one, with keys joined by dots and values as text."""
-    flat: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        elif value is not None:
-            flat[f"{prefix}{name}"] = value_text(value)
-    return flat
 
 
 def artifact_files(store: StudyStore) -> list[Path]:
