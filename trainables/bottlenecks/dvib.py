@@ -13,9 +13,9 @@ from trainables.methods.ciba import CIBAConfig
 class DVIB(Bottleneck):
     """z' -> Linear, ReLU -> (μ, ln σ²); h' = μ + σ ε -> Linear, ReLU, Linear -> ẑ'.
 
-    The encoder's hidden layer is as wide as z', the decoder's as wide as z. The paper names no widths; these give
-    2,124,816 parameters at 1024 features and H = 8, where it reports 2.1 million. The regularization is the KL from the
-    standard normal, weighted by `lambda_ib`.
+    The encoder's hidden layer is as wide as z', the decoder's as wide as z. The paper gives no widths; these result in
+    2,124,816 parameters at 1024 features and H = 8 (the paper reports 2.1 million). The regularization is the KL
+    divergence from the standard normal, weighted by `lambda_ib`.
     """
 
     fields: ClassVar[tuple[str, ...]] = ("lambda_ib",)
@@ -38,7 +38,16 @@ class DVIB(Bottleneck):
         student: Float[Tensor, "rows student_dim"],
         noise: Float[Tensor, "rows noise_dim"],
     ) -> BottleneckLoss:
-        """||ẑ' - z||² and KL(N(μ, σ²) || N(0, 1)), each summed over dimensions, mean over rows."""
+        """||ẑ' - z||² and KL(N(μ, σ²) || N(0, 1)), each summed over dimensions, mean over rows.
+
+        Args:
+            teacher: features z' of the teacher.
+            student: features z of the student that was trained without distillation.
+            noise: ε from N(0, 1); zeros for the loss without noise.
+
+        Returns:
+            Both terms as scalars.
+        """
         hidden = self.hidden(teacher)
         mean, log_variance = self.mean(hidden), self.log_variance(hidden)
         decoded = self.decoder(mean + (log_variance / 2).exp() * noise)

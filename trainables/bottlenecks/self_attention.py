@@ -12,11 +12,11 @@ from trainables.methods.ciba import CIBAConfig
 class SelfAttention(Bottleneck):
     """z' -> Linear, ReLU -> chunks -> multi-head self-attention -> Linear -> h' -> Linear, ReLU, Linear -> ẑ'.
 
-    The paper names only its sources (Srinivas et al. 2021; Vaswani et al. 2017). Ours: the hidden vector, as wide as z'
-    (rounded up to whole chunks and heads), is cut into `bottleneck_chunks` chunks, which are the tokens; what attention
-    adds goes beside them (a residual connection). Positions need no encoding: the encoder has its own weights for each
-    chunk. h' is no distribution here, so the regularization is the DVIB's KL at σ = 1, ½||h'||², weighted by
-    `lambda_ib`. 2,182,664 parameters at 1024 features and H = 8.
+    The paper names only its sources (Srinivas et al. 2021; Vaswani et al. 2017). Our design: the hidden vector, as wide
+    as z' (rounded up to whole chunks and heads), is cut into `bottleneck_chunks` chunks, which are the tokens. The
+    output of attention is added to them (a residual connection). Positions need no encoding, because the encoder has
+    separate weights for each chunk. h' is not a distribution here, so the regularization is the DVIB's KL at σ = 1,
+    ½||h'||², weighted by `lambda_ib`. 2,182,664 parameters at 1024 features and H = 8.
     """
 
     fields: ClassVar[tuple[str, ...]] = ("lambda_ib", "bottleneck_heads", "bottleneck_chunks")
@@ -39,7 +39,7 @@ class SelfAttention(Bottleneck):
         return self.narrow((tokens + self.attend(tokens)).flatten(1))
 
     def attend(self, tokens: Float[Tensor, "rows chunks width"]) -> Float[Tensor, "rows chunks width"]:
-        """softmax(Q Kᵀ / √d) V in each head, heads side by side, through a last linear map (Vaswani et al., Eq. 1)."""
+        """softmax(Q Kᵀ / √d) V in each head; the heads are concatenated and mapped linearly (Vaswani et al., Eq. 1)."""
         parts = self.queries_keys_values(tokens).unflatten(2, (3, self.heads, self.head_dim))
         queries, keys, values = parts.permute(2, 0, 3, 1, 4).unbind(0)
         weights = (queries @ keys.transpose(2, 3) / self.head_dim**0.5).softmax(dim=3)
@@ -51,7 +51,16 @@ class SelfAttention(Bottleneck):
         student: Float[Tensor, "rows student_dim"],
         noise: Float[Tensor, "rows noise_dim"],
     ) -> BottleneckLoss:
-        """||ẑ' - z||² and ½||h'||², each summed over dimensions, mean over rows."""
+        """||ẑ' - z||² and ½||h'||², each summed over dimensions, mean over rows.
+
+        Args:
+            teacher: features z' of the teacher.
+            student: features z of the student that was trained without distillation.
+            noise: not used (`noise_dim` is 0).
+
+        Returns:
+            Both terms as scalars.
+        """
         encoded = self.encode(teacher)
         regularization = encoded.square().sum(dim=1).mean() / 2
         return BottleneckLoss(generation_loss(self.decoder(encoded), student), regularization)

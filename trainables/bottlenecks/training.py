@@ -58,9 +58,19 @@ def train_bottleneck(
 ) -> TrainedBottleneck:
     """Minimise generation + weight regularization by Adam until the validation loss stops falling.
 
-    The validation loss uses no noise, so an epoch is judged by what the student will imitate. Initialisation, data
-    order and noise are drawn on the CPU from `seed` alone: the same numbers on every device, and torch's global
-    generators are left as they were.
+    The validation loss uses no noise, so an epoch is selected by the features that the student will imitate.
+    Initialisation, data order and noise are drawn on the CPU and depend only on `seed`, so the numbers are the same on
+    every device. Torch's global generators are not changed.
+
+    Args:
+        config: the bottleneck and its training settings.
+        train: features of the training split.
+        val: features of the validation split.
+        seed: seed of initialisation, data order and noise.
+        device: device of the training.
+
+    Returns:
+        The bottleneck with the weights of its best epoch.
 
     Raises:
         FloatingPointError: if a validation loss is NaN or infinite.
@@ -91,7 +101,17 @@ def train_bottleneck(
 def seeded_model(
     config: CIBAConfig, teacher_dim: int, student_dim: int, seed: int
 ) -> tuple[Bottleneck, torch.Generator]:
-    """A new bottleneck initialised from `seed`, and a CPU generator that goes on where the initialisation stopped."""
+    """A new bottleneck initialised from `seed`, and the CPU generator in its state after the initialisation.
+
+    Args:
+        config: the bottleneck.
+        teacher_dim: width of the teacher's features z'.
+        student_dim: width of the student's features z.
+        seed: seed of the initialisation.
+
+    Returns:
+        The bottleneck on the CPU, and the generator of data order and noise.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model = BOTTLENECKS[config.bottleneck](config, teacher_dim, student_dim)
@@ -107,7 +127,18 @@ def train_epoch(
     config: CIBAConfig,
     generator: torch.Generator,
 ) -> dict[str, float]:
-    """One pass in random order; the losses are means over rows. Waits for the device only at the end."""
+    """One pass over the training rows in random order. Waits for the device only at the end.
+
+    Args:
+        model: the bottleneck, which is changed.
+        optimizer: optimizer of its parameters.
+        train: features of the training split, on the device of the model.
+        config: settings of the training.
+        generator: CPU generator of order and noise.
+
+    Returns:
+        The `train/` metrics, means over rows.
+    """
     teacher, student = train
     rows = len(teacher)
     model.prepare_epoch(teacher, generator)
@@ -136,6 +167,15 @@ def total_loss(loss: BottleneckLoss, weight: float) -> Float[Tensor, ""]:
 
 
 def split_metrics(split: str, loss: BottleneckLoss, weight: float) -> dict[str, float]:
-    """Metrics `split/name` of one epoch, as plain numbers."""
+    """The metrics of one epoch.
+
+    Args:
+        split: `train` or `val`.
+        loss: both terms, means over rows.
+        weight: weight of the regularization.
+
+    Returns:
+        Floats by `split/name`.
+    """
     generation, regularization, total = torch.stack([*loss, total_loss(loss, weight)]).tolist()
     return {f"{split}/loss": total, f"{split}/generation": generation, f"{split}/regularization": regularization}

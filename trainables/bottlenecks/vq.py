@@ -15,10 +15,10 @@ class VQ(Bottleneck):
 
     The self-reconstruction of a VQ-VAE becomes the generation of z (CIBA paper, section 5.2.2). The decoder's gradient
     passes to e as if h' were e (straight through). The regularization is ||sg(e) - c||² + β||e - sg(c)||², with weight
-    1 as in the VQ-VAE: its KL is the constant ln(codes), so `lambda_ib` has nothing to weigh. With
-    `bottleneck_code_parts` above 1, h' is cut into so many parts of nearly equal width, each with its own codes.
-    Ours: the widths (2,120,712 parameters at 1024 features, H = 8 and 512 codes), and that codes which are the nearest
-    to no training row begin anew on e of a random row before each epoch. Without that, nearly all of them stay unused.
+    1 as in the VQ-VAE: its KL is the constant ln(codes), so `lambda_ib` is not used. `bottleneck_code_parts` is the
+    number of parts of nearly equal width into which h' is cut; each part has its own codes. Our choices: the widths
+    (2,120,712 parameters at 1024 features, H = 8 and 512 codes), and the restart of unused codes: before each epoch, a
+    code that is nearest to no training row is set to e of a random row. Without it, nearly all codes stay unused.
     """
 
     fields: ClassVar[tuple[str, ...]] = ("bottleneck_codes", "bottleneck_code_parts", "bottleneck_commitment")
@@ -37,7 +37,12 @@ class VQ(Bottleneck):
 
     @torch.no_grad()
     def prepare_epoch(self, teacher: Float[Tensor, "rows teacher_dim"], generator: torch.Generator) -> None:
-        """Move the codes that no training row uses to what the encoder makes of random rows."""
+        """Set the codes that no training row uses to the encoder's output e of random rows.
+
+        Args:
+            teacher: features z' of the training rows.
+            generator: CPU generator that draws the rows.
+        """
         order = torch.randperm(len(teacher), generator=generator).to(teacher.device)
         encoded = self.encoder(teacher)
         fresh = encoded[order[torch.arange(len(self.codes), device=teacher.device) % len(order)]]
@@ -48,7 +53,7 @@ class VQ(Bottleneck):
         self.codes.copy_(torch.where(used, self.codes, fresh))
 
     def quantise(self, encoded: Float[Tensor, "rows bottleneck"]) -> Float[Tensor, "rows bottleneck"]:
-        """The nearest code of each row, part by part; the first of equally near ones."""
+        """The nearest code of each row, part by part; the first one in case of a tie."""
         pairs = zip(encoded.tensor_split(self.parts, 1), self.codes.tensor_split(self.parts, 1), strict=True)
         return torch.cat([codes[nearest(part, codes)] for part, codes in pairs], dim=1)
 
@@ -61,7 +66,16 @@ class VQ(Bottleneck):
         student: Float[Tensor, "rows student_dim"],
         noise: Float[Tensor, "rows noise_dim"],
     ) -> BottleneckLoss:
-        """||ẑ' - z||² and ||sg(e) - c||² + β||e - sg(c)||², each summed over dimensions, mean over rows."""
+        """||ẑ' - z||² and ||sg(e) - c||² + β||e - sg(c)||², each summed over dimensions, mean over rows.
+
+        Args:
+            teacher: features z' of the teacher.
+            student: features z of the student that was trained without distillation.
+            noise: not used (`noise_dim` is 0).
+
+        Returns:
+            Both terms as scalars.
+        """
         encoded = self.encoder(teacher)
         code = self.quantise(encoded)
         decoded = self.decoder(encoded + (code - encoded).detach())

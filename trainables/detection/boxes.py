@@ -28,7 +28,7 @@ REGRESSION = ("dx", "dy", "z", "log width", "log length", "log height", "sin yaw
 """Channels after the classes: offset from the cell's centre in cells, then the box; the attributes' logits follow."""
 
 DETECTIONS = 200
-"""Most boxes taken from the maps of one sample (nuScenes allows 500)."""
+"""Largest number of boxes taken from the maps of one sample (nuScenes allows 500)."""
 
 
 class Boxes(NamedTuple):
@@ -46,7 +46,7 @@ class Boxes(NamedTuple):
     """Number of LiDAR and radar points inside; true boxes without points do not count."""
 
     def keep(self, kept: Bool[ndarray, "samples boxes"]) -> "Boxes":
-        """The boxes where `kept` is true; other places become empty."""
+        """The boxes whose `kept` is true; the other places become empty."""
         return self._replace(classes=np.where(kept, self.classes, PADDING))
 
 
@@ -61,12 +61,16 @@ def cell_size(cells: int) -> float:
 
 
 def cell_centres(cells: int) -> Float[Tensor, " cells"]:
-    """Coordinate of the middle of each cell along one axis."""
+    """Coordinate in metres of the middle of each cell along one axis."""
     return (torch.arange(cells) + 0.5) * cell_size(cells) - EXTENT
 
 
 def boxes_of_labels(labels: Float[Tensor, "samples boxes fields"]) -> Boxes:
-    """The boxes of the ground truth, with score 1."""
+    """The boxes of the ground truth, with score 1.
+
+    Args:
+        labels: rows with the columns `FIELDS`; unused rows have the class `PADDING`.
+    """
     fields = labels.double().cpu().numpy()
     classes, attributes = fields[..., 0].astype(np.int64), fields[..., 10].astype(np.int64)
     rest = fields[..., 1:4], fields[..., 4:7], fields[..., 7], fields[..., 8:10], attributes, fields[..., 11]
@@ -80,8 +84,10 @@ def boxes_of_maps(logits: Float[Tensor, "samples cells cells channels"], detecti
 
     Args:
         logits: maps of a network.
-        detections: most boxes of a sample.
+        detections: largest number of boxes of a sample.
 
+    Returns:
+        At most `detections` boxes for each sample, most confident first.
     """
     logits = logits.detach()
     cells, num_classes = logits.shape[1], logits.shape[-1] - channels(0)

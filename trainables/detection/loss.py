@@ -58,18 +58,20 @@ def object_weights(
         labelled: rows that have labels.
         cells: cells along each side of the map.
 
+    Returns:
+        Weights in [0, 1]; 0 everywhere in a row without labels.
     """
     valid = is_object(labels) & labelled[:, None]
     return gaussians(labels, valid, cells).amax(dim=1)
 
 
 def is_object(labels: Float[Tensor, "batch boxes fields"]) -> Bool[Tensor, "batch boxes"]:
-    """Whether a row of the label is a box to detect: no padding, no bicycle rack."""
+    """Whether a row of the label is a box to detect: not padding and not a bicycle rack."""
     return (labels[..., 0] >= 0) & (labels[..., 0] < RACK)
 
 
 def centre_cells(labels: Float[Tensor, "batch boxes fields"], cells: int) -> Tensor:
-    """Cell (x, y) of the centre of each box; the nearest cell if it is outside the map."""
+    """Cell (x, y) of the centre of each box, (batch, boxes, 2); the nearest cell if it is outside the map."""
     return ((labels[..., 1:3] + EXTENT) / cell_size(cells)).floor().long().clamp(0, cells - 1)
 
 
@@ -84,7 +86,12 @@ def gaussians(
 ) -> Float[Tensor, "batch boxes {cells} {cells}"]:
     """exp(-d^2 / 2 sigma^2) around the cell of each centre, d in cells; exactly 1 there, 0 for boxes not in `valid`.
 
-    sigma = (2 r + 1) / 6 with r half the longer side of the box in cells, at least 1.
+    sigma = (2 r + 1) / 6, where r is half the longer side of the box in cells, at least 1.
+
+    Args:
+        labels: boxes of each row.
+        valid: boxes to draw.
+        cells: cells along each side of the map.
     """
     radius = (labels[..., 4:6].amax(dim=-1) / 2 / cell_size(cells)).clamp(min=1)
     sigma = (2 * radius + 1) / 6
@@ -97,7 +104,17 @@ def gaussians(
 def class_maps(
     labels: Float[Tensor, "batch boxes fields"], valid: Bool[Tensor, "batch boxes"], cells: int, num_classes: int
 ) -> Float[Tensor, "batch {cells} {cells} {num_classes}"]:
-    """For each class the maximum of the Gaussians of its boxes."""
+    """For each class the maximum of the Gaussians of its boxes.
+
+    Args:
+        labels: boxes of each row.
+        valid: boxes to draw.
+        cells: cells along each side of the map.
+        num_classes: number of classes.
+
+    Returns:
+        Targets of the class maps in [0, 1].
+    """
     bumps = gaussians(labels, valid, cells)
     classes = labels[..., 0].long().clamp(0, num_classes - 1)[..., None, None].expand_as(bumps)
     empty = bumps.new_zeros(len(labels), num_classes, cells, cells)
@@ -109,7 +126,16 @@ def focal(
     targets: Float[Tensor, "batch x y classes"],
     labelled: Bool[Tensor, " batch"],
 ) -> Float[Tensor, ""]:
-    """CenterNet's focal loss, summed over classes and cells of the labelled rows."""
+    """CenterNet's focal loss (Zhou et al. 2019, Eq. 1), summed over classes and cells of the labelled rows.
+
+    Args:
+        logits: class maps of a network.
+        targets: values of `class_maps`.
+        labelled: rows that have labels.
+
+    Returns:
+        A scalar in [0, inf).
+    """
     p = logits.sigmoid()
     positive = -(1 - p).square() * functional.logsigmoid(logits)
     negative = -((1 - targets) ** 4) * p.square() * functional.logsigmoid(-logits)
@@ -119,7 +145,16 @@ def focal(
 def box_distance(
     found: Float[Tensor, "batch boxes regression"], labels: Float[Tensor, "batch boxes fields"], cells: int
 ) -> Float[Tensor, "batch boxes"]:
-    """L1 distance of the regressed channels from their targets, summed over the channels."""
+    """L1 distance of the regressed channels from their targets, summed over the channels.
+
+    Args:
+        found: the channels `REGRESSION` at the centre of each box.
+        labels: boxes of each row.
+        cells: cells along each side of the map.
+
+    Returns:
+        Distance of each box; velocities have the weight `VELOCITY_WEIGHT`, and unknown ones count 0.
+    """
     offsets = (labels[..., 1:3] + EXTENT) / cell_size(cells) - centre_cells(labels, cells) - 0.5
     sizes, yaw = labels[..., 4:7].clamp(min=1e-3).log(), labels[..., 7:8]
     wanted = torch.cat([offsets, labels[..., 3:4], sizes, yaw.sin(), yaw.cos(), labels[..., 8:10]], dim=-1)
@@ -131,7 +166,7 @@ def box_distance(
 def attribute_loss(
     logits: Float[Tensor, "batch boxes attributes"], labels: Float[Tensor, "batch boxes fields"]
 ) -> Float[Tensor, "batch boxes"]:
-    """Cross-entropy of the attribute; 0 where it is unknown."""
+    """Cross-entropy of the attribute; 0 for a box whose attribute is unknown."""
     wanted = labels[..., 10].long()
     loss = functional.cross_entropy(logits.movedim(-1, 1), wanted.clamp(min=0), reduction="none")
     return torch.where(wanted >= 0, loss, 0)

@@ -28,7 +28,7 @@ class Matches(NamedTuple):
 
 
 def counted(boxes: Boxes, truth: Boxes) -> Boxes:
-    """The boxes that count: in the range of their class, with points inside, no bicycle or motorcycle in a rack."""
+    """The boxes that count: in the range of their class, with points inside, not a bicycle or motorcycle in a rack."""
     limits = np.array([*RANGES, 0.0, 0.0])[boxes.classes]
     near = np.linalg.norm(boxes.centres[..., :2], axis=-1) < limits
     cycles = np.isin(boxes.classes, IN_RACKS)
@@ -36,7 +36,12 @@ def counted(boxes: Boxes, truth: Boxes) -> Boxes:
 
 
 def in_racks(boxes: Boxes, truth: Boxes) -> Bool[ndarray, "samples boxes"]:
-    """Whether the centre of each box is in a bicycle rack of its sample, borders included."""
+    """Whether the centre of each box is in a bicycle rack of its sample, borders included.
+
+    Args:
+        boxes: the boxes.
+        truth: true boxes of the same samples, with the racks.
+    """
     inside = np.zeros(boxes.classes.shape, dtype=bool)
     for sample, place in zip(*np.nonzero(truth.classes == RACK), strict=True):
         relative = boxes.centres[sample] - truth.centres[sample, place]
@@ -55,6 +60,8 @@ def match(predicted: Boxes, truth: Boxes, number: int) -> Matches:
         truth: true boxes of the same samples.
         number: number of the class.
 
+    Returns:
+        The matches at each of `THRESHOLDS`.
     """
     ranked, places = gathered(predicted, number)
     _, true_places = gathered(truth, number)
@@ -80,7 +87,15 @@ def match(predicted: Boxes, truth: Boxes, number: int) -> Matches:
 
 
 def gathered(boxes: Boxes, number: int) -> tuple[ndarray, Int[ndarray, "samples found"]]:
-    """Scores and places of the boxes of one class in each sample, most confident first; -1 in unused places."""
+    """Scores and places of the boxes of one class in each sample, most confident first.
+
+    Args:
+        boxes: the boxes.
+        number: number of the class.
+
+    Returns:
+        Scores (-inf in unused places) and places (-1 in unused places).
+    """
     in_class = boxes.classes == number
     most = int(in_class.sum(axis=1).max(initial=0))
     scores = np.where(in_class, boxes.scores, -np.inf)
@@ -89,5 +104,5 @@ def gathered(boxes: Boxes, number: int) -> tuple[ndarray, Int[ndarray, "samples 
 
 
 def at(values: ndarray, places: Int[ndarray, "samples found"]) -> ndarray:
-    """`values` at `places` of each sample; arbitrary where a place is empty."""
+    """`values` (samples, boxes, d) at `places` of each sample: (samples, found, d); arbitrary for an empty place."""
     return np.take_along_axis(values, np.maximum(places, 0)[..., None], axis=1)

@@ -32,7 +32,15 @@ class Curve(NamedTuple):
 
 
 def detection_metrics(logits: Float[Tensor, "samples x y channels"], labels: Tensor) -> dict[str, Tensor]:
-    """`nds`, `map` and the five errors of the maps of a network, as float64 scalars."""
+    """`nds`, `map` and the five errors of the maps of a network.
+
+    Args:
+        logits: maps of a network.
+        labels: true boxes (samples, boxes, fields).
+
+    Returns:
+        Float64 scalars by metric name.
+    """
     scores = detection_scores(boxes_of_maps(logits), boxes_of_labels(labels))
     return {name: torch.tensor(value, dtype=torch.float64) for name, value in scores.items()}
 
@@ -41,6 +49,13 @@ def detection_scores(predicted: Boxes, truth: Boxes) -> dict[str, float]:
     """`nds`, `map` and the five errors of predicted boxes; predicted and true boxes are in the flat ego frame.
 
     A class without true boxes, or without a match, has precision 0 and errors 1.
+
+    Args:
+        predicted: predicted boxes.
+        truth: true boxes of the same samples.
+
+    Returns:
+        Values by metric name.
     """
     true, guessed = counted(truth, truth), counted(predicted, truth)
     precisions: list[float] = []
@@ -57,13 +72,19 @@ def detection_scores(predicted: Boxes, truth: Boxes) -> dict[str, float]:
 
 
 def score(mean_precision: float, errors: dict[str, float]) -> dict[str, float]:
-    """NDS of a mean average precision and the five mean errors, together with these."""
+    """NDS, and with it the mean average precision and the five mean errors from which it is computed."""
     parts = [max(0.0, 1 - error) for error in errors.values()]
     return {"nds": (5 * mean_precision + sum(parts)) / 10, "map": mean_precision, **errors}
 
 
 def curve(matches: Matches, scores: Float[ndarray, " predictions"], threshold: int) -> Curve | None:
-    """Precision and confidence over recall; None if there is no match."""
+    """Precision and confidence over recall; None if there is no match.
+
+    Args:
+        matches: matches of a class.
+        scores: confidences of its predictions, highest first.
+        threshold: index in `THRESHOLDS`.
+    """
     hit = matches.truth[threshold] >= 0
     if not hit.any():
         return None
@@ -74,7 +95,13 @@ def curve(matches: Matches, scores: Float[ndarray, " predictions"], threshold: i
 
 
 def average_precision(matches: Matches, scores: Float[ndarray, " predictions"], threshold: int) -> float:
-    """Area under the precision-recall curve where both exceed .1, scaled to [0, 1]."""
+    """Area under the part of the precision-recall curve above .1 in both, scaled to [0, 1].
+
+    Args:
+        matches: matches of a class.
+        scores: confidences of its predictions, highest first.
+        threshold: index in `THRESHOLDS`.
+    """
     found = curve(matches, scores, threshold)
     if found is None:
         return 0.0

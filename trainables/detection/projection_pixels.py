@@ -20,6 +20,10 @@ HALF = 2**23
 def encode_projections(matrices: Float[ndarray, "cameras 3 4"], width: int) -> UInt8[ndarray, "cameras 3 1 {width}"]:
     """The row of pixels for each camera.
 
+    Args:
+        matrices: projections from the flat ego frame to the image.
+        width: width of the images, at least `ENTRIES`.
+
     Raises:
         ValueError: if an entry is too large to be a calibration in metres and image sizes.
 
@@ -37,7 +41,7 @@ def encode_projections(matrices: Float[ndarray, "cameras 3 4"], width: int) -> U
 
 
 def decode_projections(row: Float[Tensor, "*cameras 3 width"]) -> Float[Tensor, "*cameras 3 4"]:
-    """The matrices from rows of pixels that were divided by 255."""
+    """The matrices of rows of pixels in [0, 1] (bytes divided by 255)."""
     high, middle, low = (row[..., :ENTRIES] * 255).round().unbind(dim=-2)
     numbers = high * 65536 + middle * 256 + low
     return ((numbers / HALF - 1) * LIMIT).unflatten(-1, (3, 4))

@@ -13,7 +13,15 @@ from trainables.metrics.classification import Metric
 
 
 def detection_evaluation(logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """All metrics of the task, which share the matching."""
+    """All metrics of the task, which share the matching.
+
+    Args:
+        logits: maps of a network (samples, cells, cells, channels).
+        labels: true boxes (samples, boxes, fields).
+
+    Returns:
+        Scalars by metric name, on the device of `logits`.
+    """
     everything = torch.ones(len(labels), dtype=torch.bool, device=labels.device)
     measured = detection_metrics(logits, labels) | {"loss": detection_loss(logits, labels, everything)}
     return {name: value.to(logits.device) for name, value in measured.items()}
@@ -30,7 +38,7 @@ DETECTION_METRICS |= {name: Metric("minimize", single_metric(name)) for name in 
 
 
 def example_boxes(rows: int, num_classes: int) -> Float[Tensor, "{rows} boxes fields"]:
-    """Labels with two boxes and an empty place in each sample; the classes follow each other."""
+    """Labels with two boxes and an empty place in each sample; the classes are used in turn."""
     labels = torch.zeros(rows, 3, len(FIELDS))
     number = torch.arange(2 * rows).reshape(rows, 2)
     labels[:, :2, 0] = number % num_classes

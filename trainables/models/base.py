@@ -17,12 +17,12 @@ class ModelConfig(TableConfig):
 
     kind_field: ClassVar[str] = "model"
     sees: ClassVar[Literal["own", "both"]] = "own"
-    """Inputs of the network: its own modality, or (fusion) those of teacher and student."""
+    """Inputs of the network: `own`, one modality; `both`, two (a fusion, or images and captions)."""
     feature_dim: int
     """Width D of the feature tap, which feature distillation compares."""
 
     tasks: ClassVar[tuple[str, ...]] = ()
-    """Tasks that the network supports; empty: all whose rows have one input for each modality."""
+    """Tasks that the network supports; empty: all tasks whose rows have one input for each modality."""
 
     @property
     def is_pretrained(self) -> bool:
@@ -41,7 +41,7 @@ class ModelConfig(TableConfig):
 
 
 InputShape = tuple[int, ...] | tuple[tuple[int, ...], tuple[int, ...]]
-"""Shape of one input; for a network that sees both, the teacher's and the student's."""
+"""Shape of one input; for a network that sees both inputs, the shapes of the two."""
 
 
 class Model(nn.Module):

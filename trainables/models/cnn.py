@@ -15,7 +15,7 @@ from trainables.models.base import Model, ModelConfig, Tap
 class CNNConfig(ModelConfig):
     """image -> (3x3 convolution -> ReLU -> 2x2 max-pool)... -> feature_dim (the tap) -> ReLU -> classes.
 
-    Deliberately without batch normalisation: a batch's statistics would tie rows together and differ between ranks.
+    It has no batch normalisation: batch statistics would make rows depend on each other and differ between ranks.
     """
 
     model: Literal["cnn"] = "cnn"
@@ -55,11 +55,15 @@ class CNN(Model):
 
 
 def build_cnn(config: CNNConfig, input_shape: tuple[int, ...], num_classes: int) -> CNN:
-    """A CNN for images (channels, height, width).
+    """A CNN for images.
+
+    Args:
+        config: the config of the network.
+        input_shape: (channels, height, width).
+        num_classes: number of logits.
 
     Raises:
-        ValueError: if the input is no image, or too small an image for that many blocks.
-
+        ValueError: if the input is not an image, or the image is too small for the number of blocks.
     """
     if len(input_shape) != 3:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Networks that see the inputs of one modality. A fusion has two of them as its encoders."""
+"""Table of the networks by name, except for the fusion, which has two of them as its encoders."""
 
 from trainables.models.base import ModelEntry
 from trainables.models.bev.camera import BEVCameraConfig, build_bev_camera

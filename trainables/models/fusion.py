@@ -1,4 +1,4 @@
-"""Fusion: a network that sees both modalities of a pair, made of two others. A teacher for F -> I and F -> T."""
+"""Fusion: a network that sees both modalities of a pair and consists of two others. Teacher of F -> I and F -> T."""
 
 from typing import Annotated, Any, ClassVar, Literal, cast
 
@@ -32,14 +32,14 @@ Encoder = Annotated[
     BeforeValidator(choose_encoder),
     WithJsonSchema({"type": "object", "required": ["model"]}),
 ]
-"""Another model's config; in a study file a mapping with its `model` and keys."""
+"""The config of another model; in a study file a mapping with `model` and its fields."""
 
 
 class FusionConfig(ModelConfig):
-    """Both encoders' activated features, side by side -> feature_dim (the tap) -> ReLU -> classes.
+    """Both encoders' activated features, concatenated -> feature_dim (the tap) -> ReLU -> classes.
 
-    The encoders are trained with the fusion, from random weights. With `combine: logits` they stay two networks, whose
-    logits are averaged (the fusion of MFH); the features are then theirs, side by side.
+    The encoders are trained with the fusion, from random weights. With `combine: logits` they remain two networks whose
+    logits are averaged (the fusion of MFH); the features are then the concatenated features of both.
     """
 
     sees: ClassVar[Literal["own", "both"]] = "both"
@@ -68,7 +68,7 @@ class Fusion(Model):
         super().__init__()
         self.teacher_encoder, self.student_encoder = teacher, student
         for encoder in (teacher, student):
-            encoder.head = nn.Identity()  # what it calls its logits are then its activated features
+            encoder.head = nn.Identity()  # so its logits are its activated features
         joint = config.teacher_encoder.feature_dim + config.student_encoder.feature_dim
         self.tap = nn.Linear(joint, config.feature_dim)
         self.head = nn.Linear(config.feature_dim, num_classes)
@@ -95,11 +95,15 @@ class MeanOfLogits(Model):
 
 
 def build_fusion(config: FusionConfig, input_shape: InputShape, num_classes: int) -> Model:
-    """A fusion for pairs of inputs of the two shapes.
+    """A fusion for pairs of inputs.
+
+    Args:
+        config: the config of the network.
+        input_shape: shapes of the teacher's and the student's input.
+        num_classes: number of logits.
 
     Raises:
         ValueError: if an input does not fit its encoder, or (`combine: logits`) the widths do not add up.
-
     """
     encoders = {"teacher_encoder": config.teacher_encoder, "student_encoder": config.student_encoder}
     built: list[Model] = []

@@ -12,7 +12,7 @@ from trainables.models.base import Model, ModelConfig
 
 
 class LinearConfig(ModelConfig):
-    """inputs -> outputs, one matrix and a bias. What the CCH study measures of a linear model are its predictions."""
+    """inputs -> outputs, one matrix and a bias. The CCH study measures the predictions of a linear model."""
 
     model: Literal["linear"] = "linear"
     """One linear layer over the flattened input; the predictions are the features."""
@@ -41,9 +41,13 @@ class Linear(Model):
 def build_linear(config: LinearConfig, input_shape: tuple[int, ...], num_classes: int) -> Linear:
     """A linear model for inputs of any shape, which it flattens.
 
+    Args:
+        config: the config of the network.
+        input_shape: shape of one input.
+        num_classes: number of outputs.
+
     Raises:
         ValueError: if `feature_dim` is not the number of outputs.
-
     """
     if config.feature_dim != num_classes:
         raise ValueError(

@@ -14,7 +14,7 @@ from trainables.common.types import ModelOutput
 from trainables.models.base import Model, ModelConfig, Tap
 
 PIECES = 2
-"""Linear pieces of which a maxout unit gives the largest."""
+"""Number of linear functions of which a maxout unit returns the largest."""
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
     "layer": nn.LayerNorm,
@@ -26,8 +26,8 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 class MaxoutConfig(ModelConfig):
     """inputs -> norm -> (maxout -> norm -> dropout)... -> feature_dim (the tap) -> ReLU -> head_hidden -> classes.
 
-    The published networks use batch normalisation, `norm: batch`. It ties the rows of a training batch together: a
-    batch cut over workers is normalised in each of its parts. The default normalises every row by itself.
+    The published networks use batch normalisation, `norm: batch`. It makes the rows of a training batch depend on each
+    other: with several workers each normalises its part of the batch. The default normalises each row separately.
     """
 
     model: Literal["maxout"] = "maxout"
@@ -47,7 +47,7 @@ class MaxoutConfig(ModelConfig):
 
 
 class Maxout(nn.Module):
-    """The largest of a few linear functions, for each output."""
+    """For each output the largest of `PIECES` linear functions of the inputs."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -79,5 +79,11 @@ class MaxoutNet(Model):
 
 
 def build_maxout(config: MaxoutConfig, input_shape: tuple[int, ...], num_classes: int) -> MaxoutNet:
-    """A maxout network for inputs of any shape, which it flattens."""
+    """A maxout network for inputs of any shape, which it flattens.
+
+    Args:
+        config: the config of the network.
+        input_shape: shape of one input.
+        num_classes: number of logits.
+    """
     return MaxoutNet(config, prod(input_shape), num_classes)

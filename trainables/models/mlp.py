@@ -17,7 +17,7 @@ def needs_relu(tap: Tap, info: EarlierFields) -> Tap:
     """A check of `tap`, after `activation`."""
     if tap == "after_relu" and earlier(info, "activation") == "none":
         raise ValueError(
-            "tap: 'after_relu' needs `activation: relu`, but got `activation: none`, under which both sides are the "
+            "tap: 'after_relu' needs `activation: relu`, but got `activation: none`, so that both sides are the "
             "same; write `tap: before_relu`"
         )
     return tap
@@ -75,5 +75,11 @@ class MLP(Model):
 
 
 def build_mlp(config: MLPConfig, input_shape: tuple[int, ...], num_classes: int) -> MLP:
-    """An MLP for inputs of any shape, which it flattens."""
+    """An MLP for inputs of any shape, which it flattens.
+
+    Args:
+        config: the config of the network.
+        input_shape: shape of one input.
+        num_classes: number of logits.
+    """
     return MLP(config, math.prod(input_shape), num_classes)

@@ -17,7 +17,7 @@ PADDING = 1
 
 
 class RavdessNetConfig(ModelConfig):
-    """What both networks have."""
+    """Fields of both networks."""
 
     feature_dim: Annotated[int, Field(ge=1), Choice((128, 256, 512, 1024))] = 1024
     """Width D of the first linear layer, the feature tap."""
@@ -75,11 +75,15 @@ class RavdessNet(Model):
 def build_ravdess(
     config: RavdessImageConfig | RavdessAudioConfig, input_shape: tuple[int, ...], num_classes: int
 ) -> RavdessNet:
-    """A RAVDESS network for (channels, height, width).
+    """A RAVDESS network for pictures or MFCC.
+
+    Args:
+        config: the config of the network.
+        input_shape: (channels, height, width).
+        num_classes: number of logits.
 
     Raises:
-        ValueError: if the input is no picture, or too small for the convolutions.
-
+        ValueError: if the input has another number of dimensions, or is too small for the convolutions.
     """
     if len(input_shape) != 3:
         raise ValueError(
@@ -92,7 +96,7 @@ def build_ravdess(
         side = side // 2 if place < 2 else side
     if side < 1:
         raise ValueError(
-            f"the convolutions {config.kernels} of model: {config.model!r} leave nothing of an input of shape "
+            f"the convolutions {config.kernels} of model: {config.model!r} have no output for an input of shape "
             f"{input_shape!r}; use smaller `kernels`"
         )
     return RavdessNet(config, input_shape[0], num_classes)

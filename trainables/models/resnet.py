@@ -16,7 +16,7 @@ STAGES: dict[int, tuple[str, tuple[int, int, int, int]]] = {
     18: ("BasicBlock", (2, 2, 2, 2)),
     50: ("Bottleneck", (3, 4, 6, 3)),
 }
-"""Kind of block (torchvision's) and how many of it each stage has, by depth."""
+"""Class of the blocks (in torchvision) and number of blocks of each stage, by depth."""
 
 BLOCKS_3D = 3
 """Blocks of each stage of the 3-D net."""
@@ -27,11 +27,11 @@ class ResNetConfig(ModelConfig):
 
     Takes pictures (3, height, width), spectrograms (1, height, width; the stem then has one channel) and frames
     (frames, 3, height, width), whose pooled features are averaged over the frames. Colours are normalised as for
-    ImageNet. Where `feature_dim` is not the width of the last stage, a linear layer leads to it.
+    ImageNet. If `feature_dim` is not the width of the last stage, a linear layer maps to it.
 
-    `norm: batch` is that of the published networks. It ties the rows of a training batch together: with several
-    workers each normalises its own part of the batch (evaluation uses the averages of the first).
-    `norm: group` normalises every row by itself.
+    `norm: batch` is the normalisation of the published networks. It makes the rows of a training batch depend on each
+    other: with several workers each normalises its part of the batch (evaluation uses the averages of the first).
+    `norm: group` normalises each row separately.
     """
 
     model: Literal["resnet"] = "resnet"
@@ -49,8 +49,8 @@ class ResNetConfig(ModelConfig):
 class ResNet3DConfig(ModelConfig):
     """The video network of MFH: 3x7x7 stem, four stages of three 3-D basic blocks, average-pool (the tap) -> classes.
 
-    Takes frames (frames, 3, height, width), normalised as for ImageNet. MFH gives it 32 frames. About `norm: batch`
-    and `feature_dim` see `model: resnet`.
+    Takes frames (frames, 3, height, width), normalised as for ImageNet; MFH uses 32 frames. For `norm: batch` and
+    `feature_dim` see `model: resnet`.
     """
 
     model: Literal["resnet3d"] = "resnet3d"
@@ -105,7 +105,7 @@ class ResNet(Model):
 
 
 def blocks_of(depth: int) -> tuple[Any, tuple[int, int, int, int]]:
-    """The class of the blocks, and how many of them each stage has.
+    """The class of the blocks, and the number of blocks of each stage.
 
     Torchvision is imported here: it takes longer than torch itself, and most studies build no ResNet.
     """
@@ -116,7 +116,7 @@ def blocks_of(depth: int) -> tuple[Any, tuple[int, int, int, int]]:
 
 
 class BasicBlock3D(nn.Module):
-    """Two 3x3x3 convolutions and the input, or what `downsample` makes of it."""
+    """Two 3x3x3 convolutions, and the input (through `downsample` if the shapes differ) added to their output."""
 
     def __init__(self, before: int, after: int, stride: int, norm: Callable[[int], nn.Module]) -> None:
         super().__init__()
@@ -164,26 +164,46 @@ def shortcut(
     norm: Callable[[int], nn.Module],
     convolution: type[nn.Conv2d] | type[nn.Conv3d] = nn.Conv2d,
 ) -> nn.Sequential | None:
-    """What brings a block's input to the shape of its output; None where they are alike."""
+    """The layers that map a block's input to the shape of its output.
+
+    Args:
+        before: channels of the input.
+        after: channels of the output.
+        stride: stride of the block.
+        norm: makes a normalisation layer for a number of channels.
+        convolution: class of the convolution.
+
+    Returns:
+        A convolution of kernel size 1 and its normalisation; None if the shapes are equal.
+    """
     if stride == 1 and before == after:
         return None
     return nn.Sequential(convolution(before, after, 1, stride=stride, bias=False), norm(after))
 
 
 def to_width(pooled: int, feature_dim: int) -> nn.Module:
-    """The features as they are, or a linear layer to another width."""
+    """The identity, or a linear layer if the widths differ."""
     return nn.Identity() if pooled == feature_dim else nn.Linear(pooled, feature_dim)
 
 
 def initialise(network: nn.Module) -> None:
-    """He's initialisation of the convolutions, as torchvision does it."""
+    """He's initialisation of the convolutions, as in torchvision."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
 
 def build_resnet(config: ResNetConfig, input_shape: tuple[int, ...], num_classes: int) -> ResNet:
-    """A ResNet for pictures, spectrograms or frames. Raises ValueError for other inputs."""
+    """A ResNet for pictures, spectrograms or frames.
+
+    Args:
+        config: the config of the network.
+        input_shape: (channels, height, width) or (frames, channels, height, width).
+        num_classes: number of logits.
+
+    Raises:
+        ValueError: for other shapes.
+    """
     if len(input_shape) not in (3, 4):
         raise ValueError(
             f"model: 'resnet' takes (channels, height, width), or frames of it, but this input has the shape "
@@ -193,7 +213,16 @@ def build_resnet(config: ResNetConfig, input_shape: tuple[int, ...], num_classes
 
 
 def build_resnet3d(config: ResNet3DConfig, input_shape: tuple[int, ...], num_classes: int) -> ResNet3D:
-    """A 3-D residual network for frames. Raises ValueError for other inputs."""
+    """A 3-D residual network for frames.
+
+    Args:
+        config: the config of the network.
+        input_shape: (frames, 3, height, width).
+        num_classes: number of logits.
+
+    Raises:
+        ValueError: for other shapes.
+    """
     if len(input_shape) != 4 or input_shape[1] != 3:
         raise ValueError(
             f"model: 'resnet3d' takes frames (frames, 3, height, width), but this input has the shape "

@@ -22,8 +22,9 @@ UNPRUNED_REPORT_SECONDS = 0.5
 """The same for trials that cannot be pruned: only the progress display needs their epochs."""
 
 ANSWER_SHARE = 0.05
-"""Share of the time since the last report that training waits for the driver's answer. Short epochs go on without it
-(an answer takes milliseconds, and the driver's decision is what is stored); a long epoch is not started needlessly."""
+"""Share of the time since the last report that training waits for the driver's answer. After it,
+training continues without the answer. So short epochs do not wait, and a long epoch is not started needlessly. The
+driver's decision is stored in both cases."""
 
 
 class DriverLostError(RuntimeError):
@@ -48,7 +49,7 @@ class CheckpointFile:
         """Offer a state. It is written if it is the last one or if `seconds` have passed since the last write.
 
         Args:
-            state: returns the state; called only if the state is written, and only before the training goes on.
+            state: returns the state; called only if the state is written, and only before the training continues.
             last: whether the training has ended.
         """
         self._pending = state
@@ -56,7 +57,7 @@ class CheckpointFile:
             self.flush()
 
     def flush(self) -> None:
-        """Write the last offered state if it is not on disk yet. Call it only before the training goes on."""
+        """Write the last offered state if it is not on disk yet. Call it only before the training continues."""
         if self._pending is None:
             return
         buffer = io.BytesIO()

@@ -45,9 +45,9 @@ class Assignment:
     pack: str = ""
     """Name of the pack: the trial id of its first trial."""
     trials: tuple[TrialJob, ...] = ()
-    """The trials to train together. If fewer pay, the last ones are returned and assigned again later."""
+    """The trials to train together. If it pays to train fewer, the last ones are returned and assigned again later."""
     size: int | None = None
-    """How many of them to train together; None: the slot measures how many pay."""
+    """How many of them to train together; None: the slot measures the best number."""
     error: TrialError | None = None
     """Why the trial is abandoned."""
 
@@ -71,4 +71,4 @@ class PackResult(NamedTuple):
     results: dict[str, TrialResult]
     """Results of the trials that ended. The others are assigned again or dropped (see `TrialJob.follows`)."""
     size: int | None = None
-    """How many trials of this kind pay when trained together, if it was measured."""
+    """How many trials of this kind it pays to train together, if it was measured."""

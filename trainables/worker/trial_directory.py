@@ -1,4 +1,4 @@
-"""One trial's directory: what `study.storage.store` calls `trials/<trial_id>/`, written by whoever trains the trial."""
+"""Reads and writes one trial's directory, `trials/<trial_id>/` of the study directory."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ class TrialDirectory:
         self.path = path
 
     def begin(self, config: TrialConfig, from_epoch: int) -> None:
-        """Note the config (once) and that training starts after `from_epoch` epochs."""
+        """Store the config (once) and record that training starts after `from_epoch` epochs."""
         self.path.mkdir(parents=True, exist_ok=True)
         if not self.begun:
             write_json(self.path / "config.json", config.model_dump(mode="json"))
@@ -37,7 +37,7 @@ class TrialDirectory:
         return TrialConfig.model_validate(read_json(self.path / "config.json"))
 
     def attempts(self) -> list[dict]:
-        """One entry each time that training started or went on."""
+        """One entry for each time that training started or continued."""
         return list(read_lines(self.path / "attempts.jsonl"))
 
     def append(self, report: EpochReport) -> None:
@@ -45,12 +45,12 @@ class TrialDirectory:
         append_json(self.path / "history.jsonl", {"epoch": report.epoch, "metrics": report.metrics})
 
     def history(self) -> list[EpochReport]:
-        """The epochs so far, in order; a repeated epoch (training went on from a checkpoint) counts once, the last."""
+        """The epochs so far, in order; of an epoch that was repeated after a checkpoint, the last."""
         lines = {line["epoch"]: EpochReport(**line) for line in read_lines(self.path / "history.jsonl")}
         return [lines[epoch] for epoch in sorted(lines)]
 
     def set_history(self, history: list[EpochReport]) -> None:
-        """Replace the history (a pruned trial keeps the epochs up to the decision, and no more)."""
+        """Replace the history (a pruned trial keeps only the epochs up to the decision)."""
         text = "".join(json.dumps({"epoch": report.epoch, "metrics": report.metrics}) + "\n" for report in history)
         write_bytes(self.path / "history.jsonl", text.encode())
 
@@ -70,13 +70,13 @@ class TrialDirectory:
         write_json(self.path / "result.json", dataclasses.asdict(result))
 
     def write_diagnostics(self, arrays: dict[str, np.ndarray]) -> None:
-        """Keep small arrays (spectra) beside the trial."""
+        """Store small arrays (spectra) in the trial's directory."""
         write_bytes(
             self.path / "diagnostics.safetensors", save({k: np.ascontiguousarray(v) for k, v in arrays.items()})
         )
 
     def diagnostics(self) -> dict[str, np.ndarray]:
-        """The arrays kept by `write_diagnostics`; empty if there are none."""
+        """The arrays of `write_diagnostics`, by name; empty if there are none."""
         path = self.path / "diagnostics.safetensors"
         return load_file(path) if path.exists() else {}
 

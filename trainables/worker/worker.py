@@ -142,7 +142,13 @@ def copy_shorter_trial(task: Task) -> None:
 
 
 def find_size(tasks: Sequence[Task], stages: StageStore, workers: Workers) -> int:
-    """How many of the trials pay when trained together; 1 if the first one cannot be prepared."""
+    """Number of trials that it pays to train together; 1 if the first one cannot be prepared.
+
+    Args:
+        tasks: the trials.
+        stages: the shared artifacts.
+        workers: this process among those of the slot.
+    """
     if len(tasks) == 1:
         return 1
     config = tasks[0].config
@@ -198,7 +204,7 @@ def conclude(fitted: Sequence[tuple[Task, FitResult | Exception]], link: DriverL
     """Store the results of the trials after the driver has decided which of them were pruned.
 
     Training runs ahead of the driver's decisions, but the decision is what is stored: the history of a pruned trial
-    ends with the epoch at which it was pruned, even if training had gone further. So a result never depends on timing.
+    ends with the epoch at which it was pruned, even if later epochs were trained. So a result never depends on timing.
 
     Args:
         fitted: each trial with its training result or exception.
@@ -214,7 +220,7 @@ def conclude(fitted: Sequence[tuple[Task, FitResult | Exception]], link: DriverL
     results = dict(ended.results)
     for task, outcome in fitted:
         if is_superfluous(task, results):
-            shutil.rmtree(task.trial.path)  # it was trained ahead, and its configuration ended at the first seed
+            shutil.rmtree(task.trial.path)  # trained before the configuration ended with its first seed
         else:
             results[task.job.trial_id] = store_result(task, outcome, decisions.pruned.get(task.job.trial_id))
     finished = link.mailbox.finish.remote(link.slot, link.pack, link.take_unsent(), PackResult(results, ended.size))

@@ -151,7 +151,7 @@ def test_a_missing_and_a_wrong_checkpoint_are_one_clear_line(tmp_path: Path) -> 
         MODELS["open_clip"].config(pretrained="no.pt")
     save_file({"a": torch.zeros(1)}, tmp_path / "wrong.safetensors")
     config = MODELS["open_clip"].config(model_name=TINY, feature_dim=6, pretrained=str(tmp_path / "wrong.safetensors"))
-    with pytest.raises(ValueError, match="does not hold weights of tiny-test-clip") as error:
+    with pytest.raises(ValueError, match="does not contain weights of tiny-test-clip") as error:
         MODELS["open_clip"].build(config, SHAPES, 3)
     assert "\n" not in str(error.value)
 

@@ -65,7 +65,7 @@ class DigitsConfig(DataConfig):
 
 def load(config: DigitsConfig) -> PairedData:
     """The three splits: teacher (1, size, size), student (3, size, size), standardised by channel on training rows."""
-    from sklearn.datasets import load_digits  # a second to import: only who loads digits pays for it
+    from sklearn.datasets import load_digits  # imported here because it takes a second
 
     raw, labels = (np.asarray(array) for array in load_digits(return_X_y=True))
     labels = labels.astype(np.int64)
@@ -79,13 +79,22 @@ def load(config: DigitsConfig) -> PairedData:
 
 
 def enlarge(digits: Float64[ndarray, "rows 8 8"], size: int) -> Float64[ndarray, "rows {size} {size}"]:
-    """Bilinear enlargement."""
+    """The digits enlarged bilinearly to `size` x `size`."""
     images = torch.from_numpy(digits)[:, None]
     return functional.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)[:, 0].numpy()
 
 
 def photo_patches(rows: int, size: int, seed: int) -> Float64[ndarray, "{rows} 3 {size} {size}"]:
-    """One random square of a random sample photograph for each row, colours from 0 to 1."""
+    """One random square of a random sample photograph for each row.
+
+    Args:
+        rows: number of squares.
+        size: side of a square in pixels.
+        seed: seed of the choice.
+
+    Returns:
+        Colours from 0 to 1.
+    """
     from sklearn.datasets import load_sample_images
 
     photos = [photo.transpose(2, 0, 1) / 255 for photo in load_sample_images().images]

@@ -78,7 +78,7 @@ def raw_bytes() -> bytes:
     except FileNotFoundError:
         raise FileNotFoundError(
             f"mfeat needs its six views in {str(path)!r}, but there is no such file; it is part of this package "
-            "(see mfeat.md beside it): install the package again or restore the file from git"
+            "(see mfeat.md in the same folder): install the package again or restore the file from git"
         ) from None
 
 

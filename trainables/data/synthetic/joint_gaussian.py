@@ -2,7 +2,7 @@
 
 With a unit vector beta and u, v, n1 ~ N(0, I_p), e ~ N(0, 1), the student sees x2 = gamma u + sqrt(1 - gamma^2) v, the
 teacher x1 = u + tau n1, and the target is y = beta'u + sigma e. The best student predicts gamma beta'x2, with a mean
-squared error of 1 + sigma^2 - gamma^2. The criterion I(t; s) > I(s; y) holds iff tau < sigma. The published covariance
+squared error of 1 + sigma^2 - gamma^2. The criterion I(t; s) > I(s; y) is met iff tau < sigma. The published covariance
 is not known; this design is ours, and `trainables.theory.joint_gaussian` has its closed form.
 """
 
@@ -25,7 +25,7 @@ VERSION = 1
 
 
 class JointGaussianConfig(DataConfig):
-    """How close the two views are, how noisy the teacher's, how noisy the target."""
+    """Correlation of the two views, noise of the teacher's view and noise of the target."""
 
     task: ClassVar[str] = "regression"
     teacher_only: ClassVar[tuple[str, ...]] = ("tau",)
@@ -41,12 +41,12 @@ class JointGaussianConfig(DataConfig):
     gamma: Annotated[float, Field(ge=0, le=1), Choice((0.2, 0.4, 0.6, 0.8, 0.9))] = 0.6
     """Correlation of the views, input by input."""
     tau: Annotated[float, Field(ge=0), Choice((0.0, 0.4, 0.8, 1.2, 1.6, 2.4))] = 0.4
-    """Noise of the teacher's view; the criterion holds below `sigma`."""
+    """Noise of the teacher's view; the criterion is met if it is below `sigma`."""
     sigma: Annotated[float, Field(ge=0)] = 0.8
     """Noise of the target."""
     expected_targets: bool = False
-    """Judge by E[y | x2] in place of y: validation and test `mse` are then the excess risk, without the noise of the
-    target. Not for what estimates I(H2; Y) from these splits."""
+    """Measure against E[y | x2] instead of y: validation and test `mse` are then the excess risk, without the noise of
+    the target. Do not set it in a study that estimates I(H2; Y) from these splits."""
     train: Annotated[int, Field(ge=2)] = 10_000
     """Training pairs."""
     val: Annotated[int, Field(ge=2)] = 2000
@@ -54,7 +54,7 @@ class JointGaussianConfig(DataConfig):
     test: Annotated[int, Field(ge=2)] = 10_000
     """Test pairs."""
     data_seed: Annotated[int | None, Field(ge=0)] = 0
-    """Seed of beta and of all pairs; null: the trial's seed, so that every seed is another draw."""
+    """Seed of beta and of all pairs; null: the trial's seed, so that every seed has other data."""
 
     def for_student(self) -> DataConfig:
         return self.model_copy(update={"tau": 0.0})
@@ -75,7 +75,17 @@ def load(config: JointGaussianConfig) -> PairedData:
 def draw(
     config: JointGaussianConfig, rows: int, beta: ndarray, generator: np.random.Generator
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """Teacher inputs, student inputs and targets of one split; the teacher's noise is drawn last."""
+    """One split. The teacher's noise is drawn last.
+
+    Args:
+        config: the config of the data.
+        rows: number of pairs.
+        beta: unit vector of p weights.
+        generator: source of all draws.
+
+    Returns:
+        Teacher inputs (rows, p), student inputs (rows, p) and targets (rows,).
+    """
     u, v = generator.standard_normal((2, rows, config.p))
     y = u @ beta + config.sigma * generator.standard_normal(rows)
     student = config.gamma * u + math.sqrt(1 - config.gamma**2) * v
@@ -89,7 +99,7 @@ def fingerprint(config: JointGaussianConfig) -> str:
 
 
 def shape(config: JointGaussianConfig) -> DataShape:
-    """One output in the place of classes; sizes as asked for."""
+    """Shapes of the inputs, one output instead of classes, and the sizes of the config."""
     return DataShape((config.p,), (config.p,), 1, config.train, config.val, config.test)
 
 

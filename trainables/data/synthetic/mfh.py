@@ -8,8 +8,8 @@ a ~ N(0, I). Teacher and student each see some of the decisive features; the res
 | gamma | 20 | the first 10 | 25 inputs: 10 decisive ones, `overlap` of them shared with the student |
 | alpha | 50 | the first 10 | 50 inputs: the same 10 and the next `extra` |
 
-gamma = overlap / (20 - overlap) is the shared part of what either sees; alpha = extra / (10 + extra) is the part that
-only the teacher sees.
+gamma = overlap / (20 - overlap) is the share of the decisive features that both see; alpha = extra / (10 + extra) is
+the share that only the teacher sees.
 """
 
 from collections.abc import Callable
@@ -55,7 +55,7 @@ def only_alpha(extra: int, info: EarlierFields) -> int:
 
 
 class MFHConfig(DataConfig):
-    """How much of what decides the label teacher and student share."""
+    """How many of the features that decide the label are shared by teacher and student."""
 
     teacher_only: ClassVar[tuple[str, ...]] = ("overlap", "extra")
     axes: ClassVar[dict[str, tuple[str, Callable[[float], float]]]] = {
@@ -65,11 +65,11 @@ class MFHConfig(DataConfig):
     dataset: Literal["mfh"] = "mfh"
     """Gaussian data of the modality focusing hypothesis."""
     mode: Mode = "gamma"
-    """`gamma` varies what both see, `alpha` what only the teacher sees."""
+    """`gamma` varies the features that both see, `alpha` those that only the teacher sees."""
     overlap: Annotated[int, Field(ge=0, le=10), AfterValidator(only_gamma), Choice((0, 2, 4, 6, 8, 10))] = 10
     """Decisive features that teacher and student share, of 10 each (gamma mode)."""
     extra: Annotated[int, Field(ge=0, le=40), AfterValidator(only_alpha), Choice((0, 10, 20, 30, 40))] = 0
-    """Decisive features that only the teacher sees, beside the student's 10 (alpha mode)."""
+    """Decisive features that only the teacher sees, in addition to the student's 10 (alpha mode)."""
     train: Annotated[int, Field(ge=2)] = 200
     """Training pairs."""
     val: Annotated[int, Field(ge=2)] = 1000
@@ -77,13 +77,13 @@ class MFHConfig(DataConfig):
     test: Annotated[int, Field(ge=2)] = 1000
     """Test pairs."""
     data_seed: Annotated[int | None, Field(ge=0)] = 0
-    """Seed of the hyperplane and of all pairs; null: the trial's seed, so that every seed is another draw."""
+    """Seed of the hyperplane and of all pairs; null: the trial's seed, so that every seed has other data."""
 
 
 def load(config: MFHConfig) -> PairedData:
     """The three splits, not standardised: every input has mean 0 and deviation 1 by construction.
 
-    A config without a `data_seed` draws with seed 0; a trial asks for the config of its own seed.
+    A config without a `data_seed` draws with seed 0; a trial sets `data_seed` to its seed first.
     """
     plane, *sources = [np.random.default_rng(seed) for seed in np.random.SeedSequence(config.data_seed or 0).spawn(4)]
     normal = plane.standard_normal(DECISIVE[config.mode])
@@ -94,9 +94,18 @@ def load(config: MFHConfig) -> PairedData:
 def draw(
     config: MFHConfig, rows: int, normal: ndarray, generator: np.random.Generator
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """Teacher inputs, student inputs and labels of one split.
+    """One split.
 
-    The teacher's noise is drawn last, so that student and labels do not depend on what only concerns the teacher.
+    The teacher's noise is drawn last, so that student and labels do not depend on `overlap` and `extra`.
+
+    Args:
+        config: the config of the data.
+        rows: number of pairs.
+        normal: normal vector of the hyperplane, one entry for each decisive feature.
+        generator: source of all draws.
+
+    Returns:
+        Teacher inputs (rows, teacher width), student inputs (rows, 50) and labels (rows,).
     """
     decisive = generator.standard_normal((rows, len(normal)))
     student = generator.standard_normal((rows, STUDENT_WIDTH))
@@ -114,7 +123,7 @@ def fingerprint(config: MFHConfig) -> str:
 
 
 def shape(config: MFHConfig) -> DataShape:
-    """Widths by mode, sizes as asked for."""
+    """Widths of the mode and sizes of the config."""
     return DataShape((TEACHER_WIDTH[config.mode],), (STUDENT_WIDTH,), 2, config.train, config.val, config.test)
 
 

@@ -1,18 +1,18 @@
 """separable: Gaussian data whose modalities are completely separated (CIBA paper, Theorem 1 and Appendix D.1).
 
-The student's input is [G; S], the teacher's [G; S']: `general_dim` shared rows G, and as many specific rows each as
-fill `dim`. Over the training pairs all rows of G, S and S' are mutually orthogonal (Gram-Schmidt on Gaussian rows,
+The student's input is [G; S], the teacher's [G; S']: `general_dim` shared rows G, and dim - general_dim specific rows S
+or S'. Over the training pairs all rows of G, S and S' are mutually orthogonal (Gram-Schmidt on Gaussian rows,
 then scaled to a mean square of 1), so that Theorem 1 holds exactly there.
 
-The paper leaves the label to its source, the modality focusing hypothesis: y = 1[a'x > 0] with a ~ N(0, I) over all
-decisive features. Here x = [G; S; S'], so that the general and both specific parts decide, gamma is
-general_dim / (2 dim - general_dim), and the part of the label that the student can see grows with general_dim.
+The paper takes the label from its source, the modality focusing hypothesis: y = 1[a'x > 0] with a ~ N(0, I) over all
+decisive features. Here x = [G; S; S'], so the general and both specific parts decide, gamma is
+general_dim / (2 dim - general_dim), and the part of the label that the student can predict grows with general_dim.
 
-Validation and test pairs are fresh Gaussian draws without Gram-Schmidt: the population that the training rows stand
-for has independent features of deviation 1. The training rows are centred before Gram-Schmidt unless `centred` is
-false (Gram-Schmidt keeps centred rows centred): networks have biases, which see the constant row as one more shared
-input, so that where the rows have means the features collapse to rank D_g + 1 and not to D_g. The theorem itself, about
-weights without biases, holds either way.
+Validation and test pairs are new Gaussian draws without Gram-Schmidt, because the population of the training rows has
+independent features of deviation 1. The training rows are centred before Gram-Schmidt unless `centred` is false
+(Gram-Schmidt keeps centred rows centred). Networks have biases, which act as one more shared input, the constant row.
+So if the rows have means, the features collapse to rank D_g + 1 and not to D_g. The theorem itself, about weights
+without biases, is true in both cases.
 """
 
 from typing import Annotated, Literal
@@ -37,7 +37,7 @@ def at_most_dim(general_dim: int, info: EarlierFields) -> int:
     dim = earlier(info, "dim")
     if isinstance(dim, int) and general_dim > dim:
         raise ValueError(
-            f"general_dim counts shared inputs, so it may be at most dim = {dim!r}, but got {general_dim!r}; lower it"
+            f"general_dim counts shared inputs, so it must be at most dim = {dim!r}, but got {general_dim!r}; lower it"
         )
     return general_dim
 
@@ -71,7 +71,7 @@ class SeparableConfig(DataConfig):
     orthogonal: bool = True
     """Gram-Schmidt over the training pairs; false leaves the Gaussian rows as drawn."""
     centred: bool = True
-    """Take the mean of each input over the training pairs away, so that a network's biases carry nothing across."""
+    """Subtract each input's mean over the training pairs, so that biases do not act as a shared input."""
     train: Annotated[int, Field(ge=2, validate_default=True), AfterValidator(enough_for_orthogonal_rows)] = 200
     """Training pairs."""
     val: Annotated[int, Field(ge=2)] = 1000
@@ -79,7 +79,7 @@ class SeparableConfig(DataConfig):
     test: Annotated[int, Field(ge=2)] = 1000
     """Test pairs."""
     data_seed: Annotated[int | None, Field(ge=0)] = 0
-    """Seed of the hyperplane and of all pairs; null: the trial's seed, so that every seed is another draw."""
+    """Seed of the hyperplane and of all pairs; null: the trial's seed, so that every seed has other data."""
 
     def shared_inputs(self) -> int | None:
         return self.general_dim
@@ -95,9 +95,9 @@ def load(config: SeparableConfig) -> PairedData:
 
 
 def matrices(config: SeparableConfig) -> tuple[Float64[ndarray, "dim train"], Float64[ndarray, "dim train"]]:
-    """X' (teacher) and X (student) of the training pairs as the paper writes them: float64, one column a pair.
+    """X' (teacher) and X (student) of the training pairs in the paper's layout: float64, one column for each pair.
 
-    `load` gives the same numbers, transposed and rounded to float32.
+    `load` returns the same numbers, transposed and rounded to float32.
     """
     return views(config, draw_features(config)[0])
 
@@ -108,7 +108,7 @@ def generators(config: SeparableConfig) -> list[np.random.Generator]:
 
 
 def draw_features(config: SeparableConfig) -> list[Float64[ndarray, "features pairs"]]:
-    """[G; S; S'] of train, val and test, one column a pair."""
+    """[G; S; S'] of train, val and test, one column for each pair."""
     features = 2 * config.dim - config.general_dim
     sizes = (config.train, config.val, config.test)
     drawn = [
@@ -128,7 +128,7 @@ def gram_schmidt(rows: Float64[ndarray, "rows columns"]) -> Float64[ndarray, "ro
 
 
 def views(config: SeparableConfig, features: Float64[ndarray, "features pairs"]) -> tuple[ndarray, ndarray]:
-    """The teacher's [G; S'] and the student's [G; S] out of [G; S; S']."""
+    """The teacher's [G; S'] and the student's [G; S], both (dim, pairs), taken from [G; S; S']."""
     general, own, other = np.split(features, [config.general_dim, config.dim])
     return np.concatenate([general, other]), np.concatenate([general, own])
 
@@ -139,7 +139,7 @@ def fingerprint(config: SeparableConfig) -> str:
 
 
 def shape(config: SeparableConfig) -> DataShape:
-    """As asked for."""
+    """The shapes of the inputs, two classes, and the sizes of the config."""
     return DataShape((config.dim,), (config.dim,), 2, config.train, config.val, config.test)
 
 

@@ -62,7 +62,15 @@ class LinkedOmics:
     label_row: str | None
 
     def path(self, kind: str) -> Path:
-        """The only file of a view, or the clinical table. Raises FileNotFoundError or ValueError."""
+        """The file of a view, or the clinical table.
+
+        Args:
+            kind: key of `PATTERNS`.
+
+        Raises:
+            FileNotFoundError: if there is none.
+            ValueError: if there are several.
+        """
         endings = (".tsi", ".tsi.gz") if kind == "clinical" else (".cct", ".cct.gz")
         wanted = f"*TCGA_{self.cohort}__*{PATTERNS[kind]}*{endings[0]}"
         places = [place for place in (self.root / self.cohort, self.root) if place.is_dir()]
@@ -123,13 +131,17 @@ class LinkedOmics:
         return LABELS[self.cohort][2]
 
     def width(self, view: str, most: int) -> int:
-        """How many of `most` features a view has: no more lines are read."""
+        """Number of features of a view, at most `most`; no more lines are read."""
         with opened(self.path(view)) as file:
             next(file)
             return sum(1 for _, line in zip(range(most), file, strict=False) if line.strip())
 
     def table(self, view: str) -> Float[ndarray, "rows features"]:
-        """A view of the samples; missing numbers are NaN."""
+        """The numbers of a view for the samples of `known`; missing ones are NaN.
+
+        Raises:
+            ValueError: if the file is not a complete table of numbers.
+        """
         path = self.path(view)
         columns = [heading(path).index(sample) for sample in self.known()[0]]
         rows = []
@@ -148,7 +160,7 @@ class LinkedOmics:
 
 @contextmanager
 def opened(path: Path) -> Iterator[TextIO]:
-    """A text file, gzipped or not. Raises ValueError if it is truncated or wrong."""
+    """A text file, gzipped or not. Raises ValueError if it is empty, truncated or unreadable."""
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8", errors="replace") as file:
             yield file  # pyright: ignore[reportReturnType]
@@ -174,7 +186,7 @@ def heading(path: Path) -> list[str]:
 
 @lru_cache(maxsize=8)
 def read_row(path: Path, row: str, changed: int) -> dict[str, str]:
-    """See `clinical_row`."""
+    """Values of one attribute by sample; cached until the file's time `changed` changes. See `clinical_row`."""
     samples, known = heading(path), []
     with opened(path) as file:
         for line in file:
@@ -203,7 +215,7 @@ def row_of(path: Path, number: int, line: str, last: int) -> Float[ndarray, " sa
         last: largest index that is needed.
 
     Raises:
-        ValueError: if the line has too few fields, or one is no number.
+        ValueError: if the line has too few fields, or one is not a number.
 
     """
     name, *fields = line.rstrip("\r\n").split("\t")

@@ -1,4 +1,4 @@
-"""What the networks that see in bird's-eye view share: blocks without batch statistics, the tap and the head."""
+"""Base of the bird's-eye-view networks: blocks without batch statistics, the tap and the head."""
 
 import math
 from typing import Annotated
@@ -14,14 +14,14 @@ from trainables.detection.boxes import channels
 from trainables.models.base import Model, ModelConfig, Tap
 
 PRIOR = 0.1
-"""Probability that a cell of a new network holds an object: a lower start of the class maps steadies the focal loss."""
+"""Probability of an object in a cell of a new network; low initial class maps stabilise the focal loss."""
 
 GROUPS = 4
-"""Most groups of the group normalisation, which knows one sample alone and has no parameters."""
+"""Largest number of groups of the group normalisation, which uses one sample only and has no parameters."""
 
 
 class BEVConfig(ModelConfig):
-    """What both networks in bird's-eye view can be told."""
+    """Fields of both bird's-eye-view networks."""
 
     cells: Annotated[int, Field(ge=2)] = 32
     """Cells along each side of the features and of the head's maps; the map covers 102.4 m."""

@@ -1,4 +1,4 @@
-"""Six cameras in bird's-eye view: the compact stand-in for BEVFormer as a student."""
+"""Bird's-eye-view network for six cameras: the compact replacement of BEVFormer as a student."""
 
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -15,14 +15,14 @@ from trainables.detection.projection_pixels import decode_projections
 from trainables.models.bev.base import BEVConfig, BEVModel, norm
 
 NEAREST = 0.5
-"""Metres before a camera from which on it sees a point."""
+"""Smallest distance in metres at which a camera sees a point in front of it."""
 
 
 class BEVCameraConfig(BEVConfig):
-    """images -> convolutions of stride 2 -> lift: each cell looks up where it falls -> residual blocks -> features.
+    """images -> convolutions of stride 2 -> lift to bird's-eye view -> residual blocks -> features.
 
-    The lift projects the middle of each cell, at each of `heights`, into every camera with the sample's own
-    calibration, takes the image features there bilinearly, and averages over the cameras that see the point.
+    The lift projects the middle of each cell, at each of `heights`, into every camera with the sample's calibration,
+    interpolates the image features there bilinearly, and averages over the cameras that see the point.
     """
 
     model: Literal["bev_camera"] = "bev_camera"
@@ -30,7 +30,7 @@ class BEVCameraConfig(BEVConfig):
     widths: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (32, 64, 64)
     """Channels of the image layers; each halves the image."""
     heights: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0, 0.75, 1.5, 2.5)
-    """Heights above the ground (metres) at which a cell looks into the images."""
+    """Heights above the ground (metres) at which a cell is projected into the images."""
 
 
 class BEVCamera(BEVModel):
@@ -56,7 +56,7 @@ class BEVCamera(BEVModel):
 
 
 def voxels(cells: int, heights: tuple[float, ...]) -> Float[Tensor, "heights places 4"]:
-    """The points (x, y, z, 1) at which the cells look into the images, x-major."""
+    """The points (x, y, z, 1) of the cells that are projected into the images, x-major; metres."""
     axis = cell_centres(cells)
     grid = torch.meshgrid(torch.tensor(heights), axis, axis, indexing="ij")
     z, x, y = (part.flatten(1) for part in grid)
@@ -66,7 +66,15 @@ def voxels(cells: int, heights: tuple[float, ...]) -> Float[Tensor, "heights pla
 def project(
     matrices: Float[Tensor, "batch cameras 3 4"], points: Float[Tensor, "heights places 4"]
 ) -> tuple[Float[Tensor, "batch cameras heights places 2"], Bool[Tensor, "batch cameras heights places"]]:
-    """Where the points fall in each image, -1 to 1 from border to border, and whether they are in sight."""
+    """Project points into the images.
+
+    Args:
+        matrices: projections from the flat ego frame to the images.
+        points: homogeneous points in the flat ego frame.
+
+    Returns:
+        Positions in each image, from -1 to 1 between the borders, and whether the camera sees the point.
+    """
     u, v, depth = torch.einsum("bcij,hpj->ibchp", matrices, points).unbind(0)
     places = torch.stack([u, v], dim=-1) / depth.clamp(min=NEAREST)[..., None]
     seen = (depth > NEAREST) & ((places > 0) & (places < 1)).all(dim=-1)
@@ -74,11 +82,15 @@ def project(
 
 
 def build_bev_camera(config: BEVCameraConfig, input_shape: tuple[int, ...], num_classes: int) -> BEVCamera:
-    """A network for images (cameras, 3, height + 1, width), the last row of pixels being the calibration.
+    """A network for images whose last row of pixels is the calibration.
+
+    Args:
+        config: the config of the network.
+        input_shape: (cameras, 3, height + 1, width).
+        num_classes: number of classes of objects.
 
     Raises:
-        ValueError: if the input is nothing of the kind, or the images are too small for that many layers.
-
+        ValueError: if the shape is another one, or the images are too small for the number of layers.
     """
     if len(input_shape) != 4 or input_shape[1] != 3:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A frozen network that was run elsewhere: its bird's-eye features come in as inputs, only a head is trained here."""
+"""A frozen bird's-eye-view network whose features are read from files; only its head is trained here."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ from trainables.models.bev.base import bev_head
 
 
 class BEVFeaturesConfig(ModelConfig):
-    """features from files, as they are -> centre-based head."""
+    """features from files, unchanged -> centre-based head."""
 
     model: Literal["bev_features"] = "bev_features"
     """Teacher whose bird's-eye features come from files (nuScenes, `teacher: bev`)."""
@@ -34,11 +34,15 @@ class BEVFeatures(Model):
 
 
 def build_bev_features(config: BEVFeaturesConfig, input_shape: tuple[int, ...], num_classes: int) -> BEVFeatures:
-    """A head for features (cells, cells, feature_dim).
+    """A head for features from files.
+
+    Args:
+        config: the config of the network.
+        input_shape: (cells, cells, feature_dim).
+        num_classes: number of classes of objects.
 
     Raises:
-        ValueError: if the inputs are no features, or of another width.
-
+        ValueError: if the inputs have another shape or another width.
     """
     if len(input_shape) != 3 or input_shape[0] != input_shape[1]:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""LiDAR in bird's-eye view: the compact stand-in for Object-DGCNN as a teacher."""
+"""Bird's-eye-view network for LiDAR: the compact replacement of Object-DGCNN as a teacher."""
 
 from itertools import pairwise
 from typing import Annotated, Literal
@@ -14,13 +14,13 @@ from trainables.models.bev.base import BEVConfig, BEVModel, norm
 class BEVLidarConfig(BEVConfig):
     """LiDAR grid -> convolutions of stride 2 down to `cells` -> residual blocks -> features -> centre-based head.
 
-    Deliberately without batch normalisation, as every network here: group normalisation sees one sample at a time.
+    It has group normalisation, which uses one sample only, instead of batch normalisation.
     """
 
     model: Literal["bev_lidar"] = "bev_lidar"
     """Bird's-eye network over a grid of LiDAR pillars (nuScenes)."""
     stem: Annotated[int, Field(ge=1)] = 32
-    """Channels of the first layer; every halving of the grid moves them towards `bev_width`."""
+    """Channels of the layers before the last halving of the grid, which leads to `bev_width` channels."""
 
 
 class BEVLidar(BEVModel):
@@ -40,11 +40,15 @@ class BEVLidar(BEVModel):
 
 
 def build_bev_lidar(config: BEVLidarConfig, input_shape: tuple[int, ...], num_classes: int) -> BEVLidar:
-    """A network for LiDAR grids (channels, side, side).
+    """A network for LiDAR grids.
+
+    Args:
+        config: the config of the network.
+        input_shape: (channels, side, side).
+        num_classes: number of classes of objects.
 
     Raises:
-        ValueError: if the input is no such grid, or its side is not `cells` times a power of two.
-
+        ValueError: if the shape is another one, or the side is not `cells` times a power of two.
     """
     if len(input_shape) != 3 or input_shape[1] != input_shape[2]:
         raise ValueError(

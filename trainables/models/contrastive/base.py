@@ -62,7 +62,16 @@ class ContrastiveModel(Model):
     def forward(
         self, images: Float[Tensor, "batch views 3 height width"], captions: Int[Tensor, "batch captions length"]
     ) -> ModelOutput:
-        """Embeddings of all views and then of all captions of each row."""
+        """Embeddings of all views and then of all captions of each row.
+
+        Args:
+            images: pixels in [0, 1].
+            captions: token ids padded with 0.
+
+        Returns:
+            `embeddings` are unit vectors (batch, views + captions, dim), `logits` the same times the square root of the
+            scale, and `features` the projection of each row's first view (batch, dim), not normalised.
+        """
         towers = ((self.encode_images, images), (self.encode_text, captions))
         projected = [encode(part.flatten(0, 1)).unflatten(0, part.shape[:2]) for encode, part in towers]
         embeddings = functional.normalize(precise(torch.cat(projected, dim=1)), dim=-1)
@@ -75,7 +84,18 @@ def precise(numbers: Tensor) -> Tensor:
 
 
 def pair_shapes(model: str, shape: InputShape) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Shapes of one row's images (views, 3, height, width) and captions (captions, length). Raises ValueError."""
+    """Shapes of one row's images and captions.
+
+    Args:
+        model: name of the model, for the error message.
+        shape: shapes of the inputs.
+
+    Returns:
+        (views, 3, height, width) and (captions, length).
+
+    Raises:
+        ValueError: if the inputs are not captioned images.
+    """
     match shape:
         case ((int() as views, 3, int() as height, int() as width), (int() as captions, int() as length)):
             return (views, 3, height, width), (captions, length)

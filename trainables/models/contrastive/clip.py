@@ -16,7 +16,7 @@ from trainables.models.contrastive.base import FOREIGN_TOWERS, Colours, Contrast
 from trainables.models.image_layers import Norm, group_norm
 
 VOCABULARY = 49408
-"""Tokens of CLIP's tokenizer; the last two start and end a text."""
+"""Number of tokens of CLIP's tokenizer; the last two mark start and end of a text."""
 
 
 class ClipConfig(ContrastiveConfig):
@@ -24,7 +24,8 @@ class ClipConfig(ContrastiveConfig):
 
     Image towers: `conv`, convolutions of stride 2 with group normalisation, average-pooled; or any timm network, with
     random weights. Text towers: `bag`, the mean of a text's subword embeddings and a hidden layer; or `transformer`,
-    CLIP's own, read off at the end token. `norm: batch` ties the rows of a training batch together.
+    CLIP's text transformer, whose output is taken at the end token. With `norm: batch` the rows of a training batch
+    depend on each other.
     """
 
     model: Literal["clip"] = "clip"
@@ -36,7 +37,7 @@ class ClipConfig(ContrastiveConfig):
     channels: Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1)] = (32, 64, 128, 256)
     """Channels of `conv`'s layers, each of which halves the picture's sides."""
     norm: Norm = "group"
-    """Normalisation of a timm network's convolutions; `batch` leaves it as timm makes it."""
+    """Normalisation of a timm network's convolutions; `batch` does not change the network."""
     text: Literal["bag", "transformer"] = "bag"
     """Text tower."""
     text_width: Annotated[int, Field(ge=1), Choice((64, 128, 256, 512))] = 128
@@ -44,9 +45,9 @@ class ClipConfig(ContrastiveConfig):
     text_depth: Annotated[int, Field(ge=1), Choice((1, 2, 4, 12))] = 2
     """Layers of the `transformer`."""
     text_heads: Annotated[int, Field(ge=1)] = 4
-    """Attention heads of the `transformer`; they divide `text_width`."""
+    """Attention heads of the `transformer`; must divide `text_width`."""
     attention: Literal["causal", "full"] = "causal"
-    """Whether a token sees only those before it in the `transformer`, as in CLIP, or all of them."""
+    """Whether a token of the `transformer` attends only to the tokens before it, as in CLIP, or to all of them."""
     initial_temperature: Annotated[float, Field(ge=0.01, le=1)] = 0.07
     """Temperature at the start, whose inverse is the scale of similarities."""
 
@@ -76,7 +77,7 @@ class BagTower(nn.Module):
     def __init__(self, width: int, dim: int) -> None:
         super().__init__()
         self.token_embedding = nn.Embedding(VOCABULARY, width)
-        nn.init.normal_(self.token_embedding.weight, std=0.02)  # as CLIP; a rare word never moves away from N(0, 1)
+        nn.init.normal_(self.token_embedding.weight, std=0.02)  # as in CLIP; a rare word would stay near N(0, 1)
         self.layers = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.GELU(), nn.Linear(width, dim))
 
     def forward(self, tokens: Int[Tensor, "texts length"]) -> Float[Tensor, "texts dim"]:
@@ -94,7 +95,7 @@ class Clip(ContrastiveModel):
         own = config.image == "conv"
         self.visual = ConvTower(config.channels, config.feature_dim) if own else timm_tower(config, size)
         bag = config.text == "bag"
-        self.length = 0 if bag else length  # a transformer has as many positions
+        self.length = 0 if bag else length  # a transformer has this number of positions
         self.text = BagTower(config.text_width, config.feature_dim) if bag else transformer_tower(config, length)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.initial_temperature)))
         self.open_clip_config = None if own or bag else open_clip_config(config, size, length)
@@ -107,7 +108,16 @@ class Clip(ContrastiveModel):
 
 
 def open_clip_config(config: ClipConfig, size: tuple[int, int], length: int) -> dict[str, Any] | None:
-    """The same towers in the words of open_clip, whose `CustomTextCLIP` has the same weights; None if it has none."""
+    """The same towers as a config of open_clip, whose `CustomTextCLIP` has the same weights.
+
+    Args:
+        config: the config of the network.
+        size: height and width of the images.
+        length: tokens of a caption.
+
+    Returns:
+        The config, or None if open_clip cannot build the towers (`norm: group`).
+    """
     if config.norm == "group":
         return None
     return {
@@ -119,7 +129,7 @@ def open_clip_config(config: ClipConfig, size: tuple[int, int], length: int) -> 
 
 
 def vision_settings(config: ClipConfig, size: tuple[int, int]) -> dict[str, Any]:
-    """Of a timm network, average-pooled, with a linear projection."""
+    """`vision_cfg` of a timm network, average-pooled, with a linear projection."""
     return {
         "timm_model_name": config.image,
         "timm_pool": "avg",
@@ -129,7 +139,7 @@ def vision_settings(config: ClipConfig, size: tuple[int, int]) -> dict[str, Any]
 
 
 def text_settings(config: ClipConfig, length: int) -> dict[str, Any]:
-    """Of a transformer."""
+    """`text_cfg` of a transformer."""
     return {
         "context_length": length,
         "vocab_size": VOCABULARY,
@@ -153,13 +163,15 @@ def timm_tower(config: ClipConfig, size: tuple[int, int]) -> nn.Module:
     tower = TimmModel(config.image, config.feature_dim, image_size=size)
     if config.norm == "group":
         if any(isinstance(module, BatchNormAct2d) for module in tower.modules()):
-            raise ValueError(f"norm: group cannot replace what {config.image!r} has in its place; write `norm: batch`")
+            raise ValueError(
+                f"norm: group cannot replace the normalisation layers of {config.image!r}; write `norm: batch`"
+            )
         group_norms(tower)
     return tower
 
 
 def group_norms(network: nn.Module) -> None:
-    """Put group normalisation in the place of every batch normalisation."""
+    """Replace every batch normalisation by group normalisation."""
     for name, module in network.named_children():
         if isinstance(module, nn.BatchNorm2d):
             setattr(network, name, group_norm(module.num_features))
@@ -168,7 +180,7 @@ def group_norms(network: nn.Module) -> None:
 
 
 def transformer_tower(config: ClipConfig, length: int) -> nn.Module:
-    """CLIP's text transformer, as open_clip has it. Raises ValueError if the heads do not divide the width."""
+    """CLIP's text transformer, built by open_clip. Raises ValueError if the heads do not divide the width."""
     from open_clip.model import CLIPTextCfg
     from open_clip.transformer import TextTransformer
 
@@ -187,6 +199,15 @@ def transformer_tower(config: ClipConfig, length: int) -> nn.Module:
 
 
 def build_clip(config: ClipConfig, input_shape: InputShape, num_classes: int) -> Clip:
-    """A CLIP for captioned images. Raises ValueError for other inputs."""
+    """A CLIP for captioned images.
+
+    Args:
+        config: the config of the network.
+        input_shape: (views, 3, height, width) and (captions, length).
+        num_classes: not used.
+
+    Raises:
+        ValueError: for other inputs, an unknown image tower, or heads that do not divide the width.
+    """
     images, captions = pair_shapes("clip", input_shape)
     return Clip(config, (images[2], images[3]), captions[1])

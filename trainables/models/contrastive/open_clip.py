@@ -1,4 +1,4 @@
-"""Any model of open_clip, with weights known by a tag, from a local checkpoint, or random."""
+"""Any model of open_clip, with the weights of a tag, of a local checkpoint, or random ones."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Annotated, Any, Literal
@@ -19,22 +19,22 @@ HALVES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class OpenClipConfig(ContrastiveConfig):
-    """A model of open_clip by its name there. With `pretrained` set it is a teacher that is not trained any more.
+    """A model of open_clip by its name there. With `pretrained` it is a teacher that is not trained.
 
-    Images must have the size that the model takes; their colours are normalised as the weights want it. Captions are
-    tokens of CLIP's own tokenizer.
+    Images must have the size that the model takes; their colours are normalised as in the training of the weights.
+    Captions are tokens of CLIP's tokenizer.
     """
 
     model: Literal["open_clip"] = "open_clip"
     """A model of open_clip, such as RN50 or ViT-B-16."""
     feature_dim: Annotated[int, Field(ge=1), Aliases("embed_dim")] = 1024
-    """Dimension of the joint space, which the model's name decides: 1024 of RN50, 512 of ViT-B-16, 768 of RN50x16."""
+    """Dimension of the joint space, which must be that of the model: 1024 of RN50, 512 of ViT-B-16, 768 of RN50x16."""
     model_name: str = "RN50"
     """Architecture, as open_clip.list_models() names it."""
     pretrained: Annotated[str | None, AfterValidator(with_hash)] = None
     """Weights: a tag such as openai (which must have been fetched before: a study downloads nothing), the path of a
-    checkpoint (a state dict, .pt or .safetensors), or null for random ones. A file is known by the hash of its
-    contents, which is added to its path, and not by where it lies."""
+    checkpoint (a state dict, .pt or .safetensors), or null for random ones. A file is identified by the hash of its
+    content, which is added to its path, and not by its path."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the towers on a GPU, by autocast."""
 
@@ -48,7 +48,7 @@ class OpenClipConfig(ContrastiveConfig):
 
     @model_serializer(mode="wrap")
     def _leave_out_path(self, whole: Any, info: Any) -> dict[str, Any]:
-        """All fields; a checkpoint by its hash alone where the values are to identify something."""
+        """All fields. If they are used to compute an id, a checkpoint is given by its hash only."""
         values = whole(self)
         if info.context is IDENTITY and self.pretrained and HASH in self.pretrained:
             values["pretrained"] = self.pretrained[self.pretrained.index(HASH) :]
@@ -63,7 +63,7 @@ class OpenClip(ContrastiveModel):
         network: Any = make_network(config.model_name, settings, weights)
         self.colours = Colours(*weights.colours) if weights else Colours()
         self.log_scale = nn.Parameter(network.logit_scale.detach().reshape(()))
-        del network.logit_scale  # it has one home
+        del network.logit_scale  # `log_scale` replaces it
         self.network = network
         self.context_length = int(settings["text_cfg"].get("context_length", 77))
         self.reduced = HALVES.get(config.precision)
@@ -88,7 +88,16 @@ class OpenClip(ContrastiveModel):
 
 
 def make_network(name: str, settings: dict[str, Any], weights: Weights | None) -> nn.Module:
-    """The network, with its weights unless it is made on the meta device. Raises ValueError for wrong weights."""
+    """The network, with its weights unless it is made on the meta device.
+
+    Args:
+        name: name of the model, for the error message.
+        settings: its config in open_clip.
+        weights: its weights; None for random ones.
+
+    Raises:
+        ValueError: if the file does not contain weights of this model.
+    """
     from open_clip.factory import load_checkpoint
     from open_clip.model import CLIP, CustomTextCLIP
 
@@ -99,14 +108,25 @@ def make_network(name: str, settings: dict[str, Any], weights: Weights | None) -
     if weights is not None and torch.get_default_device().type != "meta":
         try:
             load_checkpoint(network, str(weights.file), weights_only=True)
-        except Exception as error:  # whatever a wrong file makes of open_clip's loader
+        except Exception as error:  # open_clip's loader raises many kinds for a wrong file
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ValueError(f"pretrained: {str(weights.file)!r} does not hold weights of {name} ({reason})") from error
+            raise ValueError(
+                f"pretrained: {str(weights.file)!r} does not contain weights of {name} ({reason})"
+            ) from error
     return network
 
 
 def build_open_clip(config: OpenClipConfig, input_shape: InputShape, num_classes: int) -> OpenClip:
-    """A model of open_clip for captioned images. Raises ValueError if it is unknown or takes others."""
+    """A model of open_clip for captioned images.
+
+    Args:
+        config: the config of the network.
+        input_shape: (views, 3, height, width) and (captions, length).
+        num_classes: not used.
+
+    Raises:
+        ValueError: if the model is unknown, takes inputs of another shape, or its weights cannot be used.
+    """
     images, captions = pair_shapes("open_clip", input_shape)
     settings = settings_of(config.model_name)
     if settings["embed_dim"] != config.feature_dim:

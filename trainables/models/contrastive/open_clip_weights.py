@@ -67,11 +67,14 @@ def settings_of(name: str) -> dict[str, Any]:
 
 
 def find_weights(name: str, pretrained: str) -> Weights:
-    """The weights of the architecture `name` that are called `pretrained`.
+    """The weights of an architecture.
+
+    Args:
+        name: name of the architecture.
+        pretrained: a tag of open_clip, or a checkpoint's path with its hash.
 
     Raises:
-        ValueError: if the tag is unknown, or its weights are not on this machine; if a checkpoint has gone or changed.
-
+        ValueError: if the tag is unknown, its weights are not on this machine, or a checkpoint is missing or changed.
     """
     if HASH in pretrained:
         path, _, known = pretrained.partition(HASH)

@@ -127,7 +127,7 @@ def test_wrong_image_towers_are_refused_in_a_line() -> None:
     ):
         clip(image="resnet33")
     with pytest.raises(
-        ValueError, match="cannot replace what 'test_efficientnet' has in its place; write `norm: batch`"
+        ValueError, match="cannot replace the normalisation layers of 'test_efficientnet'; write `norm: batch`"
     ):
         clip(image="test_efficientnet")
 

@@ -210,7 +210,7 @@ BAD_SHAPES: list[tuple[str, Any, dict[str, Any], str]] = [
     ("fusion", ((7,), (8,)), ENCODERS, r"student_encoder: model: 'cnn' takes images"),
     ("fusion", FUSION_SHAPES, {**ENCODERS, "combine": "logits"}, "write `feature_dim: 10`"),
     ("ravdess_image", (7,), {}, "use `model: mlp`"),
-    ("ravdess_audio", (1, 12, 256), {}, r"leave nothing of an input of shape \(1, 12, 256\)"),
+    ("ravdess_audio", (1, 12, 256), {}, r"have no output for an input of shape \(1, 12, 256\)"),
     ("resnet", (7,), {}, "use `model: mlp`"),
     ("resnet3d", (3, 8, 8), {}, "use `model: resnet`"),
 ]
