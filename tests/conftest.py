@@ -1,4 +1,4 @@
-"""What every test shares: one thread per process, a quiet Ray on loopback.
+"""Set-up of every test: one thread per process, a quiet Ray on loopback.
 
 The project's packages are imported inside fixtures only: the shape checks hook their import after this file is read.
 """
@@ -14,7 +14,7 @@ os.environ |= {
     "MKL_NUM_THREADS": "1",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # binds to 127.0.0.1
-    "RAY_worker_niceness": "0",  # by default Ray's processes give way to all others, here to the tests beside them
+    "RAY_worker_niceness": "0",  # by default Ray's processes give way to all others, here to other tests
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the coming default; the old one warns
 }
 

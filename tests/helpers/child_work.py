@@ -1,4 +1,4 @@
-"""What child processes are given to do in `test_media` and `test_child`; a module of its own: they must import it."""
+"""Functions that `test_media` and `test_child_process` run in child processes, which must import this module."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from trainables.data.readers.media import UnreadableError
 
 
 def read_numbers(source: tuple[str, int]) -> dict[str, np.ndarray]:
-    """Two rows of a made-up clip. Numbers from 90 cannot be read; 99 kills the process; all others leave a mark."""
+    """Two rows of a made-up clip. Numbers from 90 cannot be read; 99 kills the process; all others create a file."""
     folder, number = source
     if number == 99 and "serve()" in " ".join(sys.orig_argv):
         os._exit(3)
@@ -46,7 +46,7 @@ def leave(code: int) -> None:
 
 
 class Unpicklable(Exception):
-    """Two arguments, one message: pickle cannot make it anew."""
+    """Two arguments, one message: pickle cannot create it again."""
 
     def __init__(self, one: str, other: str) -> None:
         super().__init__(f"{one} {other}")

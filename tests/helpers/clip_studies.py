@@ -39,7 +39,7 @@ SPACE = {"temperature": Choice((0.03, 0.07)), "batch_size": Choice((64, 128))}
 
 @contextmanager
 def captioned_data() -> Iterator[None]:
-    """The generated captioned data among the data sets, for the length of a block."""
+    """Adds the generated captioned data to the data sets within a block."""
     with pytest.MonkeyPatch.context() as patch:
         for name, entry in ENTRIES.items():
             patch.setitem(DATASETS, name, entry)
@@ -106,12 +106,12 @@ def write_group(
 
 
 def kept_by(student: torch.Tensor, teacher: torch.Tensor) -> dict[str, np.ndarray]:
-    """What a trial keeps of embeddings (rows, 2, dim)."""
+    """The arrays that a trial stores of embeddings (rows, 2, dim)."""
     return {name: array.numpy() for name, array in clip_arrays(student, teacher, student, 64).items()}
 
 
 def fill(study: StudyConfig, store: StudyStore) -> None:
-    """Every configuration of every arm, each arm nearer to the teacher than the one before."""
+    """Every configuration of every arm; each arm is closer to the teacher than the previous one."""
     rng = np.random.default_rng(0)
     generator = torch.Generator().manual_seed(0)
     teacher = torch.randn(80, 2, 8, generator=generator)

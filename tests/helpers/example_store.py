@@ -1,4 +1,4 @@
-"""A small study with a filled store, made without training: for what only reads stores (report, tracking, search)."""
+"""A small study with a filled store, made without training, for code that only reads stores."""
 
 from pathlib import Path
 
@@ -90,7 +90,7 @@ def write_trial(store: StudyStore, config: TrialConfig, status: str, level: floa
 
 
 def small_arrays(config: TrialConfig) -> dict[str, np.ndarray]:
-    """Weight spectra and feature samples as a trial keeps them, from a generator of their own."""
+    """Weight spectra and feature samples as a trial stores them, from a separate generator."""
     rng = np.random.default_rng(config.seed)
     arrays = {name: np.sort(rng.gamma(2.0, size=10))[::-1] for name in ("weights/tap", "weights/head")}
     arrays |= {name: rng.standard_normal((30, 12)) for name in ("sample/student", "sample/teacher")}

@@ -50,7 +50,7 @@ def train(search: Search, store: StudyStore, job: Job, fails: Callable[[Job], bo
 def training_steps(
     search: Search, store: StudyStore, job: Job, fails: Callable[[Job], bool], lead: int = 0
 ) -> Iterator[str]:
-    """What a worker and the driver do for one trial, with the name of the place wherever a kill could come between.
+    """Does what a worker and the driver do for one trial; yields a name at each point at which a kill could occur.
 
     Training is `lead` epochs ahead of the search's answers.
     """
@@ -84,7 +84,7 @@ def training_steps(
 
 
 def run(study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False) -> list[Job]:
-    """The whole study, one trial at a time; the jobs in the order in which they were handed out."""
+    """Run the whole study, one trial at a time; returns the jobs in the order in which they were handed out."""
     store = store_of(study)
     search, jobs = Search(study, store), []
     while job := search.next():
@@ -97,7 +97,7 @@ def run(study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False) ->
 def run_packs(
     study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False, size: int = 8, hasty: bool = False
 ) -> list[list[Job]]:
-    """The whole study in packs, one at a time; the packs."""
+    """Run the whole study in packs, one at a time; returns the packs."""
     store, packs = store_of(study), []
     search = Search(study, store)
     while pack := search.next_pack(lambda lead: size, hasty=hasty):
@@ -109,7 +109,7 @@ def run_packs(
 
 
 def run_packs_killed(study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False, size: int = 8) -> None:
-    """As `run_packs`, in one process after another: killed once at each place of each trial."""
+    """Like `run_packs`, in one process after another, killed once at each point of each trial."""
     store, places = store_of(study), set()
     while True:
         search, killed = Search(study, store), False
@@ -124,7 +124,7 @@ def run_packs_killed(study: StudyConfig, fails: Callable[[Job], bool] = lambda j
 
 
 def pack_steps(search: Search, store: StudyStore, pack: list[Job], fails: Callable[[Job], bool]) -> Iterator[str]:
-    """What a worker and the driver do for a pack: trained together, stored one by one, told at the end."""
+    """Does what a worker and the driver do for a pack: train together, store one by one, report at the end."""
     reports = {job.trial.trial_id: list[EpochReport]() for job in pack}
     ended: dict[str, tuple[str, int]] = {}
     for job in pack:
@@ -154,7 +154,7 @@ def pack_ends(
     ended: dict[str, tuple[str, int]],
     reports: dict[str, list[EpochReport]],
 ) -> Iterator[str]:
-    """What follows the training of a pack."""
+    """The steps after the training of a pack."""
     results: dict[str, TrialResult] = {}
     for job in pack:
         trial_id = job.trial.trial_id
@@ -177,7 +177,7 @@ def pack_ends(
 
 
 def run_ahead(study: StudyConfig, fails: Callable[[Job], bool], depth: int) -> tuple[list[Job], int]:
-    """As `run`, with up to `depth` trials taken before the one in training has ended; the jobs, and how many were."""
+    """Like `run`, with up to `depth` trials taken early; returns the jobs and the number of early ones."""
     store, taken, ahead = store_of(study), 0, deque[Job]()
     search, jobs = Search(study, store), []
     while job := ahead.popleft() if ahead else search.next():
@@ -193,7 +193,7 @@ def run_ahead(study: StudyConfig, fails: Callable[[Job], bool], depth: int) -> t
 def run_killed(
     study: StudyConfig, fails: Callable[[Job], bool] = lambda job: False, every: int = 1, lead: int = 0
 ) -> list[Job]:
-    """The whole study in one process after another: killed once at each place of each trial (at every nth of them)."""
+    """Run the whole study in one process after another, killed once at each point (or every nth) of each trial."""
     store, jobs, places = store_of(study), [], set()
     while True:
         search, killed = Search(study, store), False
@@ -210,7 +210,7 @@ def run_killed(
 
 
 def snapshot(study: StudyConfig) -> dict[str, object]:
-    """Everything that the study left behind, by relative path (attempts and times aside)."""
+    """Every file of the study by relative path, without attempts and times."""
     found: dict[str, object] = {}
     for path in sorted(study.directory.rglob("*")):
         if path.is_file() and path.name != "attempts.jsonl":

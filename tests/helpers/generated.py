@@ -92,7 +92,7 @@ def write_csv(path: Path, lines: Iterable[tuple[object, ...]]) -> None:
 
 
 def ravdess_clips(path: Path) -> None:
-    """Three actors, eight emotions: grey level and pitch tell the emotion. Actor 2 has no wav, actor 3 no 01 file."""
+    """Three actors, eight emotions: grey level and pitch encode the emotion. Actor 2 has no wav, actor 3 no 01 file."""
     for actor in range(1, 4):
         for emotion in range(1, EMOTIONS + 1):
             name = f"01-{emotion:02d}-01-01-01-{actor:02d}"
@@ -137,7 +137,7 @@ def mmimdb_hdf5(path: Path, rows: int = 40, genres: int = 5) -> None:
 
 
 def mmimdb_raw(path: Path) -> None:
-    """12 films whose plots name their genres and whose posters are as bright as their first genre says."""
+    """12 films whose plots name their genres and whose posters have the brightness of their first genre."""
     generator = np.random.default_rng(0)
     films = {"train": range(8), "dev": range(8, 10), "test": range(10, 12)}
     for number in range(12):
@@ -159,7 +159,7 @@ VGG_CLASSES = ("baby crying, loudly", "dog barking", "people marching")
 
 
 def vggsound(path: Path) -> None:
-    """Three classes, 4 training clips and one test clip each; two more clips are listed whose files are gone."""
+    """Three classes, 4 training clips and one test clip each; two more are listed, but their files are missing."""
     lines: list[tuple[object, ...]] = []
     for place, label in enumerate(VGG_CLASSES):
         for number in range(5):

@@ -1,7 +1,7 @@
 """Tiny copies of COCO 2014, Flickr8k and 30k, Food-101 and ImageNet in their official layouts, with real jpeg files.
 
-A picture is a ramp of red from left to right and of green from top to bottom; blue tells its number. Captions name the
-number, and image 1 has a sixth caption.
+A picture is a ramp of red from left to right and of green from top to bottom; blue encodes its number. Captions name
+the number, and image 1 has a sixth caption.
 """
 
 import json
@@ -20,7 +20,7 @@ WNIDS = {
 
 
 def picture(number: int, size: tuple[int, int] = SIZE) -> np.ndarray:
-    """What a file shows, up to jpeg's losses."""
+    """The pixels of a file, except for jpeg's losses."""
     height, width = size
     pixels = np.empty((height, width, 3), dtype=np.uint8)
     pixels[..., 0] = np.linspace(0, 250, width)
@@ -87,7 +87,7 @@ def flickr8k(path: Path) -> None:
 
 
 def flickr30k(path: Path) -> None:
-    """Karpathy's file, and beside it the token file with lists of names without ending, as Flickr30k Entities has."""
+    """Karpathy's file, and the token file with lists of names without file ending, as in Flickr30k Entities."""
     names = [f"{2000 + number}.jpg" for number in range(12)]
     for number, name in enumerate(names):
         write_photo(path / "flickr30k-images" / name, number)

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
-    """An idx file of bytes; gzipped where its name says so."""
+    """An idx file of bytes; gzipped if its name ends in .gz."""
     path.parent.mkdir(parents=True, exist_ok=True)
     head = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, dtype=">u4").tobytes()
     with (gzip.open if path.suffix == ".gz" else open)(path, "wb") as file:
@@ -45,7 +45,7 @@ def mnist_m(path: Path) -> None:
 
 
 def mosei_tables(seed: int = 0) -> dict[str, dict[str, object]]:
-    """What an MMSA pickle of 20 + 8 + 10 rows holds; text is BERT's with a mask, audio and vision are padded with 0."""
+    """Content of an MMSA pickle of 20 + 8 + 10 rows; text is BERT's with a mask, audio and vision are padded with 0."""
     generator = np.random.default_rng(seed)
     tables: dict[str, dict[str, object]] = {}
     for split, rows in (("train", 20), ("valid", 8), ("test", 10)):
@@ -134,7 +134,7 @@ OMICS = {
 
 
 def tcga_linkedomics(path: Path) -> None:
-    """60 tumours a cohort; each table lacks two others, in an order of its own; two have no label."""
+    """60 tumours a cohort; each table lacks two different ones and has a different order; two have no label."""
     generator = np.random.default_rng(0)
     for cohort, (row, values) in COHORTS.items():
         samples = [f"TCGA.{number:02d}.{cohort}" for number in range(60)]

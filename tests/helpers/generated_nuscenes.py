@@ -1,7 +1,7 @@
 """Writes a tiny nuScenes in the official layout: JPEGs, .pcd.bin files and all 13 tables, with objects to be found.
 
-Each sample has one object of each of the ten classes around the vehicle (same size and colour for a class), beside
-what the task must leave out: an animal, a car without points, a cone out of range, and a bicycle in a bicycle rack.
+Each sample has one object of each of the ten classes around the vehicle (same size and colour for a class), and
+what the task must ignore: an animal, a car without points, a cone out of range, and a bicycle in a bicycle rack.
 """
 
 import json
@@ -46,7 +46,7 @@ LEFT_OUT: list[tuple[str, tuple[float, float, float], tuple[float, float, float]
     ("static_object.bicycle_rack", (2.0, 4.0, 1.5), (5.0, 5.0, 0.6), 9),
     ("vehicle.bicycle", (0.6, 1.7, 1.3), (5.5, 5.5, 0.6), 5),
 ]
-"""Category, size, place in the ego frame and points of what does not count; the rack is kept beside the boxes."""
+"""Category, size, place in the ego frame and points of objects that do not count; the rack is stored with the boxes."""
 
 ATTRIBUTES = [
     *("cycle.with_rider", "cycle.without_rider", "pedestrian.moving", "pedestrian.sitting_lying_down"),
@@ -101,7 +101,7 @@ class Writer:
             (folder / f"{name}.json").write_text(json.dumps(rows))
 
     def scene(self, name: str, samples: int) -> None:
-        """A drive along a straight line; the objects go their own ways."""
+        """A drive along a straight line; the objects move independently."""
         start, heading = self.generator.uniform(200, 900, size=2), self.generator.uniform(-np.pi, np.pi)
         tokens = [f"{name}-sample-{number}" for number in range(samples)]
         links = linked(tokens)
@@ -172,7 +172,7 @@ class Writer:
         return found
 
     def reading(self, sample: str, time: int, pose: dict[str, Any], channel: str, suffix: str) -> Path:
-        """The rows of one key frame, and of a sweep that must not be taken for one; the key frame's path."""
+        """The rows of one key frame, and of a sweep that is not a key frame; returns the key frame's path."""
         for key_frame, folder in ((True, "samples"), (False, "sweeps")):
             token = f"{folder}-{sample}-{channel}"
             shift = 0.0 if key_frame else 99.0
@@ -207,7 +207,7 @@ class Writer:
         return points @ rotation(box["rotation"]).T + box["translation"]
 
     def camera(self, sample: str, time: int, pose: dict[str, Any], channel: str, boxes: list[dict[str, Any]]) -> None:
-        """The objects as flat shapes, the farther first."""
+        """The objects as flat shapes, the farthest first."""
         path = self.reading(sample, time, pose, channel, ".jpg")
         image = Image.new("RGB", (WIDTH, HEIGHT), "black")
         draw = ImageDraw.Draw(image)
@@ -234,7 +234,7 @@ def write_nuscenes(root: Path, scenes: dict[str, int], version: str = "v1.0-mini
 
 
 def write_contract_copy(root: Path) -> None:
-    """What the contract suite of data sets needs: two versions, the split file, two folders of features."""
+    """The folder for the contract suite of data sets: two versions, the split file, two folders of features."""
     write_nuscenes(root, {"scene-0061": 2, "scene-0553": 2, "scene-0655": 1, "scene-0103": 2})
     write_nuscenes(root, {"scene-0061": 2, "scene-0553": 2, "scene-0103": 1}, "v1.0-other", seed=1)
     lists = {"train": ["scene-0061", "scene-0553", "scene-0655"], "val": ["scene-0103"], "test": ["scene-0001"]}
@@ -244,7 +244,7 @@ def write_contract_copy(root: Path) -> None:
 
 
 def write_features(root: Path, version: str = "v1.0-mini", cells: int = 8, dim: int = 6, folder: str = "bev") -> None:
-    """Features as another network would leave them: which object is in which cell, with noise."""
+    """Features like those of another network: the class of the object in each cell, with noise."""
     generator = np.random.default_rng(5)
     (root / folder).mkdir(exist_ok=True)
     for row in json.loads((root / version / "sample.json").read_text()):

@@ -22,7 +22,7 @@ FIELDS: dict[str, dict[str, Any]] = {
     "imagenet": {"dataset": "imagenet", "val": 3, **SMALL},
     "imagenet_flat": {"dataset": "imagenet", "val": 3, **SMALL},
 }
-"""What makes each of them small, by the name of the layout."""
+"""Fields that make each data set small, by the name of the layout."""
 
 
 def config_of(layout: str, folder: Path | None = None, **changes: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Closed forms that only tests need, as references for what the product computes."""
+"""Closed forms that only tests need, as references for the results of the product."""
 
 import torch
 from jaxtyping import Float
@@ -19,7 +19,7 @@ def optimal_student_weight(
 ) -> Float[Tensor, "features student_dim"]:
     """The student weight to which feature distillation converges: W* = W' X' Xᵀ (X Xᵀ)⁻¹ (Lemma 1, Eq. 2).
 
-    Xᵀ (X Xᵀ)⁻¹ is taken as the pseudo-inverse of X: the same where X has full row rank, as the lemma asks, and
+    Xᵀ (X Xᵀ)⁻¹ is taken as the pseudo-inverse of X: the same if X has full row rank, which the lemma requires, and
     otherwise the limit of gradient descent from zero.
     """
     return teacher_weight @ teacher_x @ torch.linalg.pinv(student_x)

@@ -124,14 +124,14 @@ OWN_TESTS: dict[str, set[str]] = {
     "cmu_mosei": {"layout", "version"},
     "tcga": {"layout", "label_row", "split"},
 }
-"""Fields that go together with others, or matter for wrong files only; each data set's own tests are about them."""
+"""Fields that depend on others, or matter for wrong files only; the tests of each data set cover them."""
 
 CONTEXT: dict[tuple[str, str], dict[str, Any]] = {
     **{(name, "noise_seed"): {"teacher_noise": 1.0} for name in ("mfeat", "digits", "mnist_m", "cmu_mosei", "tcga")},
     ("nuscenes", "bev"): {"teacher": "bev"},
     ("nuscenes", "bev_cells"): {"teacher": "bev"},
 }
-"""What must be set besides for a field of `OTHER` to matter."""
+"""Other fields that must be set so that a field of `OTHER` has an effect."""
 
 ROOTS = {"ravdess": "ravdess_clips", "mmimdb": "mmimdb_raw", "vggsound": "vggsound", "nuscenes": "nuscenes"}
 ROOTS |= {name: name for name in ("coco", "flickr8k", "flickr30k", "food101", "imagenet")}

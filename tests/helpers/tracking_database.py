@@ -1,4 +1,4 @@
-"""What the tests of the MLflow view ask its database, and a study that is ready to be logged."""
+"""Queries of the MLflow database for the tests of the MLflow view, and a study that is ready to be logged."""
 
 import sqlite3
 import sys
@@ -56,7 +56,7 @@ def run_of(root: Path, key: str, value: str) -> str:
 
 
 def snapshot(root: Path) -> dict[str, Rows]:
-    """Everything that the database says about the study, without the ids that MLflow draws at random."""
+    """All rows of the database about the study, without the random ids of MLflow."""
     name = "(select name from runs r where r.run_uuid = x.run_uuid and r.lifecycle_stage = 'active')"
     hidden = "('synced', 'study_key', 'mlflow.parentRunId', 'mlflow.runName')"
     found = {
@@ -67,7 +67,7 @@ def snapshot(root: Path) -> dict[str, Rows]:
         "tags": query(root, f"select {name}, key, value from tags x where key not in {hidden}"),
     }
     for table, rows in found.items():
-        assert len(set(rows)) == len(rows), f"{table} holds a row twice"
+        assert len(set(rows)) == len(rows), f"{table} contains a row twice"
     parents = (
         "select c.name, p.name from runs c join tags t on t.run_uuid = c.run_uuid and t.key = 'mlflow.parentRunId' "
         "join runs p on p.run_uuid = t.value"

@@ -60,7 +60,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ready(file: Path, empty_database: Path) -> Path:
-    """The same study beside an MLflow database that others have set up."""
+    """The same study next to an MLflow database that already exists."""
     (file.parent / "studies").mkdir()
     shutil.copy(empty_database, file.parent / "studies")
     return file

@@ -82,7 +82,7 @@ def alone(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 def pids(*words: str) -> list[int]:
-    """Live descendants of this process whose title holds one of the words."""
+    """Live descendants of this process whose title contains one of the words."""
     found = []
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
@@ -292,7 +292,7 @@ class WorkerKiller:
 
 
 def killing(killed: list[int], *words: str) -> Callable[[events.Event], None]:
-    """Kill the processes whose title holds one of the words, once, after the first epoch; `killed` gets their ids."""
+    """Kill the processes with one of the words in their title, once, after the first epoch; `killed` gets their ids."""
 
     def watch(event: events.Event) -> None:
         if isinstance(event, events.EpochFinished) and not killed:
@@ -335,7 +335,7 @@ def test_a_slot_whose_controller_is_killed_starts_again_where_it_was(
 
 
 def test_a_driver_that_is_gone_is_no_failure_of_the_trial(ray_cluster: None, tmp_path: Path) -> None:
-    """Seen when a raylet was killed: the trial in progress stood in the store as failed, for ever."""
+    """A past bug: after the kill of a raylet the store recorded the trial in progress as failed, for ever."""
     import ray
 
     from study.execution.mailbox import start_mailbox

@@ -1,8 +1,7 @@
 """A store written by the previous version is resumed and reported by this one.
 
-`previous_version/store.tar.gz` holds the study directory that commit 072baed left when it was killed by -9 after 15
-trials, without logs and with one of the checkpoints; `outcome.json` and `arms.csv` are what that commit came to when
-it went on.
+`previous_version/store.tar.gz` contains the study directory of commit 072baed after a kill -9 after 15 trials, without
+logs and with one of the checkpoints. `outcome.json` and `arms.csv` are the results of that commit when it resumed.
 """
 
 import csv

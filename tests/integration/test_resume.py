@@ -43,7 +43,7 @@ class Outcome(NamedTuple):
 
 
 class Run:
-    """`python -m study.run` as a process of its own."""
+    """`python -m study.run` in a separate process."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -76,7 +76,7 @@ def study_file(folder: Path) -> Path:
 
 
 def find(driver: psutil.Process, target: str) -> psutil.Process | None:
-    """The process to kill: the driver itself, its raylet, or a Ray Train worker that holds a slot."""
+    """The process to kill: the driver itself, its raylet, or a Ray Train worker of a slot."""
     if target == "driver":
         return driver
     marks = {"raylet": "raylet/raylet", "worker": "ray::RayTrainWorker"}
@@ -90,7 +90,7 @@ def find(driver: psutil.Process, target: str) -> psutil.Process | None:
 
 
 def kill_after(run: Run, driver: psutil.Process, target: str, epochs: int) -> bool:
-    """Kill -9 the target as soon as the store holds that many epochs; False if the run ended before."""
+    """Kill -9 the target as soon as the store has that many epochs; False if the run ended before."""
     while driver.is_running() and driver.status() != psutil.STATUS_ZOMBIE:
         victim = find(driver, target) if run.epochs() >= epochs else None
         if victim is not None:

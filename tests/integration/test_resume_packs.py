@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a pack: its members lose at most the epoch under way, and end as if trained alone."""
+"""kill -9 in the middle of a pack: its members lose at most the current epoch, and end as if trained separately."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The MLflow view against a real MLflow on SQLite: what a run holds, and that nothing is there twice."""
+"""The MLflow view with a real MLflow on SQLite: the content of a run, and that nothing is logged twice."""
 
 import base64
 import json

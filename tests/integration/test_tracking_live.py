@@ -100,7 +100,7 @@ def test_an_abandoned_sync_ends_at_once(root: Path) -> None:
     last = [trial for group in collect_groups(study, store) for trial in group.trials][-1]
     history = store.trial(last.trial_id).path / "history.jsonl"
     history.unlink()
-    os.mkfifo(history)  # whoever reads it waits for ever
+    os.mkfifo(history)  # reading it blocks for ever
     live = following(study, store, root, 3)
     assert live.child.process
     child = live.child.process.pid

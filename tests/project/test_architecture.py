@@ -1,4 +1,4 @@
-"""House rules that no linter has; and the import contracts of `pyproject.toml`, which find each import they forbid."""
+"""House rules that no linter checks; each import contract of `pyproject.toml` finds an import that it forbids."""
 
 import ast
 import json

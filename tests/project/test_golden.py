@@ -1,11 +1,11 @@
 """Golden values of the identities and the numbers: no refactoring may change one of them.
 
 `golden.json` was written by the version before the rooms (commit 072baed). For every study file that loads without
-data of the user's it holds the ids of each arm's base trial, the keys of the stages that it needs, and the first
-trials that the search proposes when each trial gets a known metric. For the quickstart's arms it also holds the
+data of the user it contains the ids of each arm's base trial, the keys of the stages that it needs, and the first
+trials that the search proposes when each trial gets a known metric. For the quickstart's arms it also contains the
 metrics of a short training with a fixed seed.
 
-To write it anew after a change that is meant to change numbers (say so in the CHANGELOG):
+To write it again after a change that is meant to change numbers (say so in the CHANGELOG):
 `python -m tests.project.test_golden`.
 """
 
@@ -83,7 +83,7 @@ def every_stage(arm: Arm, study: StudyConfig) -> list[Stage]:
 
 
 def proposed(study: StudyConfig, limit: int) -> list[str]:
-    """`arm/number/seed/trial_id` of the first trials in order; each is told a known metric, and may be pruned."""
+    """`arm/number/seed/trial_id` of the first trials in order; each gets a known metric, and may be pruned."""
     search, found = Search(study, StudyStore(study.directory)), []
     metrics = [objective.metric for objective in study.search.objectives]
     while len(found) < limit and (job := search.next()):

@@ -1,4 +1,4 @@
-"""The preset of Table 2: as the paper has it but for the sizes, and each kind of arm trained at reduced size."""
+"""The preset of Table 2: as in the paper except for the sizes, and each kind of arm trained at reduced size."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every shipped study loads, and says what it needs.
+"""Every shipped study loads, or reports what it needs.
 
 A preset on public data names a relative `root`, which is not there: that must be the only complaint. With generated
 copies of the official layouts they load in `test_media_presets.py`.

@@ -1,4 +1,4 @@
-"""Whole trainings on captioned data: cached and live teachers, pretrained ones, the audit, one worker and two."""
+"""Whole trainings on captioned data: cached, live and pretrained teachers, check of embeddings, one and two workers."""
 
 from collections.abc import Iterator
 from pathlib import Path

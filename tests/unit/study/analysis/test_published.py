@@ -1,4 +1,4 @@
-"""Published tables: what they hold, when a study may be set beside them, and how the report says so."""
+"""Published tables: their content, when a study is comparable with them, and the text of the report."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ CELLS = {"val/accuracy": {"mean": 70.0, "std": 1.5}, "test/accuracy": {"mean": 6
 
 
 def table(**changes: Any) -> PublishedTable:
-    """A table that the study below may be set beside, but for the changes."""
+    """A table that is comparable with the study below, except for the changes."""
     values = {
         "title": "A paper, Table 1",
         "dataset": "mfeat",

@@ -1,4 +1,4 @@
-"""The mailbox without Ray: what a driver and its slots hear, in every order that can happen."""
+"""The mailbox without Ray: the answers to a driver and its slots, in every possible order."""
 
 import asyncio
 from collections.abc import Awaitable

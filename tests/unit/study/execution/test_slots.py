@@ -1,4 +1,4 @@
-"""What a slot's Ray Train group is set up with."""
+"""The set-up of a slot's Ray Train group."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""H from the spectrum: the command, the key of a study file, and the choice that is kept with the study."""
+"""H from the spectrum: the command, the key of a study file, and the choice that is stored with the study."""
 
 import shutil
 from pathlib import Path
@@ -62,7 +62,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(computed: Path, tmp_path: Path) -> Path:
-    """A folder of its own for each test, with the same stages."""
+    """A separate folder for each test, with the same stages."""
     shutil.copytree(computed / "studies", tmp_path / "studies")
     return tmp_path
 

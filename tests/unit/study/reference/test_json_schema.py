@@ -67,7 +67,7 @@ def test_no_hyperparameter_has_the_name_of_a_section() -> None:
 
 
 class SmallConfig(MethodConfig):
-    """A method with two hyperparameters of its own."""
+    """A method with two additional hyperparameters."""
 
     method: Literal["small"] = "small"
     """A new method."""

@@ -207,7 +207,7 @@ def test_no_claim_beyond_the_p_values(tmp_path: Path) -> None:
 
 
 def test_significant_before_the_correction_only(tmp_path: Path) -> None:
-    """Means 0.025 apart, both deviations 0.01: t = 3.06, p = 0.038, doubled by Holm beside a larger p."""
+    """Means 0.025 apart, both deviations 0.01: t = 3.06, p = 0.038, doubled by Holm because there is a larger p."""
     none, kd = [(0.7, 0.70), (0.7, 0.71), (0.7, 0.72)], [(0.7, 0.70), (0.7, 0.71), (0.7, 0.73)]
     ciba = [(0.8, 0.725), (0.8, 0.735), (0.8, 0.745)]
     said = found(*small_study(tmp_path, none=none, kd=kd, ciba=ciba))

@@ -1,4 +1,4 @@
-"""What a trial costs must not depend on how many there are: counted in files read and candidates looked at."""
+"""The cost of a trial must not depend on the number of trials: counted in files read and candidates evaluated."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from trainables.worker.trial_directory import TrialDirectory
 
 
 class Calls:
-    """Counts the calls of functions that it stands before."""
+    """Counts the calls of the functions that it wraps."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch, self.counts = monkeypatch, Counter[str]()

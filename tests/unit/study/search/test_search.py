@@ -58,7 +58,7 @@ def test_a_study_killed_at_every_point_ends_as_the_undisturbed_one(tmp_path: Pat
 
 
 def test_epochs_that_nobody_had_judged_when_the_kill_came_are_judged_afterwards(tmp_path: Path) -> None:
-    """Training is ahead of the driver. Seen: what stood in the store counted as let pass, and was pruned later."""
+    """Training is ahead of the driver. A past bug: stored epochs counted as not pruned, and were pruned later."""
     settings = {"sampler": "tpe", "pruner": "median", "trials": 6, "sampler_seed": SAMPLER_SEED}
     calm, killed = two_arms(tmp_path / "calm", **settings), two_arms(tmp_path / "killed", **settings)
     jobs = run(calm)

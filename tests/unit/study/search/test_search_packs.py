@@ -1,4 +1,4 @@
-"""Packs of the search: which trials are handed out together, and that it changes nothing of what comes of them."""
+"""Packs of the search: which trials are handed out together, and that packs do not change the results."""
 
 from collections import Counter
 from pathlib import Path

@@ -115,7 +115,7 @@ def test_without_estimates_nothing_is_skipped(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_swept_degradation_is_judged_value_by_value(tmp_path: Path) -> None:
-    """The networks depend on the swept noise, so each of its values is a cell of its own."""
+    """The networks depend on the swept noise, so each of its values is a separate cell."""
     text = TEXT.replace("pairs: {teacher: [pix, fou], student: [fou, mor]}\n", "")
     text = text.replace("{lambda: [0.1, 0.2, 0.3, 0.4, 0.5]}", "{data.teacher_noise: [0, 4], lambda: [0.1, 0.2]}")
     study = study_in(tmp_path, text.replace("gate}", "gate, explore: 0}"))

@@ -95,7 +95,7 @@ def test_what_makes_results_incomparable_stops(old: str, new: str, lines: list[s
 
 
 def test_the_teacher_concerns_the_arms_that_have_one(tmp_path: Path) -> None:
-    """`none` is the same trial whatever the teacher sees; the change is every other arm's."""
+    """`none` is the same trial for every view of the teacher; the change affects every other arm."""
     found = changed(tmp_path, ("labels: 100", "labels: 100, teacher: fac"))
     assert found.blocking == ["data.teacher: pix -> fac"]
 

@@ -1,4 +1,4 @@
-"""The study directory: whole files or none, torn lines, and what is read back."""
+"""The study directory: whole files or none, incomplete lines, and what is read back."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`study cch-theory`: the grid, what is said of it, its files and its figure."""
+"""`study cch-theory`: the grid, its printed summary, its files and its figure."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""`study te-theory`: the sweep, what is said of it, its files and its figure."""
+"""`study te-theory`: the sweep, its printed summary, its files and its figure."""
 
 import csv
 from pathlib import Path

@@ -204,7 +204,7 @@ def test_running_mean_skips_what_is_not_known() -> None:
 
 
 def one_each(**changes: Any) -> tuple[Boxes, Boxes]:
-    """A true box of every class ten metres ahead in a sample of its own, and the same as predictions, changed."""
+    """A true box of every class ten metres ahead in a separate sample, and the same as predictions, changed."""
     truth = empty(len(CLASSES), 1)
     truth.classes[:, 0] = np.arange(len(CLASSES))
     truth.centres[..., 0] = 10

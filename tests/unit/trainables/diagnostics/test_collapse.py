@@ -89,7 +89,7 @@ def test_theorem_1_bounds_the_students_rank(num_shared: int, teacher_rank: int):
 
 
 def test_theorem_1_is_an_inequality():
-    """A teacher that ignores the shared dimensions leaves the student nothing, whatever its rank."""
+    """A teacher that ignores the shared dimensions leaves the student nothing, independent of its rank."""
     weight, teacher_x, student_x, num_shared = separated(25)
     weight[:, :num_shared] = 0
     optimal = optimal_student_weight(weight, teacher_x, student_x)

@@ -1,4 +1,4 @@
-"""What a student kept of its teacher: against loops written from the definitions, and where the answer is known."""
+"""Similarity of a student to its teacher: against loops written from the definitions, and for known answers."""
 
 import math
 

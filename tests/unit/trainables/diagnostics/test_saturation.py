@@ -62,7 +62,7 @@ def test_one_dimension_is_too_few() -> None:
 
 @pytest.mark.parametrize("shared", [2, 3])
 def test_the_suggestion_is_the_first_dimension_that_holds_what_is_shared(shared: int) -> None:
-    """Features with `shared` common dimensions beside the teacher's own and the student's own noise."""
+    """Features with `shared` common dimensions, plus noise of the teacher and noise of the student."""
     train, val = (shared_features(rows, shared, seed) for rows, seed in ((300, 0), (100, 1)))
     found = {}
     for dim in GRID:

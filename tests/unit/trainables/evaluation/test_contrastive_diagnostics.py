@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 CONFIG = TrialConfig.model_validate(
     {"data": {"dataset": "mfeat"}, "teacher": {"model": "mlp"}, "student": {"model": "mlp"}, "method": {"method": "kd"}}
 )
-"""Says the temperature only."""
+"""Has only a temperature."""
 
 
 class Toy(Model):

@@ -1,4 +1,4 @@
-"""What a trial keeps of its student: against definitions written out, and through `fit` where the answer is known."""
+"""The arrays that a trial stores of its student: against the definitions, and through `fit` with known answers."""
 
 import numpy as np
 import pytest

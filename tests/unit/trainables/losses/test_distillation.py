@@ -261,7 +261,7 @@ def test_contrastive_against_a_naive_loop_over_the_labelled_rows() -> None:
 @pytest.mark.parametrize("dims", [1, 3, 5])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_the_first_dimensions_count_as_if_there_were_no_others(dims: int, weighted: bool) -> None:
-    """The features after them and their gradients do not matter, whatever they are."""
+    """The features after them have no effect and no gradient."""
     generator = torch.Generator().manual_seed(0)
     student, teacher = (torch.randn(6, 5, generator=generator, dtype=torch.float64) for _ in range(2))
     weights = torch.rand(6, generator=generator, dtype=torch.float64) if weighted else None

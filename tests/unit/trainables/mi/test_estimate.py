@@ -1,4 +1,4 @@
-"""The interface: known answers of every estimator, what is refused or warned of, intervals, and the self-test."""
+"""The interface: known answers of every estimator, errors and warnings, intervals, and the self-test."""
 
 import math
 
@@ -394,7 +394,7 @@ def test_linear_combinations_are_named_and_add_nothing():
 
 
 def test_the_standard_error_of_a_mean_is_the_known_one():
-    """For a plain mean the error is sd / sqrt(N), whatever the fraction; 400 parts know it to 4 %."""
+    """For a plain mean the error is sd / sqrt(N), for every fraction; 400 parts estimate it to 4 %."""
     x = torch.randn(500, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for fraction in (0.2, 0.5, 0.8):
         config = IntervalConfig(subsamples=400, fraction=fraction)
@@ -468,7 +468,7 @@ def test_the_self_test_repeats_warnings_once():
 
 
 def test_what_the_networks_hold_out_is_not_trained_on():
-    """Independent data of many dimensions and few rows: whatever is learnt by heart does not show in the estimate."""
+    """Independent data of many dimensions and few rows: the estimate does not contain what was memorised."""
     x, y = drawn(120, 6, 6, 0.0)
     for name in ("mine", "infonce", "smile"):
         assert estimate(x, y, config_of(name)).value < 0.3

@@ -1,4 +1,4 @@
-"""The contract of a model, for each line of MODELS; then what each one claims for itself."""
+"""The contract of a model, for each entry of MODELS, and the properties of each one."""
 
 from typing import Any, Literal, get_args, get_origin
 
@@ -92,7 +92,7 @@ OWN_TESTS: dict[str, set[str]] = {
     "clip": {"norm", "text_depth", "text_heads", "attention"},
     "open_clip": {"model_name", "feature_dim", "pretrained", "precision"},
 }
-"""Fields that go together with others, or must say what the inputs are; each model's own tests are about them."""
+"""Fields that depend on others or on the inputs; the tests of each model cover them."""
 
 CELLS: dict[str, tuple[int, ...]] = {name: (4, 4) for name in ("bev_lidar", "bev_camera", "bev_features")}
 """Places that a network in bird's-eye view describes, each by features and by a box."""

@@ -136,7 +136,7 @@ def fusion(**fields: Any) -> Model:
 
 
 def alone(encoder: str, model: Model) -> Model:
-    """An encoder of a fusion as a network of its own, with its head."""
+    """An encoder of a fusion as a separate network, with its head."""
     config = dict(ENCODERS[encoder])
     built = make(str(config.pop("model")), FUSION_SHAPES[list(ENCODERS).index(encoder)], **config)
     built.load_state_dict(model.get_submodule(encoder).state_dict(), strict=False)

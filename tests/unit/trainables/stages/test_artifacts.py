@@ -1,4 +1,4 @@
-"""Stages are computed once, whoever asks, and a kill leaves nothing half-made."""
+"""Stages are computed once for all processes, and a kill leaves no incomplete stage."""
 
 import multiprocessing as mp
 import os

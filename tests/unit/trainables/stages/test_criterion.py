@@ -36,7 +36,7 @@ def information(correlation: float) -> float:
 @pytest.mark.parametrize("name", ["ksg", "gaussian"])
 @pytest.mark.parametrize(("tau", "sigma"), [(0.2, 1.0), (1.0, 0.2)])
 def test_the_gap_of_gaussians_is_the_closed_form(name: str, tau: float, sigma: float) -> None:
-    """The criterion holds iff τ < σ; the interval lies on that side of 0 and within three errors of the truth."""
+    """The criterion is met iff τ < σ; the interval lies on that side of 0 and within three errors of the truth."""
     gamma = 0.9
     h1, h2, y = scalars(1500, tau, sigma, gamma, seed=3)
     found = estimate_criterion(h1, h2, y, False, SETTINGS[name], seed=0)

@@ -1,4 +1,4 @@
-"""What trials share: stages, their keys, and what they hold."""
+"""Stages, which trials share: their keys and their content."""
 
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def test_a_teacher_does_not_depend_on_its_student() -> None:
     "spoilt", [{"teacher_noise": 2.0}, {"teacher": "zer"}, {"teacher_noise": 1.0, "noise_seed": 4}]
 )
 def test_another_teacher_or_a_spoilt_one_leaves_the_students_stage(spoilt: dict[str, Any]) -> None:
-    """Each level is another teacher; the student beside it is trained once."""
+    """Each level is another teacher; the student is trained once."""
     before, after = trial(CIBA), trial(CIBA, data={"dataset": "mfeat", "train": 100, "val": 50, **spoilt})
     assert outputs_stage(after, "student").key == outputs_stage(before, "student").key
     assert outputs_stage(after, "teacher").key != outputs_stage(before, "teacher").key

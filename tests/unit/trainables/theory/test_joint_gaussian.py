@@ -1,4 +1,4 @@
-"""The closed form of the joint Gaussian model: known answers, and simulations that know nothing of it."""
+"""The closed form of the joint Gaussian model: known answers, and simulations that do not use it."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Packs: each member is trained as it would be alone."""
+"""Packs: each member is trained as it would be separately."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""How many members a pack gets: by made-up times, and by measuring."""
+"""Number of members of a pack: with made-up times, and measured."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Every method and every model of the tables is trained in a pack as it is alone, or says why it cannot be."""
+"""Every method and model of the tables trains in a pack as it does separately, or gives the reason why it cannot."""
 
 from typing import Any
 

@@ -106,7 +106,7 @@ def test_the_suggested_h_may_be_the_best_or_not_measured(tmp_path: Path) -> None
 
 
 def test_what_a_choice_saved(tmp_path: Path) -> None:
-    """mse: 2 of 3 values of H, 3 seeds; ce: the budget of 6 holds 2 x 2 of 3 x 2 configurations."""
+    """mse: 2 of 3 values of H, 3 seeds; ce: the budget of 6 allows 2 x 2 of 3 x 2 configurations."""
     rule = "{from_spectrum: {grid: [2, 4, 8], around: 0}}"
     study = study_in(tmp_path, TEXT.replace("[2, 4, 8]", rule).replace("trials: 6", "trials: 4"))
     results = study_results(study, [])
@@ -132,7 +132,7 @@ def test_the_panels_hold_the_arms_of_the_same_loss_and_the_baseline(tmp_path: Pa
 
 
 def test_the_figure_of_real_bottlenecks(tmp_path: Path) -> None:
-    """Both losses distil the same bottlenecks: one panel above, one below; the report holds figure and statements."""
+    """Both losses distil the same bottlenecks: one panel above, one below; the report has figure and statements."""
     study = study_in(tmp_path)
     measured(study, "mse", [row(2, 0.5, 0.5, 0.5), row(4, 0.7, 0.7, 0.7)])
     results = measured(study, "ce", [row(2, 0.5, 0.5, 0.5, lambda_kd=1.0)])

@@ -1,4 +1,4 @@
-"""Blur and noise of the teacher's inputs: their size, their seed, and that nobody else sees them."""
+"""Blur and noise of the teacher's inputs: their size, their seed, and that no other input has them."""
 
 import numpy as np
 import pytest

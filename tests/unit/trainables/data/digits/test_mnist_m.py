@@ -1,4 +1,4 @@
-"""MNIST and MNIST-M from tiny idx files, pictures and photos: what is in a row, and what is said of wrong files."""
+"""MNIST and MNIST-M from tiny idx files, pictures and photos: the content of a row, and the errors for wrong files."""
 
 import shutil
 from collections.abc import Callable

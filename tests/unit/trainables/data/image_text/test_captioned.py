@@ -372,7 +372,7 @@ def splits(data: PairedData) -> list[Any]:
 
 
 def test_a_preparation_that_was_killed_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half-way the folder holds some rows; what is there is not read again."""
+    """Half-way the folder contains some rows; these are not read again."""
     folder, work = copy_of("flickr8k", tmp_path), tmp_path / "work"
     config = config_of("flickr8k", folder)
     bad = folder / "Flicker8k_Dataset" / "1011_abc.jpg"

@@ -55,7 +55,7 @@ def test_other_things_have_other_bases() -> None:
 
 
 def test_a_tone_makes_a_variant_and_a_name_without_it_has_the_same_base() -> None:
-    """By the names: whatever is called like another, but for skin tones, belongs to it."""
+    """By the names: an emoji whose name differs from another only by skin tones has the same base."""
     by_name: dict[str, set[Any]] = {}
     for one in every_emoji():
         name = emoji_names.names("en")[one.text][0].strip(":")

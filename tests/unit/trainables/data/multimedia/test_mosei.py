@@ -1,4 +1,4 @@
-"""CMU-MOSEI from tiny pickles and csd files: means over time, labels, splits, and what is said of wrong files."""
+"""CMU-MOSEI from tiny pickles and csd files: means over time, labels, splits, and the errors for wrong files."""
 
 import json
 import os

@@ -37,7 +37,7 @@ def test_ravdess_features_are_the_files() -> None:
 
 
 def test_ravdess_clips_pair_each_frame_with_the_voice_of_its_clip() -> None:
-    """Actor 1: wav beside 01; actor 2: the sound of 01; actor 3: wav beside 02. Grey tells emotion and frame."""
+    """Actor 1: wav next to 01; actor 2: the sound of 01; actor 3: wav next to 02. Grey encodes emotion and frame."""
     config = config_of("ravdess_clips", split="actors")
     data = ravdess.load(config)
     clips = {clip.name: clip for clip in ravdess.clips_of(config)}

@@ -91,7 +91,7 @@ def test_an_object_seen_once_has_no_velocity(root: Path) -> None:
 
 
 def test_official_split_and_what_is_held_out(root: Path) -> None:
-    """`val` of the file is measured; a part of `train` is set aside."""
+    """`val` of the file is measured; a part of `train` becomes the validation split."""
     rows = [{"scene": scene} for scenes in SCENES.values() for scene in scenes]
     scenes = nuscenes.scenes_of(config(root, split="official"), rows)
     assert scenes["test"] == SCENES["test"]

@@ -1,4 +1,4 @@
-"""Pickles read without running what they say: values as pickle gives them, and nothing else."""
+"""Pickles read without running code: the same values as from pickle, and nothing else."""
 
 import datetime
 import os

@@ -1,4 +1,4 @@
-"""MFH, separable and joint Gaussian data: what is drawn is what the documents say."""
+"""MFH, separable and joint Gaussian data: the draws are those that the docs describe."""
 
 import numpy as np
 import pytest

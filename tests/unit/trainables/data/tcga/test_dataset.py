@@ -1,4 +1,4 @@
-"""TCGA from tiny tables of LinkedOmics and MOGONET: samples, features, splits, and what is said of wrong files."""
+"""TCGA from tiny tables of LinkedOmics and MOGONET: samples, features, splits, and the errors for wrong files."""
 
 import shutil
 from collections.abc import Callable
