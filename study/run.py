@@ -74,7 +74,7 @@ def run(
     3 complete, but some trials failed; 130 interrupted.
     After 1 and 130 the same command resumes the study.
     """
-    with input_errors():
+    with input_errors(json_file):
         from study.commands import announce_preset, show_plan
 
         announce_preset(file)
@@ -116,7 +116,7 @@ def criterion(
     ] = None,
 ) -> None:
     """Predict which teachers will help, by the gain G = I(H1;H2) - I(H2;Y). Distils no student."""
-    with input_errors():
+    with input_errors(json_file):
         from study.planning.criterion_table import print_criterion
 
         print_criterion(file, json_file)
@@ -194,7 +194,7 @@ def cch_theory(
     ] = None,
 ) -> None:
     """Run the synthetic study of CCH: simulated and exact risk, and where the criterion predicts the gain's sign."""
-    with input_errors():
+    with input_errors(json_file):
         from study.theory.commands import print_cch_theory
 
         print_cch_theory(n, p, sigma, repeats, teacher, folder, json_file)
@@ -241,11 +241,19 @@ def explain(
 
 
 @contextmanager
-def input_errors() -> Generator[None]:
-    """Print the problems of a user's input, a line each, and exit with 2. There is no traceback."""
+def input_errors(json_file: Path | None = None) -> Generator[None]:
+    """Print the problems of a user's input, a line each, and exit with 2. There is no traceback.
+
+    Args:
+        json_file: a file that the command writes at its end; it is refused now if its folder does not exist.
+    """
     from study.errors import StudyError
 
     try:
+        if json_file is not None and not json_file.absolute().parent.is_dir():
+            raise StudyError(
+                f"--json {json_file}: there is no folder {json_file.parent}; create it, or name another file"
+            )
         yield
     except StudyError as error:
         typer.echo(str(error), err=True)

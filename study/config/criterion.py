@@ -10,9 +10,6 @@ from trainables.mi import ESTIMATORS, IntervalConfig
 from trainables.mi.base import MIConfig
 from trainables.stages.criterion import CriterionSettings
 
-BOTH_TERMS = tuple(name for name, entry in ESTIMATORS.items() if {"continuous", "discrete"} <= set(entry.targets))
-"""Estimators of I(H1;H2) that also take classes for I(H2;Y)."""
-
 ESTIMATOR_SCHEMA: dict[str, JsonValue] = {
     "anyOf": [
         {"enum": [name for name, entry in ESTIMATORS.items() if "continuous" in entry.targets]},

@@ -96,6 +96,16 @@ def test_help_comes_at_once(module: str) -> None:
     assert all(word in done.stdout for word in wanted)
 
 
+@pytest.mark.parametrize("arguments", [("run",), ("criterion",), ("cch-theory",)], ids=" ".join)
+def test_a_json_file_in_no_folder_is_refused_before_anything_starts(arguments: tuple[str, ...], file: Path) -> None:
+    target = file.parent / "nowhere" / "summary.json"
+    done = command(*arguments, *([] if arguments == ("cch-theory",) else [file]), "--json", target)
+    assert done.exit_code == 2 and not (file.parent / "studies").exists()
+    assert done.stderr.splitlines() == [
+        f"--json {target}: there is no folder {target.parent}; create it, or name another file"
+    ]
+
+
 def test_version_is_that_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     done = command("--version")
