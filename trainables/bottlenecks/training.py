@@ -162,7 +162,7 @@ def evaluate(model: Bottleneck, val: PairedFeatures) -> dict[str, float]:
 
 
 def total_loss(loss: BottleneckLoss, weight: float) -> Float[Tensor, ""]:
-    """Algorithm 1's loss: generation + weight regularization."""
+    """Algorithm 1's loss, a scalar: generation + weight * regularization."""
     return loss.generation + weight * loss.regularization
 
 

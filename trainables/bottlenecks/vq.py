@@ -85,5 +85,13 @@ class VQ(Bottleneck):
 
 
 def nearest(rows: Float[Tensor, "rows width"], codes: Float[Tensor, "codes width"]) -> Int[Tensor, " rows"]:
-    """Index of the code nearest to each row, by ||e - c||² without ||e||², which is the same for all codes."""
+    """Index of the code nearest to each row, by ||e - c||² without ||e||², which is the same for all codes.
+
+    Args:
+        rows: encoder outputs e.
+        codes: the codes c.
+
+    Returns:
+        Indices in [0, codes); the first one in case of a tie.
+    """
     return (codes.square().sum(dim=1) - 2 * rows @ codes.T).argmin(dim=1)

@@ -71,12 +71,25 @@ def is_object(labels: Float[Tensor, "batch boxes fields"]) -> Bool[Tensor, "batc
 
 
 def centre_cells(labels: Float[Tensor, "batch boxes fields"], cells: int) -> Tensor:
-    """Cell (x, y) of the centre of each box, (batch, boxes, 2); the nearest cell if it is outside the map."""
+    """The cell of the centre of each box; the nearest cell if it is outside the map.
+
+    Args:
+        labels: boxes of each row.
+        cells: cells along each side of the map.
+
+    Returns:
+        Indices (x, y), int64 (batch, boxes, 2).
+    """
     return ((labels[..., 1:3] + EXTENT) / cell_size(cells)).floor().long().clamp(0, cells - 1)
 
 
 def gather_cells(maps: Float[Tensor, "batch x y channels"], centres: Tensor) -> Float[Tensor, "batch boxes channels"]:
-    """The channels at one cell for each box."""
+    """The channels at one cell for each box.
+
+    Args:
+        maps: maps of a network.
+        centres: indices (x, y) of `centre_cells`.
+    """
     place = (centres[..., 0] * maps.shape[2] + centres[..., 1])[..., None].expand(-1, -1, maps.shape[-1])
     return maps.flatten(1, 2).gather(1, place)
 
@@ -166,7 +179,15 @@ def box_distance(
 def attribute_loss(
     logits: Float[Tensor, "batch boxes attributes"], labels: Float[Tensor, "batch boxes fields"]
 ) -> Float[Tensor, "batch boxes"]:
-    """Cross-entropy of the attribute; 0 for a box whose attribute is unknown."""
+    """Cross-entropy of the attribute.
+
+    Args:
+        logits: logits of `ATTRIBUTES` at the centre of each box.
+        labels: boxes of each row.
+
+    Returns:
+        Loss of each box; 0 if its attribute is unknown.
+    """
     wanted = labels[..., 10].long()
     loss = functional.cross_entropy(logits.movedim(-1, 1), wanted.clamp(min=0), reduction="none")
     return torch.where(wanted >= 0, loss, 0)

@@ -28,7 +28,15 @@ class Matches(NamedTuple):
 
 
 def counted(boxes: Boxes, truth: Boxes) -> Boxes:
-    """The boxes that count: in the range of their class, with points inside, not a bicycle or motorcycle in a rack."""
+    """The boxes that count: in the range of their class, with points inside, not a bicycle or motorcycle in a rack.
+
+    Args:
+        boxes: predicted or true boxes.
+        truth: true boxes of the same samples, with the racks.
+
+    Returns:
+        The same places; a box that does not count is an empty place.
+    """
     limits = np.array([*RANGES, 0.0, 0.0])[boxes.classes]
     near = np.linalg.norm(boxes.centres[..., :2], axis=-1) < limits
     cycles = np.isin(boxes.classes, IN_RACKS)
@@ -104,5 +112,13 @@ def gathered(boxes: Boxes, number: int) -> tuple[ndarray, Int[ndarray, "samples 
 
 
 def at(values: ndarray, places: Int[ndarray, "samples found"]) -> ndarray:
-    """`values` (samples, boxes, d) at `places` of each sample: (samples, found, d); arbitrary for an empty place."""
+    """Select values by place.
+
+    Args:
+        values: values (samples, boxes, d).
+        places: places of each sample; -1 for an empty one.
+
+    Returns:
+        Values (samples, found, d); arbitrary for an empty place.
+    """
     return np.take_along_axis(values, np.maximum(places, 0)[..., None], axis=1)

@@ -38,7 +38,15 @@ DETECTION_METRICS |= {name: Metric("minimize", single_metric(name)) for name in 
 
 
 def example_boxes(rows: int, num_classes: int) -> Float[Tensor, "{rows} boxes fields"]:
-    """Labels with two boxes and an empty place in each sample; the classes are used in turn."""
+    """Labels for measuring costs: two boxes and an empty place in each sample; the classes are used in turn.
+
+    Args:
+        rows: number of samples.
+        num_classes: number of classes.
+
+    Returns:
+        Labels with the columns `FIELDS`.
+    """
     labels = torch.zeros(rows, 3, len(FIELDS))
     number = torch.arange(2 * rows).reshape(rows, 2)
     labels[:, :2, 0] = number % num_classes

@@ -256,7 +256,13 @@ def store_result(task: Task, fitted: FitResult | Exception, pruned_at: int | Non
 
 
 def abandon(assignment: Assignment, slot: SlotConfig, mailbox: Any) -> None:
-    """Store the failure of a trial that killed its worker groups or failed on one of several ranks."""
+    """Store the failure of a trial that killed its worker groups or failed on one of several ranks.
+
+    Args:
+        assignment: the trial and its error.
+        slot: settings of this slot.
+        mailbox: handle of the mailbox actor.
+    """
     [job] = assignment.trials
     trial = TrialDirectory(Path(job.directory))
     trial.begin(TrialConfig.model_validate(job.config), from_epoch=len(trial.history()))

@@ -79,7 +79,15 @@ def load(config: DigitsConfig) -> PairedData:
 
 
 def enlarge(digits: Float64[ndarray, "rows 8 8"], size: int) -> Float64[ndarray, "rows {size} {size}"]:
-    """The digits enlarged bilinearly to `size` x `size`."""
+    """Bilinear enlargement.
+
+    Args:
+        digits: grey images.
+        size: side of the result in pixels.
+
+    Returns:
+        The enlarged images, in the same range.
+    """
     images = torch.from_numpy(digits)[:, None]
     return functional.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)[:, 0].numpy()
 

@@ -128,7 +128,15 @@ def gram_schmidt(rows: Float64[ndarray, "rows columns"]) -> Float64[ndarray, "ro
 
 
 def views(config: SeparableConfig, features: Float64[ndarray, "features pairs"]) -> tuple[ndarray, ndarray]:
-    """The teacher's [G; S'] and the student's [G; S], both (dim, pairs), taken from [G; S; S']."""
+    """The inputs of teacher and student.
+
+    Args:
+        config: the config of the data.
+        features: [G; S; S'], one column for each pair.
+
+    Returns:
+        [G; S'] of the teacher and [G; S] of the student, both (dim, pairs).
+    """
     general, own, other = np.split(features, [config.general_dim, config.dim])
     return np.concatenate([general, other]), np.concatenate([general, own])
 

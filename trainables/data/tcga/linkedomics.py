@@ -186,7 +186,16 @@ def heading(path: Path) -> list[str]:
 
 @lru_cache(maxsize=8)
 def read_row(path: Path, row: str, changed: int) -> dict[str, str]:
-    """Values of one attribute by sample; cached until the file's time `changed` changes. See `clinical_row`."""
+    """See `clinical_row`.
+
+    Args:
+        path: the clinical table.
+        row: name of the attribute.
+        changed: modification time of the file, so that a changed file is read again.
+
+    Raises:
+        ValueError: if there is no such row.
+    """
     samples, known = heading(path), []
     with opened(path) as file:
         for line in file:

@@ -56,7 +56,15 @@ class BEVCamera(BEVModel):
 
 
 def voxels(cells: int, heights: tuple[float, ...]) -> Float[Tensor, "heights places 4"]:
-    """The points (x, y, z, 1) of the cells that are projected into the images, x-major; metres."""
+    """The points of the cells that are projected into the images.
+
+    Args:
+        cells: cells along each side of the map.
+        heights: heights above the ground in metres.
+
+    Returns:
+        Homogeneous points (x, y, z, 1) in metres; the places are x-major.
+    """
     axis = cell_centres(cells)
     grid = torch.meshgrid(torch.tensor(heights), axis, axis, indexing="ij")
     z, x, y = (part.flatten(1) for part in grid)

@@ -43,7 +43,13 @@ def with_hash(pretrained: str | None) -> str | None:
 
 @cache
 def hash_of(path: Path, size: int, changed: int) -> str:
-    """First digits of the sha256 of a file. A process reads it once, and again only if its size or time changes."""
+    """First digits of the sha256 of a file. A process reads it once, and again only if its size or time changes.
+
+    Args:
+        path: the file.
+        size: its size in bytes.
+        changed: its modification time in ns.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:HASH_DIGITS]
 
