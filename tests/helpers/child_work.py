@@ -1,4 +1,4 @@
-"""Functions that `test_media` and `test_child_process` run in child processes, which must import this module."""
+"""Functions that tests run in child processes; they are in a module that a child process can import."""
 
 import os
 import sys

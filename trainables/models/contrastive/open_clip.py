@@ -34,7 +34,7 @@ class OpenClipConfig(ContrastiveConfig):
     pretrained: Annotated[str | None, AfterValidator(with_hash)] = None
     """Weights: a tag such as openai (which must have been fetched before: a study downloads nothing), the path of a
     checkpoint (a state dict, .pt or .safetensors), or null for random ones. A file is identified by the hash of its
-    content, which is added to its path, and not by its path."""
+    content (appended to the path), not by its path."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the towers on a GPU, by autocast."""
 
