@@ -12,31 +12,23 @@ from pathlib import Path
 
 from study.analysis.study_results import StudyResults, study_results
 from study.config.study_config import StudyConfig
+from study.report.figure_table import FIGURES
 from study.report.format.csv_tables import csv_files
 from study.report.format.document import Block, Heading, Items, to_html, to_markdown
-from study.report.format.figure_files import RenderedFigure, draw_figures
+from study.report.format.figure_files import FigureSection, RenderedFigure, draw_figures
 from study.report.format.tables import arms_table_block, best_table
 from study.report.sections.collapse import collapse_findings, pairs_table
 from study.report.sections.contrastive import clip_blocks
-from study.report.sections.contrastive_figures import CLIP_FIGURES
-from study.report.sections.criterion import CRITERION_FIGURES, criterion_blocks
-from study.report.sections.diagnostics import DIAGNOSTIC_FIGURES
-from study.report.sections.figures import FIGURES
+from study.report.sections.criterion import criterion_blocks
 from study.report.sections.findings import findings, reading
-from study.report.sections.pareto import PARETO_FIGURES, front_csv, pareto_blocks
+from study.report.sections.pareto import front_csv, pareto_blocks
 from study.report.sections.provenance import ended, provenance, work
 from study.report.sections.published import published_blocks
 from study.report.sections.settings import data_notes, introduction, settings, silent_choices
-from study.report.sections.suggested_h import SUGGESTED_H_FIGURES, suggested_h_findings
+from study.report.sections.suggested_h import suggested_h_findings
 from study.storage.groups import collect_groups
 from study.storage.store import StudyStore
 from trainables.common.atomic_files import write_bytes
-
-MAIN_FIGURES = (
-    *("data_curve", "value_spectra", "split_loss", "seed_boxes", "seed_spread", "h_curve", "suggested_h"),
-    *("spectra", "weight_spectra", "dimensions"),
-)
-"""Figures that follow the results, in order. The other figures come under the heading on training and search."""
 
 
 def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, float | None] | None = None) -> Path:
@@ -53,12 +45,7 @@ def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, flo
         The path of `report.html`.
     """
     results = study_results(study, collect_groups(study, store))
-    figures = draw_figures(
-        study,
-        results,
-        store,
-        {**FIGURES, **PARETO_FIGURES, **CRITERION_FIGURES, **SUGGESTED_H_FIGURES, **DIAGNOSTIC_FIGURES, **CLIP_FIGURES},
-    )
+    figures = draw_figures(study, results, store, FIGURES)
     blocks = contents(study, results, store, figures, timing)
     title = f"Study {study.study}"
     end = f"Made from {store.directory.name}/ on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."
@@ -91,11 +78,7 @@ def contents(
     timing: Mapping[str, float | None] | None,
 ) -> list[Block]:
     """The blocks of the report, in order."""
-    drawn = {figure.name: figure for figure in figures}
-    front = [drawn.pop(name) for name in PARETO_FIGURES if name in drawn]
-    gains = [drawn.pop(name) for name in CRITERION_FIGURES if name in drawn]
-    clip = [drawn.pop(name) for name in CLIP_FIGURES if name in drawn]
-    main = [drawn.pop(name) for name in MAIN_FIGURES if name in drawn]
+    search = figures_of("search", figures)
     return [
         *introduction(study, results),
         Heading("What was found"),
@@ -111,19 +94,25 @@ def contents(
         *pairs_table(study, results),
         best_table(results),
         *pareto_blocks(study, results),
-        *front,
+        *figures_of("pareto", figures),
         *published_blocks(study, results),
         *criterion_blocks(study, results, store),
-        *gains,
-        *main,
+        *figures_of("criterion", figures),
+        *figures_of("results", figures),
         *clip_blocks(study, results, store),
-        *clip,
+        *figures_of("contrastive", figures),
         *reading(results),
         *settings(study),
         *data_notes(study),
-        *([Heading("Training and search"), *drawn.values()] if drawn else []),
+        *([Heading("Training and search"), *search] if search else []),
         *ended(results),
         *work(results, timing),
         *silent_choices(study),
         *provenance(study, store),
     ]
+
+
+def figures_of(section: FigureSection, figures: list[RenderedFigure]) -> list[RenderedFigure]:
+    """The figures of one section."""
+    names = {entry.name for entry in FIGURES if entry.section == section}
+    return [figure for figure in figures if figure.name in names]

@@ -1,19 +1,18 @@
-"""The figures of a report as SVG and PNG files, and the helpers that turn groups into their points."""
+"""The figures of a report as SVG and PNG files."""
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Literal, NamedTuple
 
 from matplotlib.figure import Figure
 
-from search_spaces.domains import Choice, Domain, Value
-from study.analysis.notation import metric_label, scale
-from study.analysis.study_results import StudyResults, by_seed, summarise
-from study.config.spectrum_rule import BOTTLENECK
+from study.analysis.notation import metric_label
+from study.analysis.study_results import StudyResults
 from study.config.study_config import StudyConfig
-from study.figures.bottleneck_curve import Curve
-from study.figures.style import ArmStyle, Point, arm_styles, render
-from study.storage.groups import Group, best_group
+from study.figures.style import ArmStyle, arm_styles, render
 from study.storage.store import StudyStore
+
+FigureSection = Literal["pareto", "criterion", "results", "contrastive", "search"]
+"""The section of the report in which a figure is."""
 
 
 class RenderedFigure(NamedTuple):
@@ -40,54 +39,35 @@ class FigureInputs(NamedTuple):
         return metric_label(self.results.metric)
 
 
-FigureTable = Mapping[str, tuple[str, str, Callable[[FigureInputs], Figure | None]]]
-"""By file name: title, caption, and what draws the figure (or returns None)."""
+class ReportFigure(NamedTuple):
+    """An entry of the table of figures."""
+
+    name: str
+    """Name of the files."""
+    section: FigureSection
+    title: str
+    caption: str
+    build: Callable[[FigureInputs], Figure | None]
+    """Returns None if the study has no numbers for the figure."""
 
 
 def draw_figures(
-    study: StudyConfig, results: StudyResults, store: StudyStore, table: FigureTable
+    study: StudyConfig, results: StudyResults, store: StudyStore, table: Iterable[ReportFigure]
 ) -> list[RenderedFigure]:
-    """Every figure of `table` for which the study has numbers, in its order."""
+    """The figures of `table` for which the study has numbers, in the order of `table`.
+
+    Args:
+        study: The study.
+        results: Its results.
+        store: Its store.
+        table: The figures to draw.
+    """
     styles = arm_styles([arm.name for arm in study.arms], results.baseline)
     inputs = FigureInputs(study, results, store, styles)
     drawn = []
-    for name, (title, caption, make) in table.items():
-        figure = make(inputs)
+    for entry in table:
+        figure = entry.build(inputs)
         if figure is not None:
-            drawn.append(RenderedFigure(name, title, caption, render(figure, "svg"), render(figure, "png")))
+            files = render(figure, "svg"), render(figure, "png")
+            drawn.append(RenderedFigure(entry.name, entry.title, entry.caption, *files))
     return drawn
-
-
-def bottleneck_points(groups: tuple[Group, ...], metric: str, results: StudyResults) -> Curve:
-    """One arm over H: at each H the group that the objective chooses."""
-    complete = [group for group in groups if group.status == "complete" and has(group, metric)]
-    sizes = sorted({float(group.params[BOTTLENECK]) for group in complete if BOTTLENECK in group.params})
-    best = []
-    for size in sizes:
-        chosen = best_group([g for g in complete if g.params[BOTTLENECK] == size], results.metric, results.direction)
-        if chosen:
-            best.append(point(size, chosen, metric))
-    return Curve(best, [(float(g.params[BOTTLENECK]), point(0, g, metric).mean) for g in complete])
-
-
-def has(group: Group | None, metric: str) -> bool:
-    """Whether the group has the metric."""
-    return group is not None and group.mean(metric) is not None
-
-
-def point(x: float, group: Group | None, metric: str) -> Point:
-    """Mean and deviation over seeds of a group that has the metric, in the unit of figures."""
-    summary = summarise(by_seed(group, metric))
-    assert summary is not None
-    factor = scale(metric)
-    return Point(x, summary.mean * factor, None if summary.std is None else summary.std * factor)
-
-
-def is_numeric(domain: Domain) -> bool:
-    """Whether the values of `domain` are numbers."""
-    return not isinstance(domain, Choice) or all(is_number(value) for value in domain.options)
-
-
-def is_number(value: Value) -> bool:
-    """Whether `value` is a number; a boolean is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)

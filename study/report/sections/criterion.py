@@ -3,22 +3,18 @@
 Reads the estimates from the stages and the gains from the store; computes neither.
 """
 
-from matplotlib.figure import Figure
-
 from study.analysis.comparison import PairedDifference
 from study.analysis.correlation import Correlation, spearman
-from study.analysis.notation import metric_label, metric_name, scale, show_difference, show_params, show_value
+from study.analysis.notation import metric_label, metric_name, show_difference, show_params, show_value
 from study.analysis.study_results import StudyResults
 from study.config.resolved_study import network_params
 from study.config.study_config import Params, StudyConfig
-from study.figures.criterion import MOST_NAMES, CriterionPanels, criterion_figure
 from study.formatting import clock, plural
 from study.planning.criterion import Assessment, show_term
 from study.planning.criterion_agreement import (
     PairOutcome,
     Share,
     agreement,
-    calibration_curve,
     failures,
     gap_against_gain,
     saving,
@@ -29,18 +25,9 @@ from study.planning.criterion_cost import criterion_seconds
 from study.planning.criterion_gains import pair_outcomes
 from study.planning.criterion_table import criterion_rows, notes, show_with_error
 from study.report.format.document import Block, Heading, Items, Table, Text
-from study.report.format.figure_files import FigureInputs, FigureTable
 from study.report.sections.teacher_choice import teacher_choice
 from study.storage.groups import Group
 from study.storage.store import StudyStore
-
-CAPTION = (
-    "Left: each pair's gap, estimated before any distillation, against the gain that distillation then brought on the "
-    "test split (best configuration on validation minus the baseline with the same student, paired by seed); 95 % "
-    "intervals over seeds and held-out pairs. In the shaded quadrants the criterion is right; open points have an "
-    "interval that contains 0. The clearest failures are named. Right: pairs in bins of equal number by gap, and the "
-    "share of each that gained."
-)
 
 
 def criterion_blocks(study: StudyConfig, results: StudyResults, store: StudyStore) -> list[Block]:
@@ -244,20 +231,3 @@ def by_estimator(study: StudyConfig, results: StudyResults) -> Table | None:
 def middle(found: Assessment) -> tuple[float, float, float]:
     """Both terms and the gap."""
     return found.shared.mean, found.labels.mean, found.gap.mean
-
-
-def figure_of_gains(inputs: FigureInputs) -> Figure | None:
-    """Gap against gain; None for a study without a criterion, or with fewer than two gains."""
-    study, results = inputs.study, inputs.results
-    if study.criterion is None:
-        return None
-    outcomes = pair_outcomes(study, results, study.criterion.settings)
-    unit = " points" if scale(results.test_metric) == 100 else ""
-    label = f"gain in {metric_name(results.test_metric)}{',' + unit if unit else ''}"
-    panels = CriterionPanels(
-        outcomes, failures(outcomes)[:MOST_NAMES], calibration_curve(outcomes), scale(results.test_metric), label
-    )
-    return criterion_figure(panels)
-
-
-CRITERION_FIGURES: FigureTable = {"criterion": ("The criterion and the measured gains", CAPTION, figure_of_gains)}

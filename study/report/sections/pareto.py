@@ -1,16 +1,12 @@
 """The report's part on several objectives: the Pareto front of each arm and over all arms."""
 
-from matplotlib.figure import Figure
-
-from study.analysis.notation import metric_label, metric_name, scale, show_params, show_summary
-from study.analysis.pareto import FrontMember, costs, front_members
+from study.analysis.notation import metric_label, metric_name, show_params, show_summary
+from study.analysis.pareto import FrontMember, front_members
 from study.analysis.study_results import StudyResults
 from study.config.study_config import StudyConfig
-from study.figures.pareto import FrontPoint, ObjectiveAxis, pareto_figure
 from study.formatting import plural
 from study.report.format.csv_tables import Row, to_csv
 from study.report.format.document import Block, Heading, Items, Table
-from study.report.format.figure_files import FigureInputs, FigureTable
 
 MEANING = (
     "A configuration is on the front if no other complete configuration is at least as good in every objective and "
@@ -99,34 +95,3 @@ def front_csv(study: StudyConfig, results: StudyResults) -> bytes:
         overall = "yes" if member.overall else ""
         rows.append([group.arm, group.number, group.group_id, overall, member.values[0].n, *cells])
     return to_csv(header, rows)
-
-
-def front_figure(inputs: FigureInputs) -> Figure | None:
-    """The complete configurations against the objectives; None for a study with one objective."""
-    study, results = inputs.study, inputs.results
-    objectives = study.search.objectives
-    members = {member.group.group_id: member for member in members_of(study, results)}
-    arms: dict[str, list[FrontPoint]] = {}
-    for row in results.arms:
-        complete = [group for group in row.groups if costs(group, objectives) is not None]
-        arms[row.arm] = [
-            FrontPoint(
-                tuple((group.mean(one.metric) or 0.0) * scale(one.metric) for one in objectives),
-                group.group_id in members,
-                group.group_id in members and members[group.group_id].overall,
-            )
-            for group in complete
-        ]
-    axes = [ObjectiveAxis(metric_label(one.metric), one.direction) for one in objectives]
-    return pareto_figure(arms, axes, inputs.styles)
-
-
-PARETO_FIGURES: FigureTable = {
-    "pareto": (
-        "Pareto front of the objectives",
-        "Every complete configuration, mean over seeds. Full colour: on the front of its arm; faint: dominated by "
-        "another configuration of the arm. Rings: on the front over all arms; with two objectives, the line is the "
-        "border of what the front dominates.",
-        front_figure,
-    )
-}

@@ -1,32 +1,23 @@
-"""The report's part on H from the spectrum: Figure 12, and a comparison of the suggested H with the searched one.
+"""The report's part on H from the spectrum: a comparison of the suggested H with the searched one.
 
 Reads the saved suggestions and the bottlenecks in the stages; trains nothing.
 """
 
 from typing import NamedTuple
 
-from matplotlib.figure import Figure
 from torch import Tensor
 
 from study.analysis.comparison import LEVEL
-from study.analysis.notation import equals_p, metric_label, metric_name, show_difference
+from study.analysis.notation import equals_p, metric_name, show_difference
 from study.analysis.study_results import ArmResult, StudyResults, compare
 from study.config.spectrum_rule import BOTTLENECK, grid_of, neighbours
 from study.config.study_config import Arm, StudyConfig
-from study.figures.suggested_h import SpectrumPanels, suggested_h_figure
 from study.formatting import plural
 from study.planning.saved_h import saved_suggestions
 from study.planning.suggest_h import Suggestion, arms_with_h, listed, spectrum_stages, suggest
-from study.report.format.figure_files import FigureInputs, FigureTable, bottleneck_points, has, point
 from study.storage.groups import Group, best_group
 from trainables.stages.artifacts import StageStore
 
-CAPTION = (
-    "Above: logarithms of the singular values of ẑ', the bottleneck's output for the teacher's features, by H; mean "
-    "over seeds, down to the floor of the rule. Dashed: the suggested H, the smallest whose spectrum equals that of "
-    "all larger ones under the rule. Below: each arm's configuration at each H that is best on validation, mean ± 1 "
-    "std over seeds on the test split (CIBA paper, Fig. 12). Arms that distil the same bottlenecks share a panel."
-)
 WITHIN_NOISE = (
     "Within noise means p > {level:g} in Welch's two-sided test of {metric} over seeds, not corrected, between the "
     "best configurations at both H; this does not prove equality."
@@ -38,16 +29,6 @@ class SuggestedSet(NamedTuple):
 
     suggestion: Suggestion
     arms: list[Arm]
-
-
-def figure_12(inputs: FigureInputs) -> Figure | None:
-    """Spectra and performance by H; None for a study without a swept H."""
-    study, results = inputs.study, inputs.results
-    panels = [spectrum_panels(one, study, results) for one in suggested_sets(study, results)]
-    return suggested_h_figure(panels, metric_label(results.test_metric), inputs.styles)
-
-
-SUGGESTED_H_FIGURES: FigureTable = {"suggested_h": ("H from the spectrum", CAPTION, figure_12)}
 
 
 def suggested_h_findings(study: StudyConfig, results: StudyResults) -> list[str]:
@@ -88,32 +69,6 @@ def measured_suggestion(arm: Arm, study: StudyConfig, row: ArmResult) -> Suggest
         dim: {seed: store.get(found[seed]).arrays["train"] for seed in seeds} for dim, found in ready.items()
     }
     return suggest(arm, spectra)
-
-
-def spectrum_panels(one: SuggestedSet, study: StudyConfig, results: StudyResults) -> SpectrumPanels:
-    """The numbers of one column of the figure."""
-    metric = results.test_metric
-    curves = {arm.name: bottleneck_points(results.arm(arm.name).groups, metric, results) for arm in one.arms}
-    bands = {
-        row.arm: point(0, row.best, metric)
-        for row in results.arms
-        if has(row.best, metric) and is_plain(study.arm(row.arm), one, results.baseline)
-    }
-    return SpectrumPanels(one.suggestion.spectra, one.suggestion.suggested, curves, bands)
-
-
-def is_plain(arm: Arm, one: SuggestedSet, baseline: str) -> bool:
-    """Whether an arm is the baseline, or distils without a bottleneck from the same teacher by one of the losses."""
-    if BOTTLENECK in type(arm.base.method).model_fields:
-        return False
-    loss = getattr(arm.base.method, "loss", None)
-    alike = [
-        other
-        for other in one.arms
-        if loss == getattr(other.base.method, "loss", None)
-        and (arm.base.data, arm.base.teacher) == (other.base.data, other.base.teacher)
-    ]
-    return arm.name == baseline or bool(alike)
 
 
 def finding(one: SuggestedSet, study: StudyConfig, results: StudyResults) -> str:

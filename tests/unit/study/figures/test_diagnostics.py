@@ -13,15 +13,15 @@ from study.config.study_config import Arm, StudyConfig
 from study.figures import diagnostics as draw
 from study.figures.diagnostics import Box, DataCurve, SplitCurves, band, log_band
 from study.figures.style import arm_styles
-from study.report.format.figure_files import FigureInputs, draw_figures
-from study.report.sections.diagnostics import (
-    DIAGNOSTIC_FIGURES,
+from study.report.figure_builders.diagnostics import (
     by_value,
     data_field,
     data_figure,
     paper_arms,
     split_figure,
 )
+from study.report.figure_table import FIGURES
+from study.report.format.figure_files import FigureInputs, draw_figures
 from study.storage.groups import collect_groups
 from study.storage.store import StudyStore
 from tests.helpers.example_store import example_study, fill, write_result
@@ -162,8 +162,9 @@ def test_the_example_has_the_figures_of_any_study(tmp_path: Path) -> None:
     store = StudyStore(study.directory)
     fill(study, store)
     found = inputs(study, store)
-    drawn = draw_figures(study, found.results, store, DIAGNOSTIC_FIGURES)
+    names = {"data_curve", "value_spectra", "split_loss", "weight_spectra", "seed_boxes", "dimensions"}
+    drawn = draw_figures(study, found.results, store, [entry for entry in FIGURES if entry.name in names])
     assert {figure.name for figure in drawn} == {"weight_spectra", "seed_boxes", "dimensions"}
     assert [row.arm for row in paper_arms(found)] == ["none", "ciba"], "kd compares no features"
-    again = draw_figures(study, found.results, store, {"dimensions": DIAGNOSTIC_FIGURES["dimensions"]})
+    again = draw_figures(study, found.results, store, [entry for entry in FIGURES if entry.name == "dimensions"])
     assert again[0].png == drawn[-1].png

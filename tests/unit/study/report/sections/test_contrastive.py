@@ -26,11 +26,12 @@ from study.analysis.study_results import study_results
 from study.config.study_config import StudyConfig
 from study.figures.contrastive import few_digits
 from study.figures.style import arm_styles
+from study.report.figure_builders.contrastive import by_field, trajectory_figure
+from study.report.figure_table import FIGURES
 from study.report.format.document import Items, Table
 from study.report.format.figure_files import FigureInputs
 from study.report.sections.contrastive import TITLE, clip_blocks, mean_text
 from study.report.sections.contrastive_answers import verdict
-from study.report.sections.contrastive_figures import CLIP_FIGURES, by_field, trajectory_figure
 from study.report.write import write_report
 from study.storage.groups import collect_groups
 from study.storage.store import StudyStore, TrialRecord
@@ -268,7 +269,9 @@ def test_the_whole_report_has_section_and_figures(tmp_path: Path) -> None:
     text = path.read_text()
     assert "Test image→text R@1 (%), arms ordered" in text
     assert TITLE in text and "TE proxy against MI" in text and "TE against" not in text
-    for name in CLIP_FIGURES:
+    names = [entry.name for entry in FIGURES if entry.section == "contrastive"]
+    assert len(names) == 6
+    for name in names:
         assert (path.parent / "figures" / f"{name}.png").stat().st_size > 10_000, name
 
 
@@ -290,7 +293,7 @@ def test_arms_are_drawn_at_one_temperature(tmp_path: Path) -> None:
 
 
 def test_an_arm_without_a_distance_keeps_its_column(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from study.report.sections import contrastive_figures as figures
+    from study.report.figure_builders import contrastive as figures
 
     study, store = study_of(tmp_path, "cl", "te1")
     for arm in ("cl", "te1"):

@@ -9,9 +9,10 @@ from rich.console import Console
 from study.analysis.study_results import StudyResults, study_results
 from study.config.study_config import Objective, StudyConfig
 from study.figures.style import arm_styles
+from study.report.figure_builders.pareto import front_figure
 from study.report.format.document import Items, Table
 from study.report.format.figure_files import FigureInputs
-from study.report.sections.pareto import front_figure, pareto_blocks
+from study.report.sections.pareto import pareto_blocks
 from study.report.terminal import result_tables
 from study.report.write import write_report
 from study.storage.groups import collect_groups

@@ -12,13 +12,12 @@ from study.figures.style import arm_styles
 from study.parsing.loader import load
 from study.planning.resolve import resolve
 from study.planning.suggest_h import Suggestion, print_suggestions, suggest
+from study.report.figure_builders.suggested_h import spectrum_panels, suggested_h_figure
 from study.report.format.figure_files import FigureInputs
 from study.report.sections.suggested_h import (
     SuggestedSet,
-    figure_12,
     finding,
     measured_suggestion,
-    spectrum_panels,
     suggested_h_findings,
     suggested_sets,
 )
@@ -152,7 +151,7 @@ def test_the_figure_of_real_bottlenecks(tmp_path: Path) -> None:
     logs = torch.stack(list(spectra[2].values())).log().mean(dim=0).tolist()
     assert one.suggestion.spectra[2] == pytest.approx(logs[: len(one.suggestion.spectra[2])], rel=1e-5)
     styles = arm_styles([arm.name for arm in study.arms], "none")
-    figure = figure_12(FigureInputs(study, results, StudyStore(study.directory), styles))
+    figure = suggested_h_figure(FigureInputs(study, results, StudyStore(study.directory), styles))
     assert figure is not None
     upper, lower = figure.axes
     labels = [line.get_label() for line in upper.lines]

@@ -1,14 +1,14 @@
-"""The figures of contrastive distillation: selects their numbers from groups and store."""
+"""The figures of contrastive distillation."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from study.analysis.contrastive import FIELDS, families
+from study.analysis.contrastive import families
 from study.analysis.contrastive_values import KL, KL_FIXED, MODALITIES, MSE, NEIGHBOUR, neighbour_rows
 from study.figures import contrastive as draw
 from study.figures.contrastive import Curves, Projected
-from study.report.format.figure_files import FigureInputs, FigureTable
-from study.report.sections.diagnostics import kept
+from study.report.figure_builders.diagnostics import kept
+from study.report.format.figure_files import FigureInputs
 from study.storage.groups import Group
 from trainables.diagnostics.contrastive import NEIGHBOURS
 from trainables.evaluation.contrastive_diagnostics import FIXED_TEMPERATURE
@@ -98,45 +98,3 @@ def first_arrays(inputs: FigureInputs, group: Group | None) -> dict[str, np.ndar
     arrays = inputs.store.trial(group.trials[0].trial_id).diagnostics() if group else {}
     planes = {name: array for name, array in arrays.items() if name.startswith(("clip/pca", "clip/joint"))}
     return planes if all(np.isfinite(array).all() for array in planes.values()) else {}
-
-
-CLIP_FIGURES: FigureTable = {
-    "clip_trajectories": (
-        "Distance to the teacher",
-        "KL divergence and squared distance between student and teacher on the validation split after every epoch, "
-        "mean ± 1 std over seeds, best configuration of each arm; measured for every arm, whether or not its loss has "
-        "the term. KL at one temperature. No MSE where the widths differ and the arm trains no projection.",
-        trajectory_figure,
-    ),
-    **{
-        f"clip_by_{field}": (
-            f"Distance to the teacher by {words}",
-            "Configurations that differ in this field alone: KL (at each configuration's own temperature) and MSE on "
-            "the validation split, divided by their value after the first epoch; mean ± 1 std over seeds and "
-            "configurations.",
-            lambda inputs, field=field: by_field(inputs, field),
-        )
-        for field, words in zip(FIELDS, ("temperature", "batch size"), strict=True)
-    },
-    "clip_neighbours": (
-        "Nearest neighbours in common with the teacher",
-        "Share of the k nearest neighbours on the test split that student and teacher have in common: mean ± 1 std "
-        "over seeds, each seed as a point, best configuration of each arm. Dotted: the chance level.",
-        neighbour_figure,
-    ),
-    "clip_plane": (
-        "Students in the teacher's principal plane",
-        "Principal components of the teacher's embeddings of the test split, fitted to the teacher alone (share of its "
-        "variance on the axes), with the students' embeddings in the same plane; first seed of each arm's best "
-        "configuration. Thin lines join some students' points to their teacher's.",
-        plane_figure,
-    ),
-    "clip_joint": (
-        "Images and captions in one plane",
-        "Embeddings of images and of their first captions in the plane of each network's own principal components; "
-        "first seed of each arm's best configuration. Thin lines join some pairs. A gap between the colours is the "
-        "modality gap.",
-        joint_figure,
-    ),
-}
-"""By file name: title, caption, and what draws the figure (or returns None)."""

@@ -1,4 +1,4 @@
-"""The figures of the results and the search: selects their numbers from groups and store; with captions."""
+"""The figures of the results and the search."""
 
 import math
 from typing import Literal
@@ -13,7 +13,8 @@ from study.config.spectrum_rule import BOTTLENECK
 from study.figures.arm_results import learning_curves, seed_spread, spectra
 from study.figures.bottleneck_curve import bottleneck_curve
 from study.figures.hyperparameter_search import Outcome, Sweep, importance_bars, optimisation_history, sweep_panels
-from study.report.format.figure_files import FigureInputs, FigureTable, bottleneck_points, has, is_numeric, point
+from study.report.figure_builders.points import bottleneck_points, has_metric, is_numeric, mean_point
+from study.report.format.figure_files import FigureInputs
 from study.search.importance import importance
 from study.storage.groups import Group
 
@@ -33,7 +34,9 @@ def h_curve(inputs: FigureInputs) -> Figure | None:
         swept = [row for row in results.arms if BOTTLENECK in inputs.study.arm(row.arm).space]
         panels[label] = {row.arm: bottleneck_points(row.groups, metric, results) for row in swept}
         bands[label] = {
-            row.arm: point(0, row.best, metric) for row in results.arms if row not in swept and has(row.best, metric)
+            row.arm: mean_point(0, row.best, metric)
+            for row in results.arms
+            if row not in swept and has_metric(row.best, metric)
         }
     plain = {pair.ciba: (pair.plain,) for pair in bottleneck_pairs(inputs.study, results)}
     counterparts = {
@@ -53,7 +56,7 @@ def sweeps(inputs: FigureInputs) -> Figure | None:
             if name == BOTTLENECK or not is_numeric(domain):
                 continue
             groups = [g for g in inputs.results.arm(arm.name).groups if g.status == "complete" and name in g.params]
-            points = [(float(g.params[name]), point(0, g, metric).mean) for g in groups if has(g, metric)]
+            points = [(float(g.params[name]), mean_point(0, g, metric).mean) for g in groups if has_metric(g, metric)]
             panel = panels.get(name, Sweep(parameter_label(name), 0, {}))
             arms = panel.arms | ({arm.name: points} if points else {})
             panels[name] = panel._replace(arms=arms, base=max(panel.base, log_base(domain)))
@@ -131,52 +134,3 @@ def log_base(domain: Domain) -> Literal[0, 2, 10]:
         powers = all(number > 0 and math.log2(number).is_integer() for number in numbers)
         return 2 if powers else 0
     return 2 if all(number.is_integer() for number in numbers) else 10
-
-
-FIGURES: FigureTable = {
-    "h_curve": (
-        "Performance against the bottleneck dimension",
-        "At each H the configuration that is best on validation, mean ± 1 std over seeds; faint points are all "
-        "complete configurations. Dashed lines: best configuration of each arm without a bottleneck, with ± 1 std as a "
-        "bar in the right margin. The points were chosen on validation, so the validation panel is optimistic. More "
-        "than four arms get a panel each, on the test split, with the baseline and the arm that has the same loss "
-        "without a bottleneck.",
-        h_curve,
-    ),
-    "spectra": (
-        "Singular values of the student's features",
-        "Training features of each arm's best configuration. A line that falls off early uses few dimensions "
-        "(dimensional collapse). The effective rank, exp of the entropy of the normalised values, is averaged over "
-        "seeds.",
-        feature_spectra,
-    ),
-    "seed_spread": (
-        "Test results seed by seed",
-        "Best configuration of each arm; a point is a seed, the bar next to the points is mean ± 1 std. Thin lines "
-        "join the same seed, which shares teacher, initialisation and data order across arms.",
-        spread,
-    ),
-    "learning_curves": (
-        "Learning curves",
-        "Objective after each epoch for the best configuration of each arm. The axis is scaled by the second half of "
-        "training.",
-        learning,
-    ),
-    "history": (
-        "Optimisation history",
-        "Every proposal of each arm in the order in which it was made.",
-        history,
-    ),
-    "sweeps": (
-        "Swept hyperparameters",
-        "Every complete configuration, mean over seeds. The other hyperparameters differ from point to point.",
-        sweeps,
-    ),
-    "importance": (
-        "Importance of the hyperparameters",
-        "PED-ANOVA (Optuna): which hyperparameters distinguish an arm's best configurations from all others, as shares "
-        "that sum to 1. With few configurations this is a rough guide.",
-        importances,
-    ),
-}
-"""By file name: title, caption, and what draws the figure (or returns None)."""

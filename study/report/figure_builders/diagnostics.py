@@ -1,4 +1,4 @@
-"""The figures of the diagnostics: selects their numbers from groups and store."""
+"""The figures of the diagnostics."""
 
 from collections.abc import Callable, Iterator
 
@@ -12,7 +12,8 @@ from study.config.study_config import Arm
 from study.figures import diagnostics as draw
 from study.figures.diagnostics import Box, DataCurve, Spectra, SplitCurves
 from study.figures.style import Point
-from study.report.format.figure_files import FigureInputs, has, is_numeric, point
+from study.report.figure_builders.points import has_metric, is_numeric, mean_point
+from study.report.format.figure_files import FigureInputs
 from study.storage.groups import Group
 from trainables.diagnostics.dimension_tsne import embed_dimensions
 
@@ -117,15 +118,15 @@ def data_figure(inputs: FigureInputs) -> Figure | None:
     base = results.arm(results.baseline)
     curves, bands = {}, {}
     for row in results.arms:
-        groups = {value: group for value, group in by_value(row, name).items() if has(group, metric)}
-        if not groups and has(row.best, metric):
-            bands[row.arm] = point(0, row.best, metric)
+        groups = {value: group for value, group in by_value(row, name).items() if has_metric(group, metric)}
+        if not groups and has_metric(row.best, metric):
+            bands[row.arm] = mean_point(0, row.best, metric)
         against = by_value(base, name)
         gains = (
             gain(position(value), group, against.get(value, base.best if not against else None), metric)
             for value, group in groups.items()
         )
-        level = [point(position(value), group, metric) for value, group in groups.items()]
+        level = [mean_point(position(value), group, metric) for value, group in groups.items()]
         curves[row.arm] = DataCurve(level, [] if row is base else [found for found in gains if found])
     return draw.data_curves(curves, bands, label, metric_label(metric), inputs.styles)
 
@@ -205,48 +206,3 @@ def paper_arms(inputs: FigureInputs) -> Iterator[ArmResult]:
             ):
                 yield row
                 break
-
-
-DIAGNOSTIC_FIGURES = {
-    "data_curve": (
-        "Performance against the swept field of the data",
-        "Test metric, and its difference from the baseline arm with the same seed. The field changes the data, so the "
-        "points of a line are different problems, not better and worse configurations of one.",
-        data_figure,
-    ),
-    "value_spectra": (
-        "Singular values by the swept field of the data",
-        "Mean of the logarithms ± 1 std over seeds, of the student's weights and of the covariance of its training "
-        "features. Where the data have shared inputs, a dotted line marks how many: Theorem 1 bounds the rank there.",
-        value_spectra,
-    ),
-    "split_loss": (
-        "Distillation loss by its cause",
-        "The feature distillation loss of a linear student over the training pairs: the part caused by the shared "
-        "inputs (left, logarithmic) and by the other inputs (right), mean ± 1 std over seeds. Dashed: Corollary 1.1, "
-        "mean over seeds. On data that are not completely separated the parts do not add up to the loss. Where the "
-        "loss is a cross-entropy, the squared error is taken after each row's mean is removed, which that loss "
-        "cannot see.",
-        split_figure,
-    ),
-    "weight_spectra": (
-        "Singular values of the student's linear weights",
-        "Best configuration of each arm, mean of the logarithms ± 1 std over seeds.",
-        weight_spectra,
-    ),
-    "seed_boxes": (
-        "Results over seeds",
-        "Best configuration of each arm. Box: quartiles and median; whiskers: the most distant seeds within 1.5 box "
-        "lengths; rings: seeds beyond. Dark boxes distil through a bottleneck. With few seeds a box says little more "
-        "than the points below.",
-        boxes,
-    ),
-    "dimensions": (
-        "Feature dimensions in the plane",
-        "t-SNE of feature dimensions, each a vector over the same test examples: the teacher's (grey, the same in each "
-        "panel), the baseline student's, and those of the best arms with plain feature distillation and with a "
-        "bottleneck; all embedded together, first seed. Distances between far groups mean nothing in such a picture.",
-        dimension_figure,
-    ),
-}
-"""By file name: title, caption, and what draws the figure (or returns None)."""
