@@ -350,10 +350,10 @@ def test_the_api_runs_a_study_as_the_command_does(ready: Path, capfd: pytest.Cap
 
 ASIDE = """
 import sys
-import tomllib
 from pathlib import Path
 from rich.console import Console
 from study.parsing.loader import load
+from study.planning.resolve import resolve
 from study.runner import Run
 path = Path(sys.argv[1])
 run = Run(resolve(load(path), compute=False), path, Console(width=120))
