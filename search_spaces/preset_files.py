@@ -42,6 +42,11 @@ def is_name(path: Path) -> bool:
     return not path.suffix and len(path.parts) == 1
 
 
+def preset_named(path: Path) -> str:
+    """The shipped study whose file has the name of `path`; empty if there is none."""
+    return path.stem if path.name in [file.name for file in preset_files()] else ""
+
+
 def nearest_presets(path: Path) -> list[str]:
     """At most three names of presets that `path` may be a slip of, the nearest first."""
     return get_close_matches(path.name.lower(), [file.stem for file in preset_files()], n=3, cutoff=0.5)

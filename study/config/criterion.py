@@ -53,9 +53,9 @@ class CriterionConfig(Frozen):
     estimator: Estimator = Field(default="ksg", validate_default=True)
     """Estimator of both terms: a name, or a mapping such as `{estimator: ksg, k: 5}`."""
     action: Literal["report", "gate"] = "report"
-    """`report` sets G beside the measured gains. `gate` also skips configurations with the verdict "does not pay"."""
+    """`report` compares G with the measured gains. `gate` also skips configurations with the verdict "does not pay"."""
     explore: Annotated[float, Field(ge=0, le=1)] = 0.2
-    """Share of the configurations to be skipped that are run all the same, so that the gate can be judged."""
+    """Share of the configurations with that verdict that are run anyway, so that the gate can be judged."""
     pca: Annotated[int, Field(ge=1)] | None = 8
     """Principal components of H1 and H2 that are kept (neighbour estimates fail above about 20 dimensions); null:
     all. An estimator's own `pca` goes before this."""
@@ -69,9 +69,9 @@ class CriterionConfig(Frozen):
     """Share of the pairs in each part."""
     self_test: Annotated[int, Field(ge=0)] = 2
     """Times that the estimator is tried on Gaussians of each of four known values, with as many rows and dimensions:
-    its own error, shown beside every estimate; 0: not at all."""
+    its own error, shown next to every estimate; 0: not at all."""
     compare: tuple[Estimator, ...] = ()
-    """Further estimators to report beside the one that decides."""
+    """Additional estimators that are reported but do not decide."""
 
     @property
     def settings(self) -> CriterionSettings:

@@ -26,19 +26,23 @@ Seed = Annotated[int, Field(ge=0)]
 
 
 def expand_seeds(seeds: object) -> object:
-    """The number n stands for the seeds 0 ... n-1.
+    """The seeds 0 ... n-1 for a number n; a list of seeds as it is.
 
     Raises:
-        ValueError: if a seed is repeated: it would count twice in every mean.
+        ValueError: if there is no such number of seeds, or if a seed is repeated (it would count twice in every mean).
     """
     if isinstance(seeds, int) and not isinstance(seeds, bool):
         if not 1 <= seeds <= 1000:
-            raise ValueError(f"must be between 1 and 1000, but got {seeds}; 3 stands for the seeds 0, 1 and 2")
+            raise ValueError(f"must be between 1 and 1000, but got {seeds}; write 3 for the seeds 0, 1 and 2")
         return tuple(range(seeds))
     if isinstance(seeds, list | tuple):
         listed = list(cast(Iterable[object], seeds))
         if len(set(map(repr, listed))) < len(listed):
             raise ValueError(f"each seed may be listed once, but got {listed!r}; remove the repeated one")
+    if isinstance(seeds, str | float):
+        raise ValueError(
+            f"must be a whole number or a list of seeds, but got {seeds!r}; write 3 for the seeds 0, 1 and 2"
+        )
     return cast(object, seeds)
 
 
@@ -55,9 +59,9 @@ class SearchConfig(Frozen):
     """How hyperparameters are proposed and weak ones stopped. Every arm gets the same budget."""
 
     sampler: Literal["grid", "random", "tpe", "gp", "cmaes", "qmc"] = "tpe"
-    """Who proposes: the whole grid in order, or random, TPE, GP, CMA-ES or QMC (all Optuna's)."""
+    """Algorithm that proposes configurations: the whole grid in order, or Optuna's random, TPE, GP, CMA-ES or QMC."""
     pruner: Literal["none", "median", "asha"] = "median"
-    """Who stops weak configurations early, judged on their first seed within their own arm."""
+    """Rule that stops weak configurations early. They are judged on their first seed within their own arm."""
     trials: Annotated[int, Field(ge=1)] = 12
     """Configurations for each arm (fewer where an arm's space holds fewer). Each is run with every seed."""
     seeds: Annotated[
@@ -65,7 +69,7 @@ class SearchConfig(Frozen):
         Field(min_length=1),
         BeforeValidator(expand_seeds, json_schema_input_type=int | tuple[Seed, ...]),
     ] = (0, 1, 2)
-    """Seeds with which every configuration is repeated; a number n stands for 0 ... n-1."""
+    """Seeds with which every configuration is repeated; a number n means the seeds 0 ... n-1."""
     objectives: Annotated[tuple[Objective, ...], Field(min_length=1)] = (Objective(),)
     """One objective, or several for a multi-objective study."""
     sampler_seed: Annotated[int, Field(ge=0)] = 0
@@ -103,8 +107,8 @@ class ResourcesConfig(Frozen):
     """Trials that run at the same time, each in its own slot of workers."""
     pack: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Trials of one shape (their networks and batch size) that are trained together as one stacked network, by one
-    worker: `auto` finds out how many pay and leaves the search as it is; a number takes so many at once, as
-    `concurrency` would; 1 trains each alone."""
+    worker: `auto` measures how many are worthwhile and does not change the search; a number takes up to that many at
+    once, like a higher `concurrency`; 1 trains each trial alone."""
     ray: str = "auto"
     """`auto` starts a local Ray for this study; an address joins a running cluster."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 5.0
@@ -126,7 +130,7 @@ class ReportConfig(Frozen):
     baseline: str
     """Arm that every other arm is tested against. Default: the arm without distillation."""
     published: str | None = None
-    """Published table to set beside the results (a file of `search_spaces/published`); arms measure its rows."""
+    """Published table to show next to the results (a file of `search_spaces/published`); arms measure its rows."""
 
 
 class Arm(Frozen):

@@ -13,13 +13,13 @@ from trainables.models.base import ModelConfig
 
 
 class ArmSection(Frozen):
-    """One arm: a method, its fixed hyperparameters beside it, its own space, and what it does differently.
+    """One arm: a method, its fixed hyperparameters, its own space, and what it changes of the study.
 
     `training`, `pretraining`, `data`, `teacher` and `student` here change single values of the study's own.
     """
 
     method: str
-    """Name of the method. Default: the arm's name. The method's hyperparameters stand beside this key."""
+    """Name of the method. Default: the arm's name. The method's hyperparameters are keys next to this one."""
     data: DataConfig
     """What this arm changes of the study's `data`."""
     teacher: ModelConfig
@@ -31,7 +31,7 @@ class ArmSection(Frozen):
     pretraining: TrainingConfig
     """What this arm changes of the study's `pretraining`."""
     space: dict[str, JsonValue]
-    """Swept by this arm, beside or instead of what the shared `space` says."""
+    """Swept by this arm, in addition to the shared `space`. A name that is in both is swept as it is here."""
 
 
 class StudyFile(Frozen):
@@ -62,7 +62,7 @@ class StudyFile(Frozen):
     combination whose `teacher` is its `student` is left out. An arm without a teacher is made once for each student;
     each arm is compared with the baseline that has its student."""
     criterion: CriterionConfig
-    """Estimates beforehand whether distillation will pay, and may skip what it holds for hopeless. Default: neither;
+    """Estimates before the search whether distillation will pay, and may skip what will not. Default: neither;
     `criterion: {}` reports with every default."""
     evaluate: tuple[JsonValue, ...] = ()
     """Further data, a list of `{name, data}`, on whose test splits every trained student is measured at the end without

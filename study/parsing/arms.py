@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from search_spaces.explain import not_a_choice
+from search_spaces.explain import nearest, not_a_choice
 from search_spaces.space import names_of
 from study.config.study_file import ARM_SECTIONS
 from study.parsing.drafts import ArmDraft, find_hyperparameter
@@ -112,7 +112,9 @@ def read_arm(name: str, arm: ArmNode, study: Sections, shared: Node | None, prob
         problems: Receives what is wrong.
     """
     path = join("arms", arm.written)
-    entries = entries_of(arm.node, path, problems)
+    entries = entries_of(arm.node, path, problems, f"{{method: {arm.node.plain}}}")
+    if arm.node.mapping is None:
+        return None
     method = read_method(arm.written, arm.node, path, problems)
     if method is None:
         return None
@@ -137,7 +139,12 @@ def read_method(arm: str, node: Node, path: str, problems: Problems) -> Section 
     name, own = method_name(arm, node), node.entry("method")
     if not isinstance(name, str) or name not in METHODS:
         start = "" if own else "is missing, and the arm's name is no method: "
-        problems.add(own.place if own else node.place, join(path, "method"), start + not_a_choice(name, list(METHODS)))
+        slip = None if own else next((key for key in node.keys if nearest(key, ["method"])), None)
+        if slip:
+            problems.add(node.keys[slip], join(path, slip), f"unknown key {slip!r}; did you mean method?")
+        else:
+            place = own.place if own else node.place
+            problems.add(place, join(path, "method"), start + not_a_choice(name, list(METHODS)))
         return None
     if arm == "none" and name != "none":
         problems.add(node.place, path, f"the arm `none` must have the method none, but got {name!r}; rename the arm")

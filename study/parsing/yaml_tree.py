@@ -19,7 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
 from search_spaces.explain import one_of, shown
-from search_spaces.preset_files import is_name, nearest_presets
+from search_spaces.preset_files import is_name, nearest_presets, preset_named
 from study.parsing.problems import Place, Problems, StudyFileError
 
 MAX_BYTES, MAX_DEPTH, MAX_NODES, MAX_DIGITS = 1_000_000, 20, 20_000, 300
@@ -112,6 +112,8 @@ def read_text(path: Path) -> str:
 
 def no_such_file(path: Path) -> str:
     """What to do about a study that does not exist."""
+    if preset := preset_named(path):
+        return f"no such file; to use the shipped study of this name, write {preset}"
     if not is_name(path):
         return "no such file; check the path, or copy sweep.yaml to begin with"
     near = nearest_presets(path)

@@ -37,6 +37,13 @@ def test_a_path_is_a_file_with_its_own_folder(tmp_path: Path, monkeypatch: pytes
     assert locate(Path("ciba_mfeat")) == (Path("ciba_mfeat"), tmp_path, False)
 
 
+def test_the_file_name_of_a_preset_is_answered_with_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("te_emoji.yaml", "presets/te_emoji.yaml"):
+        with pytest.raises(StudyFileError, match=rf"^{name}: no such file; to use the .* this name, write te_emoji$"):
+            load(Path(name))
+
+
 def test_a_name_that_is_nothing_is_answered_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StudyFileError, match=r"^cch_mfaet: no such file, .* did you mean cch_mfeat.*\?") as caught:
