@@ -103,11 +103,10 @@ def depends_on(arm: Arm, swept: str, name: str, seed: int) -> bool:
         name: kind of stage.
         seed: seed of the trials to compare.
     """
-    keys = set()
-    for value in sample_values(arm.space[swept]):
-        trial = fitting(arm, {**example_params(arm), swept: value}, seed)
-        keys |= {stage.key for label, stage in stages_of([trial] if trial else []) if label == name}
-    return len(keys) > 1
+    trials = (fitting(arm, {**example_params(arm), swept: value}, seed) for value in sample_values(arm.space[swept]))
+    # a trial may need two stages of a kind, so the sets of keys are compared
+    needed = {frozenset(stage.key for label, stage in stages_of([trial]) if label == name) for trial in trials if trial}
+    return len(needed) > 1
 
 
 def finish_stage(name: str, tally: StageTally, stages: StageStore) -> StagePlan:

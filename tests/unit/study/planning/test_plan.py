@@ -52,6 +52,14 @@ def test_a_stage_that_depends_on_a_continuous_value_is_not_shared(tmp_path: Path
     assert {stage.name: stage.needed for stage in plan.stages}["bottleneck"] == 12
 
 
+def test_two_stages_of_a_kind_that_depend_on_no_swept_value_are_shared(tmp_path: Path) -> None:
+    study = example_study(tmp_path, trials=4)
+    ciba = study.arms[2].model_copy(update={"space": {"lambda_kd": FloatRange(1.0, 100.0, log=True)}})
+    plan = make_plan(study.model_copy(update={"arms": (ciba,)}), StudyStore(study.directory))
+    # the pairs of views that a trial sees, and what the student alone is known by
+    assert {stage.name: stage.needed for stage in plan.stages}["prepared"] == 2
+
+
 def test_what_the_store_holds_is_finished_and_gives_the_estimate(tmp_path: Path) -> None:
     study = example_study(tmp_path)
     store = StudyStore(study.directory)
