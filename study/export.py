@@ -101,8 +101,8 @@ def export_student(
     if form is None or not isinstance(student, ContrastiveModel):
         model = chosen.trial.config.student.kind
         raise StudyError(
-            "a student can be exported where open_clip has its towers (an open_clip model, or a timm image tower as "
-            f"timm makes it with a transformer for text), but that of arm {chosen.arm!r} is a {model!r} with others; "
+            "the student must be one whose towers open_clip has (model: open_clip, or model: clip with a timm "
+            f"image tower, norm: batch and text: transformer), but that of arm {chosen.arm!r} is not (model: {model}); "
             f"its weights are in {store.trial(chosen.trial.trial_id).checkpoint / 'state.pt'}"
         )
     folder = output or store.directory / "export" / chosen.arm

@@ -58,7 +58,7 @@ def serve(
 
     Raises:
         ValueError: if other machines can reach the host.
-        TrackingUnavailable: if the backend or the server does not start.
+        TrackingUnavailable: if the port is in use, or if the backend or the server does not start.
 
     """
     if host not in LOOPBACK:
@@ -66,8 +66,10 @@ def serve(
             f"the MLflow UI has no passwords and listens on {', '.join(LOOPBACK)} only, but got {host!r}; "
             "from elsewhere, forward the port: `ssh -L 5000:127.0.0.1:5000 <this machine>`"
         )
-    training, comparison = study_links(study, store)
     uri = study.tracking.uri
+    if port and not is_server(uri):
+        check_port(host, port)
+    training, comparison = study_links(study, store)
     if is_server(uri):
         print_links(uri.rstrip("/"), training, comparison, open_browser, print_line)
         return
@@ -173,6 +175,17 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             continue
         except ProcessLookupError:
             return
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises TrackingUnavailable if another program listens on the port."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise TrackingUnavailable(
+            f"--port must be a free port, but {port} cannot be used ({error.strerror}); "
+            "choose another, or leave --port out"
+        ) from error
 
 
 def free_port(host: str, preferred: int = 5000) -> int:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import urllib.request
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from study.storage.store import StudyStore
+from study.tracking.tracker import TrackingUnavailable
 from study.tracking.ui_server import LOOPBACK, free_port, serve
 from tests.helpers.example_store import example_study
 from tests.helpers.tracking_database import SYNC, filled, sync_command
@@ -25,6 +27,16 @@ def test_the_ui_refuses_a_host_that_others_can_reach(tmp_path: Path) -> None:
     assert "0.0.0.0" not in LOOPBACK
     with pytest.raises(ValueError, match="no passwords"):
         serve(study, StudyStore(study.directory), host="0.0.0.0")
+
+
+def test_a_port_that_is_in_use_is_refused_in_a_line(tmp_path: Path) -> None:
+    study = example_study(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(
+            TrackingUnavailable, match=f"^--port must be a free port, but {port} .*Address already in use"
+        ):
+            serve(study, StudyStore(study.directory), port=port)
 
 
 UI = SYNC.split('print("begin"')[0].replace("Tracker\n", "Tracker\nfrom study.tracking.ui_server import serve\n") + (
