@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from study.analysis.notation import METRICS, metric_label, metric_name, show_params, show_value
-from study.analysis.study_results import StudyResults, by_seed, study_results
+from study.analysis.study_results import StudyResults, study_results, values_by_seed
 from study.commands import open_stored
-from study.config.study_config import StudyConfig
+from study.config.resolved_study import ResolvedStudy
 from study.errors import StudyError
 from study.storage.groups import Group, collect_groups
 from study.storage.store import StudyStore, TrialRecord
@@ -86,7 +86,7 @@ def print_export(path: Path, arm: str | None, output: Path | None) -> None:
 
 
 def export_student(
-    study: StudyConfig, store: StudyStore, arm: str | None = None, output: Path | None = None
+    study: ResolvedStudy, store: StudyStore, arm: str | None = None, output: Path | None = None
 ) -> Exported:
     """Export the best student of one arm, or of all, to `output` (by default a folder of the store).
 
@@ -110,7 +110,7 @@ def export_student(
     return Exported(folder, chosen, compare_folder(folder, student, form))
 
 
-def choose(study: StudyConfig, results: StudyResults, arm: str | None) -> Chosen:
+def choose(study: ResolvedStudy, results: StudyResults, arm: str | None) -> Chosen:
     """The best group by the objective, of `arm` or of all arms, and in it the best seed (the first of equals)."""
     names = [row.arm for row in results.arms]
     if arm is not None and arm not in names:
@@ -122,7 +122,7 @@ def choose(study: StudyConfig, results: StudyResults, arm: str | None) -> Chosen
         raise StudyError(f"{which} has no complete configuration yet, so there is no best student; run it first")
     best = max(rows, key=lambda row: sign * (row.objective.mean if row.objective else 0.0))
     assert best.best is not None
-    values = by_seed(best.best, results.metric)
+    values = values_by_seed(best.best, results.metric)
     seed = max(values, key=lambda seed: sign * values[seed])
     trial = next(trial for trial in best.best.trials if trial.config.seed == seed)
     return Chosen(best.arm, best.best, trial, values[seed])
@@ -209,7 +209,7 @@ def example_inputs(form: OpenClipForm) -> tuple[Tensor, Tensor]:
     return pixels, tokens
 
 
-def readme(study: StudyConfig, results: StudyResults, chosen: Chosen) -> str:
+def readme(study: ResolvedStudy, results: StudyResults, chosen: Chosen) -> str:
     """The README of the folder: the student, how to load it, and its metrics."""
     measured = chosen.trial.result.metrics if chosen.trial.result else {}
     shown = [

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 
 from study.analysis.comparison import Comparison, PairedDifference, correct, paired_difference
-from study.analysis.study_results import StudyResults, by_seed, compare
+from study.analysis.study_results import StudyResults, compare, values_by_seed
 from study.config.study_config import Arm, StudyConfig
 from study.storage.groups import Group, best_group
 from trainables.diagnostics.spectra import effective_rank
@@ -120,7 +120,7 @@ def peak(groups: tuple[Group, ...], name: str, results: StudyResults) -> Peak | 
     smallest, largest, top = min(chosen), max(chosen), int(best.params[name])
 
     def against(size: int) -> PairedDifference | None:
-        ours, theirs = by_seed(best, results.test_metric), by_seed(chosen[size], results.test_metric)
+        ours, theirs = values_by_seed(best, results.test_metric), values_by_seed(chosen[size], results.test_metric)
         return None if size == top else paired_difference(ours, theirs)
 
     return Peak((smallest, top, largest), against(smallest), against(largest))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from study.analysis.study_results import Summary, by_seed, summarise
+from study.analysis.study_results import Summary, summarise, values_by_seed
 from study.config.study_config import Objective, StudyConfig
 from study.storage.groups import Group
 
@@ -42,7 +42,7 @@ def front_members(study: StudyConfig, groups: Sequence[Group]) -> list[FrontMemb
 
 def summaries(group: Group, objectives: Sequence[Objective]) -> tuple[Summary, ...]:
     """Each objective of a complete group over its seeds."""
-    values = (summarise(by_seed(group, objective.metric)) for objective in objectives)
+    values = (summarise(values_by_seed(group, objective.metric)) for objective in objectives)
     return tuple(summary for summary in values if summary)
 
 

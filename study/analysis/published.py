@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import JsonValue
 
-from study.analysis.study_results import ArmResult, StudyResults, Summary, by_seed, summarise
+from study.analysis.study_results import ArmResult, StudyResults, Summary, summarise, values_by_seed
 from study.config.study_config import Arm, StudyConfig
 from study.parsing.published_tables import PublishedRow, PublishedTable
 from trainables.config import TrialConfig
@@ -45,7 +45,7 @@ def compare_row(
 ) -> PublishedComparison:
     """One row that the study has an arm for."""
     trial = result.best.trials[0].config if result.best else arm.base
-    measured = {metric: summarise(by_seed(result.best, metric)) for metric in row.values}
+    measured = {metric: summarise(values_by_seed(result.best, metric)) for metric in row.values}
     counts = [summary.n for summary in measured.values() if summary] or [len(study.search.seeds)]
     reasons = [*data_reasons(table, trial), *seed_reasons(table, min(counts)), *recipe_reasons(table, trial)]
     for role in ("teacher", "student"):

@@ -84,8 +84,8 @@ def study_results(study: StudyConfig, groups: list[Group]) -> StudyResults:
             name,
             own[name],
             best[name],
-            summarise(by_seed(best[name], objective.metric)),
-            summarise(by_seed(best[name], test_metric)),
+            summarise(values_by_seed(best[name], objective.metric)),
+            summarise(values_by_seed(best[name], test_metric)),
             comparisons.get(name),
         )
         for name in own
@@ -111,7 +111,7 @@ def best_rows(study: StudyConfig, groups: list[Group]) -> list[dict[str, Value |
     ]
 
 
-def by_seed(group: Group | None, metric: str) -> dict[int, float]:
+def values_by_seed(group: Group | None, metric: str) -> dict[int, float]:
     """The metric of each complete trial by its seed."""
     values: dict[int, float] = {}
     for trial in group.trials if group else ():
@@ -129,7 +129,7 @@ def summarise(values: dict[int, float]) -> Summary | None:
 
 def compare(group: Group | None, baseline: Group | None, metric: str) -> Comparison:
     """The comparison of two groups, not yet corrected for the other arms of the table."""
-    ours, theirs = by_seed(group, metric), by_seed(baseline, metric)
+    ours, theirs = values_by_seed(group, metric), values_by_seed(baseline, metric)
     if not ours:
         return Comparison(None, None, None, None, None, missing(group, metric, "this arm"))
     if not theirs:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from study.analysis.notation import show_params, show_summary, show_value
-from study.analysis.study_results import by_seed, summarise
+from study.analysis.study_results import summarise, values_by_seed
 from study.config.resolved_study import ResolvedStudy
 from study.config.study_config import Arm
 from study.config.trial_ref import trial_name
@@ -66,7 +66,7 @@ def arms_table(study: ResolvedStudy, groups: list[Group]) -> Table:
         best = best_group(own, objective.metric, objective.direction)
         cells = ("", "", "")
         if best:
-            summary = summarise(by_seed(best, objective.metric))
+            summary = summarise(values_by_seed(best, objective.metric))
             cells = (
                 show_summary(summary, objective.metric),
                 str(summary.n if summary else 0),

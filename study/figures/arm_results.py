@@ -47,14 +47,14 @@ def spectra(values: dict[str, list[Float[np.ndarray, " dim"]]], styles: dict[str
 @mpl.rc_context(STYLE)
 def seed_spread(values: dict[str, dict[int, float]], ylabel: str, styles: dict[str, ArmStyle]) -> Figure | None:
     """Each arm's best group, seed by seed, with mean and standard deviation; thin lines join equal seeds."""
-    values = {arm: by_seed for arm, by_seed in values.items() if by_seed}
+    values = {arm: seeds for arm, seeds in values.items() if seeds}
     if not values:
         return None
     figure, (ax,) = canvas(1, 2.8)
     arms = list(values)
-    for seed in sorted({seed for by_seed in values.values() for seed in by_seed}):
-        found = [(position, values[arm][seed]) for position, arm in enumerate(arms) if seed in values[arm]]
-        ax.plot(*zip(*found, strict=True), color="#bbbbbb", linewidth=0.7, zorder=1)
+    for seed in sorted({seed for seeds in values.values() for seed in seeds}):
+        results = [(position, values[arm][seed]) for position, arm in enumerate(arms) if seed in values[arm]]
+        ax.plot(*zip(*results, strict=True), color="#bbbbbb", linewidth=0.7, zorder=1)
     for position, arm in enumerate(arms):
         points = list(values[arm].values())
         style = styles[arm]
@@ -85,7 +85,7 @@ def learning_curves(
 
     The axis is scaled by the second half of the epochs, where the arms differ; the beginning may lie outside.
 
-    `curves` holds, by arm, one {epoch: value} for each seed.
+    `curves` has, by arm, one {epoch: value} for each seed.
     """
     curves = {arm: seeds for arm, seeds in curves.items() if seeds and all(seeds)}
     if not curves:

@@ -205,9 +205,9 @@ def teacher_planes(
     if not arms:
         return None
     figure, axes = canvas(2 * len(arms), 1.9, columns=len(arms), sharey=False)
-    for number, (arm, found) in enumerate(arms.items()):
+    for number, (arm, projected) in enumerate(arms.items()):
         for side, modality in enumerate(("images", "captions")):
-            ax, (teacher, student) = axes[side * len(arms) + number], (found.teacher[side], found.student[side])
+            ax, (teacher, student) = axes[side * len(arms) + number], (projected.teacher[side], projected.student[side])
             for here, there in zip(teacher[:LINKS], student[:LINKS], strict=True):
                 ax.plot(*zip(here, there, strict=True), color="#cccccc", linewidth=0.4, zorder=1)
             look = {"s": 5, "linewidths": 0}

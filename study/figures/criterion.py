@@ -44,10 +44,10 @@ def criterion_figure(panels: CriterionPanels) -> Figure | None:
 def draw_points(ax: Axes, panels: CriterionPanels) -> None:
     """One point a pair; the quadrants in which the signs agree are shaded."""
     for agrees, colour, marker in ((True, AGREES, "o"), (False, FAILS, "D")):
-        found = [one for one in panels.outcomes if one.agrees == agrees]
+        outcomes = [one for one in panels.outcomes if one.agrees == agrees]
         label = "gap and gain agree" if agrees else "gap and gain differ"
         for clear in (True, False):
-            part = [one for one in found if one.clear == clear]
+            part = [one for one in outcomes if one.clear == clear]
             look = {"color": colour, "marker": marker, "markersize": 4.5, "linestyle": "none"}
             look |= {} if clear else {"markerfacecolor": "white"}
             if part:
@@ -73,15 +73,15 @@ def draw_points(ax: Axes, panels: CriterionPanels) -> None:
 def apart(named: list[PairOutcome], ax: Axes, scale: float) -> list[PairOutcome]:
     """The points whose names do not overlap with that of an earlier point."""
     width, height = np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())
-    kept: list[PairOutcome] = []
+    labelled: list[PairOutcome] = []
     for one in named:
         near = (
             abs(one.estimate.gap.mean - other.estimate.gap.mean) < 0.2 * width
             and abs(one.gain.mean - other.gain.mean) * scale < 0.04 * height
-            for other in kept
+            for other in labelled
         )
-        kept += [] if any(near) else [one]
-    return kept
+        labelled += [] if any(near) else [one]
+    return labelled
 
 
 def sides(mean: float, low: float, high: float) -> tuple[float, float]:

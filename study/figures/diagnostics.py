@@ -74,14 +74,14 @@ def log_band(spectra: Spectra) -> Band:
 @mpl.rc_context(STYLE)
 def spectra_by_arm(panels: dict[str, dict[str, Spectra]], styles: dict[str, ArmStyle]) -> Figure | None:
     """Log singular values by arm, one panel for each matrix (`panels` by its name)."""
-    panels = {name: {arm: found for arm, found in arms.items() if found} for name, arms in panels.items()}
+    panels = {name: {arm: spectra for arm, spectra in arms.items() if spectra} for name, arms in panels.items()}
     panels = {name: arms for name, arms in panels.items() if arms}
     if not panels:
         return None
     figure, axes = canvas(len(panels), 2.6, columns=2)
     for ax, (name, arms) in zip(axes, panels.items(), strict=True):
-        for arm, found in arms.items():
-            shown, style = log_band(found), styles[arm]
+        for arm, spectra in arms.items():
+            shown, style = log_band(spectra), styles[arm]
             ax.plot(
                 shown.x, shown.mean, color=style.colour, marker=style.marker, markersize=4, markevery=0.12, label=arm
             )
@@ -100,19 +100,19 @@ def spectra_by_value(table: dict[str, dict[str, dict[float, Spectra]]], label: s
     `table` is by matrix, arm and value. With `rank`, the value bounds the rank by theory (Theorem 1), and the index is
     marked by a line in the value's colour.
     """
-    rows = [name for name, arms in table.items() if any(any(found.values()) for found in arms.values())]
+    rows = [name for name, arms in table.items() if any(any(spectra.values()) for spectra in arms.values())]
     if not rows:
         return None
     arms = list(table[rows[0]])
-    values = sorted({value for name in rows for found in table[name].values() for value in found})
+    values = sorted({value for name in rows for spectra in table[name].values() for value in spectra})
     colours = dict(zip(values, mpl.colormaps["viridis"](np.linspace(0, 0.9, len(values))), strict=True))
     figure, axes = canvas(len(rows) * len(arms), 2.3, columns=len(arms) if len(arms) > 1 else 2)
     for ax, (name, arm) in zip(axes, product(rows, arms), strict=True):
-        for value, found in sorted(table[name].get(arm, {}).items()):
-            shown = log_band(found)
+        for value, spectra in sorted(table[name].get(arm, {}).items()):
+            shown = log_band(spectra)
             ax.plot(shown.x, shown.mean, color=colours[value], linewidth=1.1, label=f"{label} = {value:g}")
             shade(ax, shown, colours[value])
-            if rank and 0 < value < len(found[0]):
+            if rank and 0 < value < len(spectra[0]):
                 ax.axvline(value + 0.5, color=colours[value], linewidth=0.7, linestyle=":")
         ax.set(title=f"{arm}: {name}", xlabel="index of singular value")
     axes[0].set_ylabel("log singular value")
@@ -158,7 +158,7 @@ def data_curves(
 ) -> Figure | None:
     """A metric, and its gain over the baseline arm, against a swept field of the data.
 
-    `bands` holds the arms that do not sweep the field, drawn as dashed lines.
+    `bands` has the arms that do not sweep the field, drawn as dashed lines.
     """
     curves = {arm: curve for arm, curve in curves.items() if curve.level}
     if not curves:

@@ -6,7 +6,7 @@ Reads the estimates from the stages and the gains from the store. Computes neith
 from collections.abc import Callable
 
 from study.analysis.comparison import PairedDifference, paired_difference
-from study.analysis.study_results import StudyResults, by_seed
+from study.analysis.study_results import StudyResults, values_by_seed
 from study.config.resolved_study import network_params
 from study.config.study_config import StudyConfig
 from study.planning.criterion import Cell, assess, study_cells
@@ -86,7 +86,7 @@ def of_student(data: DataConfig) -> dict[str, object]:
 
 def gain_of(group: Group | None, baseline: Group | None, results: StudyResults) -> PairedDifference | None:
     """Test metric minus the baseline's by seed, with the sign that makes positive better; None without both."""
-    pair = paired_difference(by_seed(group, results.test_metric), by_seed(baseline, results.test_metric))
+    pair = paired_difference(values_by_seed(group, results.test_metric), values_by_seed(baseline, results.test_metric))
     return pair if pair is None or results.direction == "maximize" else flipped(pair)
 
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from study.analysis.study_results import StudyResults, study_results
-from study.config.study_config import StudyConfig
+from study.config.resolved_study import ResolvedStudy
 from study.report.figure_table import FIGURES
 from study.report.format.csv_tables import csv_files
 from study.report.format.document import Block, Heading, Items, to_html, to_markdown
@@ -31,7 +31,7 @@ from study.storage.store import StudyStore
 from trainables.common.atomic_files import write_bytes
 
 
-def write_report(study: StudyConfig, store: StudyStore, timing: Mapping[str, float | None] | None = None) -> Path:
+def write_report(study: ResolvedStudy, store: StudyStore, timing: Mapping[str, float | None] | None = None) -> Path:
     """Write the report of a study, finished or not.
 
     Equal stores give equal tables and figures; only the last line has a date.
@@ -71,7 +71,7 @@ def remove_stale(directory: Path, files: dict[str, bytes]) -> None:
 
 
 def contents(
-    study: StudyConfig,
+    study: ResolvedStudy,
     results: StudyResults,
     store: StudyStore,
     figures: list[RenderedFigure],

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from study.config.study_config import StudyConfig
+from study.config.resolved_study import ResolvedStudy
 from study.storage.store import StudyStore
 from study.tracking.tracker import ENVIRONMENT, Tracker, environment
 
@@ -67,7 +67,7 @@ class Registered(NamedTuple):
     """To load it with: `models:/<name>/<version>`."""
 
 
-def log_export(study: StudyConfig, store: StudyStore, trial_id: str, folder: Path, example: Example) -> Registered:
+def log_export(study: ResolvedStudy, store: StudyStore, trial_id: str, folder: Path, example: Example) -> Registered:
     """Log the exported `folder` as an MLflow model of the trial's run, and register it under the experiment's name.
 
     MLflow is updated first.

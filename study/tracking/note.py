@@ -10,11 +10,11 @@ from study.tracking.ui_view import comparison_link, training_link
 def best_groups(study: StudyConfig, groups: list[Group]) -> list[Group]:
     """Each arm's best group by the first objective, in the order of the study file; arms without one are left out."""
     objective = study.search.objectives[0]
-    found = [
+    best = [
         best_group([group for group in groups if group.arm == arm.name], objective.metric, objective.direction)
         for arm in study.arms
     ]
-    return [group for group in found if group]
+    return [group for group in best if group]
 
 
 def note(

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from study.config.study_config import StudyConfig
+from study.config.resolved_study import ResolvedStudy
 from study.storage.store import StudyStore
 from study.tracking.writer import Writer, backend_errors, connect
 from trainables.common.atomic_files import read_json, write_json
@@ -72,7 +72,7 @@ class TrackingSummary(NamedTuple):
 class Tracker:
     """Updates MLflow from the store. Raises ValueError for an unsupported tracking URI."""
 
-    def __init__(self, study: StudyConfig, store: StudyStore) -> None:
+    def __init__(self, study: ResolvedStudy, store: StudyStore) -> None:
         check_uri(study.tracking.uri)
         self.study = study
         self.store = store
@@ -105,14 +105,14 @@ class Tracker:
                 yield writer
         except Timeout as error:
             raise TrackingBusy(
-                f"another process is writing the MLflow view of {self.store.directory}; it is kept up to date while "
-                "the study runs, so sync again when that has ended"
+                f"another process is writing the MLflow view of {self.store.directory}; that process updates "
+                "the view, so sync again when it has ended"
             ) from error
         except backend_errors() as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise TrackingUnavailable(
                 f"MLflow at {uri!r} could not be brought up to date: {reason}. Nothing is lost: {self.store.directory} "
-                "holds every result. When MLflow can be reached, run `python -m study sync` with the study file"
+                "has every result. When MLflow can be reached, run `python -m study sync` with the study file"
             ) from error
 
 
@@ -123,7 +123,7 @@ class LiveTracker:
     enough to use less than a twentieth of one core. The child is the only writer while it lives.
     """
 
-    def __init__(self, study: StudyConfig, store: StudyStore, interval_seconds: float = 5.0) -> None:
+    def __init__(self, study: ResolvedStudy, store: StudyStore, interval_seconds: float = 5.0) -> None:
         """Raises ValueError for an unsupported tracking URI."""
         check_uri(study.tracking.uri)
         self.study = study
@@ -195,7 +195,7 @@ _open_writers: list[tuple[ExitStack, Writer]] = []
 """The writer that a child process keeps open. It knows what it has logged; a new writer would compare everything."""
 
 
-def sync_with_open_writer(study: StudyConfig, store: StudyStore, final: bool) -> SyncResult:
+def sync_with_open_writer(study: ResolvedStudy, store: StudyStore, final: bool) -> SyncResult:
     """A sync with the writer that this process keeps open. Raises TrackingUnavailable."""
     tracker = Tracker(study, store)
     if not _open_writers:

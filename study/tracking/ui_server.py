@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from study.config.study_config import StudyConfig
+from study.config.resolved_study import ResolvedStudy
 from study.storage.groups import collect_groups
 from study.storage.store import StudyStore
 from study.tracking.note import best_groups
@@ -39,7 +39,7 @@ SERVER_ENVIRONMENT = {
 
 
 def serve(
-    study: StudyConfig,
+    study: ResolvedStudy,
     store: StudyStore,
     host: str = "127.0.0.1",
     port: int | None = None,
@@ -99,7 +99,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def study_links(study: StudyConfig, store: StudyStore) -> tuple[str, str]:
+def study_links(study: ResolvedStudy, store: StudyStore) -> tuple[str, str]:
     """The paths of the runs page and of the comparison of each arm's best group (empty without any).
 
     MLflow is updated first, unless a running study does that.
@@ -110,11 +110,11 @@ def study_links(study: StudyConfig, store: StudyStore) -> tuple[str, str]:
     except TrackingBusy:
         pass
     with tracker.open(only_read=True) as reader:
-        found = [
+        best_runs = [
             reader.runs.get(("group", group.group_id)) for group in best_groups(study, collect_groups(study, store))
         ]
-        best = [logged.run_id for logged in found if logged]
-        comparison = comparison_link(reader.experiment_id, best) if best else ""
+        run_ids = [logged.run_id for logged in best_runs if logged]
+        comparison = comparison_link(reader.experiment_id, run_ids) if run_ids else ""
         return training_link(reader.experiment_id, reader.study_key), comparison
 
 

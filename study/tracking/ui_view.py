@@ -99,7 +99,7 @@ def charts(study: StudyConfig, swept: list[str]) -> list[JsonValue]:
     Parallel coordinates show only runs that have every parameter of the chart, so each arm gets a chart.
     """
     metric = study.search.objectives[0].metric
-    found: list[dict[str, JsonValue]] = [
+    panels: list[dict[str, JsonValue]] = [
         {"type": "BAR", "metricKey": metric, "displayName": f"{metric}, mean over seeds"},
         {
             "type": "LINE",
@@ -122,9 +122,9 @@ def charts(study: StudyConfig, swept: list[str]) -> list[JsonValue]:
             "xaxis": {"key": name, "type": "PARAM"},
             "yaxis": {"key": metric, "type": "METRIC"},
         }
-        found.append({"type": "SCATTER", "displayName": f"{metric} over {name}", **axes})
+        panels.append({"type": "SCATTER", "displayName": f"{metric} over {name}", **axes})
     for names in dict.fromkeys(tuple(arm.space) for arm in study.arms if len(arm.space) > 1):
-        found.append(
+        panels.append(
             {
                 "type": "PARALLEL",
                 "displayName": ", ".join(names),
@@ -136,5 +136,5 @@ def charts(study: StudyConfig, swept: list[str]) -> list[JsonValue]:
     shared: dict[str, JsonValue] = {"metricSectionId": "section-Overview", "deleted": False, "isGenerated": False}
     return [
         {"uuid": f"chart-{number}", "runsCountToCompare": SHARED_CHARTS, **shared, **chart}
-        for number, chart in enumerate(found)
+        for number, chart in enumerate(panels)
     ]

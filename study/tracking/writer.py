@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from study.config.study_config import StudyConfig
+from study.config.resolved_study import ResolvedStudy
 from study.storage.groups import Group, best_group, collect_arm
 from study.storage.store import StudyStore
 from study.tracking.note import note
@@ -53,7 +53,7 @@ class Logged(NamedTuple):
 class Writer:
     """One connection and the runs that MLflow already has. Created by `Tracker.open`."""
 
-    def __init__(self, study: StudyConfig, store: StudyStore, client: "MlflowClient", study_key: str) -> None:
+    def __init__(self, study: ResolvedStudy, store: StudyStore, client: "MlflowClient", study_key: str) -> None:
         self.study = study
         self.store = store
         self.client = client
@@ -76,7 +76,7 @@ class Writer:
             The id of the run named `study`, empty unless `final`.
         """
         arms = [collect_arm(a, self.study, self.store, () if final else self.settled[a.name]) for a in self.study.arms]
-        groups = [group for found in arms for group in found if any(trial.result for trial in group.trials)]
+        groups = [group for of_arm in arms for group in of_arm if any(trial.result for trial in group.trials)]
         for group in groups:
             self.sync_group(group)
         run_id = ""
@@ -247,34 +247,34 @@ def prepare_database(uri: str) -> None:
         engine.dispose()
 
 
-def open_experiment(client: "MlflowClient", study: StudyConfig) -> str:
+def open_experiment(client: "MlflowClient", study: ResolvedStudy) -> str:
     """The id of the study's experiment, which is created or restored if necessary."""
     name = study.tracking.experiment
-    found = client.get_experiment_by_name(name)
-    if found is None:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
         folder = (study.studies / "mlflow-artifacts" / name).absolute()
         location = None if is_server(study.tracking.uri) else folder.as_uri()
         return client.create_experiment(name, artifact_location=location)
-    if found.lifecycle_stage == "deleted":
-        client.restore_experiment(found.experiment_id)
-    return found.experiment_id
+    if experiment.lifecycle_stage == "deleted":
+        client.restore_experiment(experiment.experiment_id)
+    return experiment.experiment_id
 
 
 def find_runs(client: "MlflowClient", experiment_id: str, key: str) -> dict[tuple[str, str], Logged]:
     """Every run of this study, by kind and id."""
-    found: dict[tuple[str, str], Logged] = {}
+    runs: dict[tuple[str, str], Logged] = {}
     token = None
     while True:
         page = client.search_runs([experiment_id], f"tags.{STUDY_KEY} = '{key}'", max_results=1000, page_token=token)
         for run in page:
             tags = run.data.tags
             kind = tags[KIND]
-            found[kind, "study" if kind == "study" else tags[f"{kind}_id"]] = Logged(
+            runs[kind, "study" if kind == "study" else tags[f"{kind}_id"]] = Logged(
                 run.info.run_id, tags.get(SYNCED, ""), tags.get(PARENT, ""), tags.get(PARETO_FRONT, "")
             )
         token = page.token
         if not token:
-            return found
+            return runs
 
 
 def is_server(uri: str) -> bool:

@@ -7,7 +7,7 @@ from study.analysis.contrastive import families
 from study.analysis.contrastive_values import KL, KL_FIXED, MODALITIES, MSE, NEIGHBOUR, neighbour_rows
 from study.figures import contrastive as draw
 from study.figures.contrastive import Curves, Projected
-from study.report.figure_builders.diagnostics import kept
+from study.report.figure_builders.diagnostics import stored_diagnostics
 from study.report.format.figure_files import FigureInputs
 from study.storage.groups import Group
 from trainables.diagnostics.contrastive import NEIGHBOURS
@@ -21,13 +21,13 @@ MOST_COLUMNS = 5
 
 def curves_of(group: Group | None, metric: str, relative: bool = False) -> Curves:
     """A metric by epoch, for each complete trial that has it; `relative` to the first epoch's value."""
-    found = []
+    curves = []
     for trial in group.trials if group else ():
         curve = {report.epoch: report.metrics[metric] for report in trial.history if metric in report.metrics}
         first = curve[min(curve)] if curve else 0.0
         if first > 0:
-            found.append({epoch: value / first if relative else value for epoch, value in curve.items()})
-    return found
+            curves.append({epoch: value / first if relative else value for epoch, value in curve.items()})
+    return curves
 
 
 def trajectory_figure(inputs: FigureInputs) -> Figure | None:
@@ -60,7 +60,10 @@ def by_field(inputs: FigureInputs, field: str) -> Figure | None:
 def neighbour_figure(inputs: FigureInputs) -> Figure | None:
     """Share of common neighbours, best groups."""
     panels = {
-        name: {row.arm: [array[side] for array in kept(inputs, row.best, NEIGHBOUR)] for row in inputs.results.arms}
+        name: {
+            row.arm: [array[side] for array in stored_diagnostics(inputs, row.best, NEIGHBOUR)]
+            for row in inputs.results.arms
+        }
         for side, name in enumerate(MODALITIES)
     }
     return draw.neighbour_bars(panels, NEIGHBOURS, neighbour_rows(inputs.results, inputs.store), inputs.styles)
@@ -68,18 +71,18 @@ def neighbour_figure(inputs: FigureInputs) -> Figure | None:
 
 def plane_figure(inputs: FigureInputs) -> Figure | None:
     """Students in the teacher's planes, first seed of each best group; arms that share the first one's teacher."""
-    found: dict[str, Projected] = {}
+    students: dict[str, Projected] = {}
     shares = None
     for row in inputs.results.arms:
         arrays = first_arrays(inputs, row.best)
-        if "clip/pca_student" not in arrays or len(found) == MOST_COLUMNS:
+        if "clip/pca_student" not in arrays or len(students) == MOST_COLUMNS:
             continue
-        teacher = next(iter(found.values())).teacher if found else arrays["clip/pca_teacher"]
+        teacher = next(iter(students.values())).teacher if students else arrays["clip/pca_teacher"]
         if not np.array_equal(teacher, arrays["clip/pca_teacher"]):
             continue
-        found[row.arm] = Projected(teacher, arrays["clip/pca_student"])
+        students[row.arm] = Projected(teacher, arrays["clip/pca_student"])
         shares = arrays["clip/pca_shares"]
-    return None if shares is None else draw.teacher_planes(found, shares, inputs.styles)
+    return None if shares is None else draw.teacher_planes(students, shares, inputs.styles)
 
 
 def joint_figure(inputs: FigureInputs) -> Figure | None:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from study.analysis.comparison import paired_difference
 from study.analysis.notation import metric_label, parameter_label, scale
-from study.analysis.study_results import ArmResult, by_seed
+from study.analysis.study_results import ArmResult, values_by_seed
 from study.config.study_config import Arm
 from study.figures import diagnostics as draw
 from study.figures.diagnostics import Box, DataCurve, Spectra, SplitCurves
@@ -26,10 +26,10 @@ PARTS = ("data.",)
 """Prefix of swept fields that change the data, not the method."""
 
 
-def kept(inputs: FigureInputs, group: Group | None, name: str) -> Spectra:
+def stored_diagnostics(inputs: FigureInputs, group: Group | None, name: str) -> Spectra:
     """A diagnostic of each trial of a group that has it."""
-    found = [inputs.store.trial(trial.trial_id).diagnostics() for trial in group.trials] if group else []
-    return [arrays[name] for arrays in found if name in arrays]
+    diagnostics = [inputs.store.trial(trial.trial_id).diagnostics() for trial in group.trials] if group else []
+    return [arrays[name] for arrays in diagnostics if name in arrays]
 
 
 def data_field(arms: tuple[Arm, ...]) -> str | None:
@@ -45,17 +45,17 @@ def data_field(arms: tuple[Arm, ...]) -> str | None:
 
 def by_value(row: ArmResult, name: str) -> dict[float, Group]:
     """An arm's complete groups by the value of a swept field; the first of several with the same value."""
-    found: dict[float, Group] = {}
+    groups: dict[float, Group] = {}
     for group in row.groups:
         if group.status == "complete" and name in group.params:
-            found.setdefault(float(group.params[name]), group)
-    return dict(sorted(found.items()))
+            groups.setdefault(float(group.params[name]), group)
+    return dict(sorted(groups.items()))
 
 
 def weight_spectra(inputs: FigureInputs) -> Figure | None:
     """Singular values of the linear weights of each arm's best group."""
     panels = {
-        title: {row.arm: kept(inputs, row.best, name) for row in inputs.results.arms}
+        title: {row.arm: stored_diagnostics(inputs, row.best, name) for row in inputs.results.arms}
         for name, title in MATRICES.items()
     }
     return draw.spectra_by_arm(panels, inputs.styles)
@@ -70,12 +70,13 @@ def value_spectra(inputs: FigureInputs) -> Figure | None:
     shown = {"weights/tap": "weights"} | FEATURES
     table = {
         title: {
-            row.arm: {value: kept(inputs, group, key) for value, group in by_value(row, name).items()} for row in swept
+            row.arm: {value: stored_diagnostics(inputs, group, key) for value, group in by_value(row, name).items()}
+            for row in swept
         }
         for key, title in shown.items()
     }
     table = {
-        title: {arm: {v: found for v, found in values.items() if found} for arm, values in arms.items()}
+        title: {arm: {v: spectra for v, spectra in values.items() if spectra} for arm, values in arms.items()}
         for title, arms in table.items()
     }
     rank = any(arm.base.data.shared_inputs() is not None for arm in inputs.study.arms)
@@ -103,7 +104,7 @@ def split_curves(inputs: FigureInputs, group: Group) -> SplitCurves | None:
         if not length:
             return None
         tables.append(draw.band(np.arange(1, length + 1), np.array([values[:length] for values in seeds])))
-    limits = kept(inputs, group, LIMIT)
+    limits = stored_diagnostics(inputs, group, LIMIT)
     general, specific = tables
     return SplitCurves(general, specific, float(np.mean(limits)) if limits else None)
 
@@ -127,7 +128,7 @@ def data_figure(inputs: FigureInputs) -> Figure | None:
             for value, group in groups.items()
         )
         level = [mean_point(position(value), group, metric) for value, group in groups.items()]
-        curves[row.arm] = DataCurve(level, [] if row is base else [found for found in gains if found])
+        curves[row.arm] = DataCurve(level, [] if row is base else [difference for difference in gains if difference])
     return draw.data_curves(curves, bands, label, metric_label(metric), inputs.styles)
 
 
@@ -142,7 +143,7 @@ def axis(inputs: FigureInputs, name: str) -> tuple[str, Callable[[float], float]
 
 def gain(x: float, group: Group, base: Group | None, metric: str) -> Point | None:
     """Paired difference from the baseline's group, with half of its interval."""
-    pair = paired_difference(by_seed(group, metric), by_seed(base, metric))
+    pair = paired_difference(values_by_seed(group, metric), values_by_seed(base, metric))
     if pair is None:
         return None
     factor = scale(metric)
@@ -156,7 +157,7 @@ def boxes(inputs: FigureInputs) -> Figure | None:
     for metric in (inputs.results.metric, inputs.results.test_metric):
         panels[metric_label(metric)] = {
             row.arm: Box(
-                [value * scale(metric) for value in by_seed(row.best, metric).values()],
+                [value * scale(metric) for value in values_by_seed(row.best, metric).values()],
                 inputs.study.arm(row.arm).base.method.teacher_source == "bottleneck",
             )
             for row in inputs.results.arms

@@ -2,7 +2,7 @@
 
 from search_spaces.domains import Choice, Domain, Value
 from study.analysis.notation import scale
-from study.analysis.study_results import StudyResults, by_seed, summarise
+from study.analysis.study_results import StudyResults, summarise, values_by_seed
 from study.config.spectrum_rule import BOTTLENECK
 from study.figures.bottleneck_curve import Curve
 from study.figures.style import Point
@@ -28,7 +28,7 @@ def has_metric(group: Group | None, metric: str) -> bool:
 
 def mean_point(x: float, group: Group | None, metric: str) -> Point:
     """Mean and deviation over seeds of a group that has the metric, in the unit of figures."""
-    summary = summarise(by_seed(group, metric))
+    summary = summarise(values_by_seed(group, metric))
     assert summary is not None
     factor = scale(metric)
     return Point(x, summary.mean * factor, None if summary.std is None else summary.std * factor)

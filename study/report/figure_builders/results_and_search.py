@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from search_spaces.domains import Domain, FloatRange, IntRange
 from study.analysis.collapse import bottleneck_pairs
 from study.analysis.notation import metric_label, parameter_label, scale
-from study.analysis.study_results import by_seed
+from study.analysis.study_results import values_by_seed
 from study.config.spectrum_rule import BOTTLENECK
 from study.figures.arm_results import learning_curves, seed_spread, spectra
 from study.figures.bottleneck_curve import bottleneck_curve
@@ -66,11 +66,13 @@ def sweeps(inputs: FigureInputs) -> Figure | None:
 
 def feature_spectra(inputs: FigureInputs) -> Figure | None:
     """Singular values of each arm's best group."""
-    found = {}
+    values = {}
     for row in inputs.results.arms:
-        kept = [inputs.store.trial(trial.trial_id).diagnostics() for trial in row.best.trials] if row.best else []
-        found[row.arm] = [arrays[SPECTRUM] for arrays in kept if SPECTRUM in arrays]
-    return spectra(found, inputs.styles)
+        diagnostics = (
+            [inputs.store.trial(trial.trial_id).diagnostics() for trial in row.best.trials] if row.best else []
+        )
+        values[row.arm] = [arrays[SPECTRUM] for arrays in diagnostics if SPECTRUM in arrays]
+    return spectra(values, inputs.styles)
 
 
 def history(inputs: FigureInputs) -> Figure | None:
@@ -96,7 +98,7 @@ def spread(inputs: FigureInputs) -> Figure | None:
     """Test metric of the best groups, seed by seed."""
     metric = inputs.results.test_metric
     values = {
-        row.arm: {seed: value * scale(metric) for seed, value in by_seed(row.best, metric).items()}
+        row.arm: {seed: value * scale(metric) for seed, value in values_by_seed(row.best, metric).items()}
         for row in inputs.results.arms
     }
     return seed_spread(values, metric_label(metric), inputs.styles)

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 from study.analysis.comparison import Comparison
-from study.analysis.study_results import ArmResult, StudyResults, by_seed
+from study.analysis.study_results import ArmResult, StudyResults, values_by_seed
 from study.config.study_config import StudyConfig
 from study.storage.groups import Group
 from study.storage.store import TrialRecord
@@ -62,7 +62,7 @@ def groups_csv(study: StudyConfig, results: StudyResults) -> bytes:
             line: Row = [group.arm, group.number, group.group_id, group.status, "yes" if chosen else ""]
             line += [group.params.get(name) for name in names]
             for metric in metrics:
-                values = by_seed(group, metric)
+                values = values_by_seed(group, metric)
                 line += [group.mean(metric), group.std(metric), *(values.get(seed) for seed in study.search.seeds)]
             rows.append(line)
     return to_csv(header, rows)

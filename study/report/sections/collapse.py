@@ -37,7 +37,7 @@ def spectrum_shifts(study: StudyConfig, results: StudyResults, store: StudyStore
     """Each distilling arm's best group against the baseline's, where both have the student see the same inputs."""
     names = {results.baseline_of(row.arm) for row in results.arms}
     theirs = {name: spectra_by_seed(results.arm(name), store) for name in names}
-    found = []
+    shifts = []
     for row in results.arms:
         base = results.arm(results.baseline_of(row.arm))
         same = study.arm(row.arm).base.student == study.arm(base.arm).base.student
@@ -45,8 +45,8 @@ def spectrum_shifts(study: StudyConfig, results: StudyResults, store: StudyStore
             spectrum_shift(row.arm, spectra_by_seed(row, store), theirs[base.arm]) if row is not base and same else None
         )
         if shift and same_student_data(row, base):
-            found.append(shift)
-    return found
+            shifts.append(shift)
+    return shifts
 
 
 def same_student_data(row: ArmResult, base: ArmResult) -> bool:
@@ -60,12 +60,12 @@ def same_student_data(row: ArmResult, base: ArmResult) -> bool:
 
 def spectra_by_seed(row: ArmResult, store: StudyStore) -> dict[int, Spectrum]:
     """Spectrum of the student's training features by seed, of an arm's best group."""
-    found = {}
+    spectra = {}
     for trial in row.best.trials if row.best else ():
         arrays = store.trial(trial.trial_id).diagnostics()
         if SPECTRUM in arrays:
-            found[trial.config.seed] = arrays[SPECTRUM]
-    return found
+            spectra[trial.config.seed] = arrays[SPECTRUM]
+    return spectra
 
 
 def kind_statement(kind: str, study: StudyConfig, results: StudyResults, shifts: list[Shift]) -> str:
@@ -102,17 +102,19 @@ def interval(difference: PairedDifference, digits: int = 2) -> str:
 
 def bend(row: ArmResult, results: StudyResults) -> str:
     """Whether performance has an inverted U along H."""
-    found = peak(row.groups, BOTTLENECK, results)
-    if found is None:
+    maximum = peak(row.groups, BOTTLENECK, results)
+    if maximum is None:
         return ""
-    smallest, best, largest = found.sizes
-    if found.below is None or found.above is None:
-        end = "smallest" if found.below is None else "largest"
+    smallest, best, largest = maximum.sizes
+    if maximum.below is None or maximum.above is None:
+        end = "smallest" if maximum.below is None else "largest"
         return (
             f"`{row.arm}`: no inverted U in H is shown: H = {best}, the {end} value tried, is the best on validation."
         )
-    against = f"than H = {smallest} ({gap(found.below, results)}) and than H = {largest} ({gap(found.above, results)})"
-    if all(is_better(side, results) for side in (found.below, found.above)):
+    against = (
+        f"than H = {smallest} ({gap(maximum.below, results)}) and than H = {largest} ({gap(maximum.above, results)})"
+    )
+    if all(is_better(side, results) for side in (maximum.below, maximum.above)):
         return (
             f"`{row.arm}`: an inverted U in H is shown: H = {best}, the best on validation, is better on "
             f"{metric_name(results.test_metric)} {against}; neither 95 % interval, paired by seed, contains 0."

@@ -141,11 +141,13 @@ def mean_text(values: dict[int, float], least: float = 0.0) -> str:
     """`0.412 [0.398, 0.426]`, of a number between `least` and 1. Student's interval is clipped to this range."""
     if not values:
         return "–"
-    found = interval_of_mean(list(values.values()), max(map(abs, values.values())))
+    interval = interval_of_mean(list(values.values()), max(map(abs, values.values())))
     ends = (
-        "" if found.low is None or found.high is None else f" [{max(found.low, least):.3f}, {min(found.high, 1.0):.3f}]"
+        ""
+        if interval.low is None or interval.high is None
+        else f" [{max(interval.low, least):.3f}, {min(interval.high, 1.0):.3f}]"
     )
-    return f"{found.mean:.3f}{ends}"
+    return f"{interval.mean:.3f}{ends}"
 
 
 def comparisons_table(answers: dict[str, list[ArmContrast]]) -> list[Table]:

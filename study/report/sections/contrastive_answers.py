@@ -28,24 +28,26 @@ from study.storage.store import StudyStore
 def questions(results: StudyResults, store: StudyStore) -> dict[str, list[ArmContrast]]:
     """The paper's comparisons, by question."""
     ways = {"image→text": "i2t", "text→image": "t2i"}
-    found = {}
+    contrasts = {}
     for against in (MI, PLAIN):
         for words, way in ways.items():
             reads = {f"{DOMAIN}/{way}_r{most}": final(f"{DOMAIN}/{way}_r{most}") for most in (1, 5, 10)}
-            found[f"{TE} against {against}, {words}"] = compare_kinds(results.arms, TE, against, reads)
+            contrasts[f"{TE} against {against}, {words}"] = compare_kinds(results.arms, TE, against, reads)
     for split in splits(results):
         names = [name for name in ("i2t_r1", "t2i_r1", "top1", "ensemble_top1") if name in names_of(results, split)]
         if split == DOMAIN and "i2t_r1" in names:
             continue
         reads = {f"{split}/{name}": final(f"{split}/{name}") for name in names}
         for against in (MI, PLAIN):
-            found[f"{TE} against {against}, transfer to `{split}`"] = compare_kinds(results.arms, TE, against, reads)
+            contrasts[f"{TE} against {against}, transfer to `{split}`"] = compare_kinds(
+                results.arms, TE, against, reads
+            )
     near = {f"kNN agreement of {m}, k = 10": neighbour_reads(store, s)["10"] for s, m in enumerate(MODALITIES)}
     close = {f"cosine of {m}": kept_number(store, COSINE, (s,)) for s, m in enumerate(MODALITIES)}
     for against in (MI, PLAIN):
-        found[f"{TE} against {against}, kNN agreement"] = compare_kinds(results.arms, TE, against, near)
-        found[f"{TE} against {against}, cosine"] = compare_kinds(results.arms, TE, against, close)
-    return {question: compared for question, compared in found.items() if compared}
+        contrasts[f"{TE} against {against}, kNN agreement"] = compare_kinds(results.arms, TE, against, near)
+        contrasts[f"{TE} against {against}, cosine"] = compare_kinds(results.arms, TE, against, close)
+    return {question: compared for question, compared in contrasts.items() if compared}
 
 
 def statements(answers: dict[str, list[ArmContrast]], results: StudyResults) -> Iterable[str]:
@@ -112,19 +114,19 @@ def gap(pair: PairedDifference | None, what: str) -> str:
     return f"{mean} points" + (f" [{ends[0]}, {ends[1]}]" if all(ends) else "")
 
 
-def field_statement(found: list[Effect], name: str, symbol: str) -> Iterable[str]:
+def field_statement(effects: list[Effect], name: str, symbol: str) -> Iterable[str]:
     """The effect of a swept field on the fall of a distance to the teacher."""
-    if not found:
+    if not effects:
         return
     parts = []
-    for effect in found:
+    for effect in effects:
         falls = ", ".join(
             f"{100 * mean:.0f} % at {symbol} = {show_param(value)}"
             for value, mean in zip(effect.values, effect.means, strict=True)
         )
         difference = "" if effect.difference is None else f" (difference {points(effect.difference)})"
         parts.append(f"{' / '.join(f'`{arm}`' for arm in effect.arms)} {falls}{difference}")
-    signs = {mean > 0 for effect in found for mean in effect.means}
+    signs = {mean > 0 for effect in effects for mean in effect.means}
     same = "It fell" if signs == {True} else "It rose" if signs == {False} else "It fell in some and rose in others"
     yield (
         f"Effect of {symbol} on the {name} to the teacher (validation split, whether or not the arm's loss has the "

@@ -71,7 +71,7 @@ def statements(study: StudyConfig, results: StudyResults, outcomes: list[PairOut
         else "No pair has both intervals away from 0.",
         f"Spearman(G, gain) = {show_correlation(gap_against_gain(outcomes))}.",
         "A gain was seen "
-        + "; ".join(f"after `{verdict}` in {show_share(found)}" for verdict, found in verdicts(outcomes).items())
+        + "; ".join(f"after `{verdict}` in {show_share(share)}" for verdict, share in verdicts(outcomes).items())
         + ".",
         saved_line(study, results, outcomes),
     ]
@@ -85,17 +85,17 @@ def statements(study: StudyConfig, results: StudyResults, outcomes: list[PairOut
 
 def saved_line(study: StudyConfig, results: StudyResults, outcomes: list[PairOutcome]) -> str:
     """The training time that a gate saved, or would have saved, and the gains that it lost."""
-    found, metric = saving(outcomes), results.test_metric
+    saved, metric = saving(outcomes), results.test_metric
     lost = (
-        f"lost gains in {len(found.lost)} of these pairs, up to {show_difference(found.lost[0].gain.mean, metric)} "
-        f"({found.lost[0].name})"
-        if found.lost
+        f"lost gains in {len(saved.lost)} of these pairs, up to {show_difference(saved.lost[0].gain.mean, metric)} "
+        f"({saved.lost[0].name})"
+        if saved.lost
         else "lost no gain"
     )
     cost = criterion_seconds(study)
     skipped = [group for row in results.arms for group in row.groups if group.status == "skipped"]
     if study.criterion and study.criterion.action == "gate":
-        each = found.of_seconds / max(1, sum(one.trainings for one in outcomes))
+        each = saved.of_seconds / max(1, sum(one.trainings for one in outcomes))
         trainings = len(skipped) * len(study.search.seeds)
         return (
             f"The gate skipped {plural(len(skipped), 'configuration')}, {plural(trainings, 'training')}, about "
@@ -103,9 +103,9 @@ def saved_line(study: StudyConfig, results: StudyResults, outcomes: list[PairOut
             f"the share that was explored, it {lost}."
         )
     return (
-        f'Skipping the {plural(found.cells, "pair")} with the verdict "does not pay" would have saved '
-        f"{plural(found.trainings, 'training')}, {clock(found.seconds)} of {clock(found.of_seconds)}, and would have "
-        f"{lost}; {net_of(cost, found.seconds)}."
+        f'Skipping the {plural(saved.cells, "pair")} with the verdict "does not pay" would have saved '
+        f"{plural(saved.trainings, 'training')}, {clock(saved.seconds)} of {clock(saved.of_seconds)}, and would have "
+        f"{lost}; {net_of(cost, saved.seconds)}."
     )
 
 
@@ -115,18 +115,22 @@ def net_of(cost: float, saved: float) -> str:
     return f"{spent}, so {clock(saved - cost)} net" if saved >= cost else f"{spent}, more than that"
 
 
-def show_share(found: Share) -> str:
+def show_share(share: Share) -> str:
     """`21 of 30 (70 % [52, 83])`."""
-    percent = f" ({100 * found.k / found.n:.0f} % [{100 * found.low:.0f}, {100 * found.high:.0f}])" if found.n else ""
-    return f"{found.k} of {found.n}{percent}"
+    percent = f" ({100 * share.k / share.n:.0f} % [{100 * share.low:.0f}, {100 * share.high:.0f}])" if share.n else ""
+    return f"{share.k} of {share.n}{percent}"
 
 
-def show_correlation(found: Correlation | None) -> str:
+def show_correlation(correlation: Correlation | None) -> str:
     """`+0.61 [+0.31, +0.80] over 30 pairs`."""
-    if found is None:
+    if correlation is None:
         return "not defined"
-    interval = "" if found.low is None or found.high is None else f" [{found.low:+.2f}, {found.high:+.2f}]"
-    return f"{found.rho:+.2f}{interval} over {found.n} pairs"
+    interval = (
+        ""
+        if correlation.low is None or correlation.high is None
+        else f" [{correlation.low:+.2f}, {correlation.high:+.2f}]"
+    )
+    return f"{correlation.rho:+.2f}{interval} over {correlation.n} pairs"
 
 
 def table_of_signs(outcomes: list[PairOutcome], results: StudyResults) -> Table:
@@ -228,6 +232,6 @@ def by_estimator(study: StudyConfig, results: StudyResults) -> Table | None:
     return Table(caption, header, tuple(rows), 2)
 
 
-def middle(found: Assessment) -> tuple[float, float, float]:
+def middle(assessment: Assessment) -> tuple[float, float, float]:
     """Both terms and the gap."""
-    return found.shared.mean, found.labels.mean, found.gap.mean
+    return assessment.shared.mean, assessment.labels.mean, assessment.gap.mean

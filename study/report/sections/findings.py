@@ -132,15 +132,15 @@ def paired(results: StudyResults) -> list[str]:
 
 def edges(study: StudyConfig, results: StudyResults) -> list[str]:
     """Best values at the end of their range, where a wider range may contain better ones."""
-    found = []
+    at_ends = []
     for row in results.arms:
         space = study.arm(row.arm).space
         for name, value in (row.best.params if row.best else {}).items():
             if name in space and at_edge(space[name], value):
-                found.append(f"`{row.arm}`: {name} = {show_param(value)}")
-    if not found:
+                at_ends.append(f"`{row.arm}`: {name} = {show_param(value)}")
+    if not at_ends:
         return []
-    return [f"The best value lies at an end of its search range, so a wider range may be better: {'; '.join(found)}."]
+    return [f"The best value lies at an end of its search range, so a wider range may be better: {'; '.join(at_ends)}."]
 
 
 def at_edge(domain: Domain, value: Value) -> bool:

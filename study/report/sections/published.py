@@ -67,8 +67,8 @@ def measured(summary: Summary | None) -> str:
 
 def printed_p(table: PublishedTable, row: PublishedComparison) -> str:
     """The printed p-values, metric by metric."""
-    found = [row.row.values[metric].p or NOTHING for metric in table.metrics if metric in row.row.values]
-    return " / ".join(found) if set(found) - {NOTHING} else NOTHING
+    cells = [row.row.values[metric].p or NOTHING for metric in table.metrics if metric in row.row.values]
+    return " / ".join(cells) if set(cells) - {NOTHING} else NOTHING
 
 
 def verdict(row: PublishedComparison, reasons: list[str]) -> str:
@@ -76,5 +76,5 @@ def verdict(row: PublishedComparison, reasons: list[str]) -> str:
     if not any(row.measured.values()):
         return "not measured"
     numbers = ", ".join(f"({reasons.index(reason) + 1})" for reason in row.reasons)
-    found = f"not comparable {numbers}" if numbers else "yes"
-    return f"{found}; here {', '.join(row.chosen)}" if row.chosen else found
+    comparable = f"not comparable {numbers}" if numbers else "yes"
+    return f"{comparable}; here {', '.join(row.chosen)}" if row.chosen else comparable

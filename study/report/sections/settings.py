@@ -166,7 +166,9 @@ def data_notes(study: StudyConfig) -> list[Block]:
         if stages.has(stage):
             notes[stage.key] = read_json(stages.path(stage) / "stage.json")["notes"].get("notes", {})
             arms.setdefault(stage.key, []).append(f"`{arm.name}`")
-    items = tuple(f"{', '.join(arms[key])}: {notes_text(found)}" for key, found in notes.items() if notes_text(found))
+    items = tuple(
+        f"{', '.join(arms[key])}: {notes_text(values)}" for key, values in notes.items() if notes_text(values)
+    )
     return [Heading("Data as prepared"), Items(items)] if items else []
 
 

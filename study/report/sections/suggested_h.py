@@ -33,9 +33,9 @@ class SuggestedSet(NamedTuple):
 
 def suggested_h_findings(study: StudyConfig, results: StudyResults) -> list[str]:
     """One statement for each set of bottlenecks, and the meaning of `within noise`."""
-    found = [finding(one, study, results) for one in suggested_sets(study, results)]
+    statements = [finding(one, study, results) for one in suggested_sets(study, results)]
     meaning = WITHIN_NOISE.format(level=LEVEL, metric=metric_name(results.test_metric))
-    return [*found, meaning] if any("within noise" in text for text in found) else found
+    return [*statements, meaning] if any("within noise" in text for text in statements) else statements
 
 
 def suggested_sets(study: StudyConfig, results: StudyResults) -> list[SuggestedSet]:
@@ -58,15 +58,15 @@ def measured_suggestion(arm: Arm, study: StudyConfig, row: ArmResult) -> Suggest
     store = StageStore(study.stages_directory)
     stages = spectrum_stages(arm, grid_of(arm.space[BOTTLENECK]), study.search.seeds, row.best.params)
     ready = {
-        dim: {seed: stage for seed, stage in found.items() if store.has(stage) or store.has(stage.bottleneck)}
-        for dim, found in stages.items()
+        dim: {seed: stage for seed, stage in by_seed.items() if store.has(stage) or store.has(stage.bottleneck)}
+        for dim, by_seed in stages.items()
     }
-    ready = {dim: found for dim, found in ready.items() if found}
-    seeds = [seed for seed in study.search.seeds if all(seed in found for found in ready.values())]
+    ready = {dim: by_seed for dim, by_seed in ready.items() if by_seed}
+    seeds = [seed for seed in study.search.seeds if all(seed in by_seed for by_seed in ready.values())]
     if len(ready) < 2 or not seeds:
         return None
     spectra: dict[int, dict[int, Tensor]] = {
-        dim: {seed: store.get(found[seed]).arrays["train"] for seed in seeds} for dim, found in ready.items()
+        dim: {seed: store.get(by_seed[seed]).arrays["train"] for seed in seeds} for dim, by_seed in ready.items()
     }
     return suggest(arm, spectra)
 

@@ -47,10 +47,10 @@ def teacher_choice(outcomes: list[PairOutcome], results: StudyResults) -> list[B
 
 def by_student(outcomes: list[PairOutcome]) -> dict[tuple[str, str], list[PairOutcome]]:
     """The pairs by arm and student, where the student has at least LEAST_TEACHERS teachers."""
-    found: dict[tuple[str, str], list[PairOutcome]] = defaultdict(list)
+    pairs: dict[tuple[str, str], list[PairOutcome]] = defaultdict(list)
     for one in outcomes:
-        found[one.method, one.student].append(one)
-    return {key: own for key, own in found.items() if len(own) >= LEAST_TEACHERS}
+        pairs[one.method, one.student].append(one)
+    return {key: own for key, own in pairs.items() if len(own) >= LEAST_TEACHERS}
 
 
 def mean_rank(outcomes: list[PairOutcome]) -> str:

@@ -18,7 +18,7 @@ from study.analysis.comparison import (
     welch,
 )
 from study.analysis.stage_usage import StageUsage, stage_usage
-from study.analysis.study_results import best_rows, by_seed, compare, study_results, summarise
+from study.analysis.study_results import best_rows, compare, study_results, summarise, values_by_seed
 from study.report.sections.provenance import packs_text, work
 from study.storage.groups import collect_groups
 from study.storage.store import Proposal, StudyStore
@@ -179,7 +179,7 @@ def test_missing_test_metric(tmp_path: Path) -> None:
     groups = [group for group in collect_groups(study, store) if group.status == "complete"]
     comparison = compare(groups[0], groups[-1], "test/nothing")
     assert comparison.difference is None and comparison.reason == "this arm has no test/nothing"
-    assert by_seed(None, "test/accuracy") == {}
+    assert values_by_seed(None, "test/accuracy") == {}
 
 
 def test_stage_usage_by_hand(tmp_path: Path) -> None:
