@@ -233,7 +233,7 @@ def test_the_command_says_where_the_student_is(tmp_path: Path, monkeypatch: pyte
     file = tmp_path / "sweep.yaml"
     file.write_text(SWEEP)
     refused = CliRunner().invoke(app, ["export", str(file)])
-    assert refused.exit_code == 2 and "holds no study yet" in refused.output
+    assert refused.exit_code == 2 and "contains no results yet" in refused.output
     study = load(file)
     record_study(study)
     store = StudyStore(study.directory)
