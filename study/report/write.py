@@ -1,4 +1,4 @@
-"""Writes the report of a study from its directory alone: HTML, Markdown, tables and figures. Fixes their order.
+"""Writes the report of a study from its directory alone: HTML, Markdown, tables and figures, and orders its sections.
 
 report/report.html      self-contained; can be mailed and printed
        report.md        refers to figures/

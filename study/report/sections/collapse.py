@@ -51,11 +51,11 @@ def spectrum_shifts(study: StudyConfig, results: StudyResults, store: StudyStore
 
 def same_student_data(row: ArmResult, base: ArmResult) -> bool:
     """Whether the best groups' students saw the same data."""
-    seen = []
+    inputs = []
     for one in (row, base):
         data = one.best.trials[0].config.data if one.best else None
-        seen.append(data and {k: v for k, v in data.model_dump().items() if k not in data.teacher_only})
-    return seen[0] == seen[1]
+        inputs.append(data and {k: v for k, v in data.model_dump().items() if k not in data.teacher_only})
+    return inputs[0] == inputs[1]
 
 
 def spectra_by_seed(row: ArmResult, store: StudyStore) -> dict[int, Spectrum]:

@@ -70,7 +70,7 @@ def statements(study: StudyConfig, results: StudyResults, outcomes: list[PairOut
         if clear
         else "No pair has both intervals away from 0.",
         f"Spearman(G, gain) = {show_correlation(gap_against_gain(outcomes))}.",
-        "A gain was seen "
+        "A gain was measured "
         + "; ".join(f"after `{verdict}` in {show_share(share)}" for verdict, share in verdicts(outcomes).items())
         + ".",
         saved_line(study, results, outcomes),
@@ -111,8 +111,8 @@ def saved_line(study: StudyConfig, results: StudyResults, outcomes: list[PairOut
 
 def net_of(cost: float, saved: float) -> str:
     """What remains of a saving."""
-    spent = f"the criterion itself (its estimates, and students trained for them alone) cost {clock(cost)}"
-    return f"{spent}, so {clock(saved - cost)} net" if saved >= cost else f"{spent}, more than that"
+    own_cost = f"the criterion itself (its estimates, and students trained for them alone) cost {clock(cost)}"
+    return f"{own_cost}, so {clock(saved - cost)} net" if saved >= cost else f"{own_cost}, more than that"
 
 
 def show_share(share: Share) -> str:

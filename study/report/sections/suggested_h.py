@@ -88,14 +88,14 @@ def against_best(row: ArmResult, suggested: int, results: StudyResults) -> str:
     if row.best is None:
         return f"`{row.arm}` has no complete configuration yet"
     best = row.best.params[BOTTLENECK]
-    said = f"`{row.arm}` was best on validation at H = {best}"
+    text = f"`{row.arm}` was best on validation at H = {best}"
     if best == suggested:
-        return f"{said}, the suggested one"
+        return f"{text}, the suggested one"
     at = [group for group in row.groups if group.params[BOTTLENECK] == suggested]
-    there = best_group(at, results.metric, results.direction)
-    if there is None:
-        return f"{said}; the suggested H has no complete configuration"
-    return f"{said}, {distance(row.best, there, results)}"
+    group_at_suggested = best_group(at, results.metric, results.direction)
+    if group_at_suggested is None:
+        return f"{text}; the suggested H has no complete configuration"
+    return f"{text}, {distance(row.best, group_at_suggested, results)}"
 
 
 def distance(best: Group, there: Group, results: StudyResults) -> str:
@@ -105,11 +105,11 @@ def distance(best: Group, there: Group, results: StudyResults) -> str:
         return f"which cannot be compared ({comparison.reason})"
     size = show_difference(abs(comparison.difference), results.test_metric).removeprefix("+")
     word = "better" if results.better(comparison.difference) else "worse"
-    said = f"which is {word} by {size} on test than the suggested H"
+    text = f"which is {word} by {size} on test than the suggested H"
     if comparison.p is None:
-        return f"{said}, not tested ({comparison.reason})"
+        return f"{text}, not tested ({comparison.reason})"
     noise = "within noise" if comparison.p > LEVEL else "more than noise"
-    return f"{said}, {noise} ({equals_p(comparison.p)})"
+    return f"{text}, {noise} ({equals_p(comparison.p)})"
 
 
 def savings(one: SuggestedSet, study: StudyConfig, results: StudyResults) -> str:
