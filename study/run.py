@@ -115,7 +115,7 @@ def criterion(
         typer.Option("--json", metavar="FILE", dir_okay=False, help="Write the table as JSON.", show_default=False),
     ] = None,
 ) -> None:
-    """Predict which teachers will help, by the gain G = I(H1;H2) - I(H2;Y). Distils no student."""
+    """Predict which teachers will help, by the gap G = I(H1;H2) - I(H2;Y). Distils no student."""
     with input_errors(json_file):
         from study.planning.criterion_table import print_criterion
 

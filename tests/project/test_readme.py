@@ -53,10 +53,12 @@ def test_the_error_it_shows_is_the_one_that_is_printed(tmp_path: Path) -> None:
     from study.parsing.loader import load
     from study.parsing.problems import StudyFileError
 
-    shown = re.search(r"sweep\.yaml:\d+:\d+: (arms\.ciba\S*: 2048 .*)", README)
-    assert shown
     file = tmp_path / "sweep.yaml"
-    file.write_text((ROOT / "sweep.yaml").read_text().replace("H: [2,", "H: [2048,"))
-    with pytest.raises(StudyFileError) as caught:
-        load(file)
-    assert shown.group(1) in str(caught.value)
+    for page in ("README.md", "docs/guides/write_a_study.md"):
+        shown = re.search(r"sweep\.yaml:\d+:\d+: arms\.ciba\S*: 2048 .*", (ROOT / page).read_text())
+        example = next(block.text for block in blocks("yaml") if block.page == page)
+        assert shown and "H: [4, 16]" in example
+        file.write_text(example.replace("H: [4, 16]", "H: [4, 2048]"))
+        with pytest.raises(StudyFileError) as caught:
+            load(file)
+        assert str(caught.value) == f"{tmp_path}/{shown.group()}"

@@ -1,4 +1,4 @@
-"""Distillation methods: one file each, and one line here."""
+"""Distillation methods: one file each, and one entry here."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

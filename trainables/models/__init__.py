@@ -1,4 +1,4 @@
-"""Teacher and student networks: one file per family, and one line in the table of `encoders`."""
+"""Teacher and student networks: one file per family, and one entry in the table of `encoders`."""
 
 from trainables.models.base import ModelEntry
 from trainables.models.encoders import ENCODERS
