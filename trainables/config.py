@@ -54,7 +54,7 @@ def check_name(name: str) -> str:
 
 
 class EvaluationConfig(Frozen):
-    """Further data on whose test split the trained student is measured, once and without being trained on it."""
+    """Additional data: the trained student is measured once on their test split. It is not trained on them."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,31}$"), AfterValidator(check_name)]
     """Name of the evaluation; its metrics are `<name>/i2t_r1` and so on."""
@@ -81,7 +81,7 @@ class TrialConfig(Frozen):
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of initialisation, data order and the teacher; the data split has its own seed in `data`."""
     evaluate: tuple[EvaluationConfig, ...] = ()
-    """Further data on which the trained student is measured."""
+    """Additional data on which the trained student is measured."""
 
     @model_validator(mode="before")
     @classmethod
@@ -105,7 +105,7 @@ class TrialConfig(Frozen):
 
     @property
     def group_id(self) -> str:
-        """Identity of the trials that differ from this one in the seed alone."""
+        """Identity of the trials that differ from this one in the seed only."""
         canonical = self.canonical()
         del canonical["seed"]
         return digest(canonical)

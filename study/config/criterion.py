@@ -1,4 +1,4 @@
-"""`criterion:` of a study file: how it is estimated whether distillation will pay, and what follows from that."""
+"""`criterion:` of a study file: how to estimate whether distillation will pay, and what to do with the estimate."""
 
 from typing import Annotated, Any, Literal, cast
 
@@ -19,7 +19,7 @@ ESTIMATOR_SCHEMA: dict[str, JsonValue] = {
 
 
 def estimator_config(given: object) -> object:
-    """An estimator by name, or by a mapping that also sets what it can be told.
+    """An estimator by name, or by a mapping that also sets its options.
 
     Raises:
         ValueError: if there is no such estimator, or (pydantic's) if it has no such setting.
@@ -44,10 +44,10 @@ Estimator = Annotated[SerializeAsAny[MIConfig], BeforeValidator(estimator_config
 
 
 class CriterionConfig(Frozen):
-    """Is distillation expected to pay? Estimates G = I(H1;H2) - I(H2;Y), in nats, from frozen unimodal networks.
+    """Estimates G = I(H1;H2) - I(H2;Y), in nats, from frozen unimodal networks. G > 0: distillation should pay.
 
-    Above 0 it is (the cross-modal complementarity hypothesis: sufficient for Gaussians, not necessary). Computed before
-    any distillation, once for each pair of teacher and student and each seed, and kept with the shared stages.
+    This is the cross-modal complementarity hypothesis (sufficient for Gaussians, not necessary). G is computed before
+    any distillation, once for each pair of teacher and student and each seed, and stored with the shared stages.
     """
 
     estimator: Estimator = Field(default="ksg", validate_default=True)
@@ -58,18 +58,18 @@ class CriterionConfig(Frozen):
     """Share of the configurations with that verdict that are run anyway, so that the gate can be judged."""
     pca: Annotated[int, Field(ge=1)] | None = 8
     """Principal components of H1 and H2 that are kept (neighbour estimates fail above about 20 dimensions); null:
-    all. An estimator's own `pca` goes before this."""
+    all. An estimator's own `pca` replaces this one."""
     representation: Literal["features", "logits"] = "features"
     """What H1 and H2 are: the penultimate activations, or the scores."""
     split: Literal["val", "test"] = "val"
-    """Held-out pairs that are measured. A gate may not look at the test pairs."""
+    """Split whose pairs are used. A gate must not use the test pairs."""
     subsamples: Annotated[int, Field(ge=2)] = 20
     """Random parts of the pairs that the intervals are computed from."""
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Share of the pairs in each part."""
     self_test: Annotated[int, Field(ge=0)] = 2
-    """Times that the estimator is tried on Gaussians of each of four known values, with as many rows and dimensions:
-    its own error, shown next to every estimate; 0: not at all."""
+    """Number of tests on Gaussians of each of four known values, with the same number of rows and dimensions. The error
+    is shown next to every estimate; 0: no tests."""
     compare: tuple[Estimator, ...] = ()
     """Additional estimators that are reported but do not decide."""
 
@@ -80,7 +80,7 @@ class CriterionConfig(Frozen):
 
     @property
     def settings_by_name(self) -> dict[str, CriterionSettings]:
-        """All estimators' settings by name, the one that decides first; a repeated name says what was set."""
+        """All estimators' settings by name, the one that decides first; a repeated name lists what was set."""
         found: dict[str, CriterionSettings] = {}
         for config in (self.estimator, *self.compare):
             told = config.model_dump(exclude_unset=True, exclude={"estimator"})
@@ -90,7 +90,7 @@ class CriterionConfig(Frozen):
         return found
 
     def settings_with(self, estimator: MIConfig) -> CriterionSettings:
-        """The settings with one estimator, its `pca` filled in; the gap has an interval of its own."""
+        """The settings with one estimator, its `pca` filled in; the interval of the gap is computed separately."""
         changed = {"pca": estimator.pca or self.pca, "interval": IntervalConfig(subsamples=0)}
         return CriterionSettings(
             mi=estimator.model_copy(update=changed),

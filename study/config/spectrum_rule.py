@@ -1,4 +1,4 @@
-"""`H: {from_spectrum: {...}}` in a space: the rule by which H is chosen before the search."""
+"""`H: {from_spectrum: {...}}` in a space: the rule that chooses H before the search."""
 
 from typing import Annotated
 
@@ -10,14 +10,14 @@ from trainables.diagnostics.saturation import FLOOR, THRESHOLD
 
 KEY = "from_spectrum"
 BOTTLENECK = "bottleneck_dim"
-"""The hyperparameter that can be chosen so."""
+"""The hyperparameter that this rule can choose."""
 
 MOST_LISTED = 12
-"""A range of H with more values than this is looked through in powers of two."""
+"""Of a range of H with more values than this, only the ends and the powers of two are compared."""
 
 
 def comparable(grid: tuple[int, ...]) -> tuple[int, ...]:
-    """The grid. Raises ValueError if it holds a single value or a repeated one."""
+    """The grid. Raises ValueError if it has a single value or a repeated one."""
     if len(grid) == 1:
         raise ValueError(f"must have 2 or more values, but got {list(grid)}; add to the list")
     if len(set(grid)) < len(grid):
@@ -26,11 +26,11 @@ def comparable(grid: tuple[int, ...]) -> tuple[int, ...]:
 
 
 class SpectrumRule(Frozen):
-    """`H: {from_spectrum: {around: 1}}` has H chosen before the search, by training the bottlenecks of a grid of H.
+    """`H: {from_spectrum: {around: 1}}` chooses H before the search, by training the bottlenecks of a grid of H.
 
-    No student is trained for it. The suggested H is the smallest one from which on the log singular spectrum of the
+    It trains no student. The suggested H is the smallest one from which on the log singular spectrum of the
     bottleneck's output stays the same (CIBA paper, section 5.1.3). The search then tries it and its neighbours on the
-    grid. Whatever else a bottleneck depends on has the arm's fixed value meanwhile. The choice is kept with the study.
+    grid. All other fields of the bottleneck have the arm's fixed values meanwhile. The choice is stored with the study.
     """
 
     around: Annotated[int, Field(ge=0)] = 1

@@ -17,10 +17,10 @@ Params = dict[str, Value]
 """Values of the swept hyperparameters, by their canonical names."""
 
 StoredDomain = Annotated[Domain, BeforeValidator(domain_from_json), PlainSerializer(domain_to_json)]
-"""A domain that JSON keeps exactly: a range of floats never comes back as one of integers."""
+"""A domain that JSON stores exactly: a range of floats is never read as one of integers."""
 
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
-"""A name that is a folder on every system and a word in a table."""
+"""A name that is valid as a folder on every system and is one word in a table."""
 
 Seed = Annotated[int, Field(ge=0)]
 
@@ -56,14 +56,14 @@ class Objective(Frozen):
 
 
 class SearchConfig(Frozen):
-    """How hyperparameters are proposed and weak ones stopped. Every arm gets the same budget."""
+    """How configurations are proposed and weak ones stopped. Every arm has the same budget."""
 
     sampler: Literal["grid", "random", "tpe", "gp", "cmaes", "qmc"] = "tpe"
     """Algorithm that proposes configurations: the whole grid in order, or Optuna's random, TPE, GP, CMA-ES or QMC."""
     pruner: Literal["none", "median", "asha"] = "median"
     """Rule that stops weak configurations early. They are judged on their first seed within their own arm."""
     trials: Annotated[int, Field(ge=1)] = 12
-    """Configurations for each arm (fewer where an arm's space holds fewer). Each is run with every seed."""
+    """Configurations for each arm (fewer if an arm's space is smaller). Each is run with every seed."""
     seeds: Annotated[
         tuple[Seed, ...],
         Field(min_length=1),
@@ -86,10 +86,10 @@ GPUS_SCHEMA = {"anyOf": [{"type": "number", "minimum": 0}, {"const": "auto"}]}
 
 
 def resolve_auto_gpus(gpus: object) -> object:
-    """What `auto` stands for on this machine."""
+    """The value of `gpus`; `auto` is 1 on a machine with a GPU, else 0."""
     if gpus != "auto":
         return gpus
-    import torch  # takes seconds, and most studies say a number
+    import torch  # takes seconds, and most studies give a number
 
     return 1.0 if torch.cuda.is_available() else 0.0
 
@@ -112,11 +112,11 @@ class ResourcesConfig(Frozen):
     ray: str = "auto"
     """`auto` starts a local Ray for this study; an address joins a running cluster."""
     checkpoint_seconds: Annotated[float, Field(ge=0)] = 5.0
-    """Least time between two checkpoints of a trial; what a kill can cost of an unfinished trial."""
+    """Least time between two checkpoints of a trial: the most training that a kill can cost a trial."""
 
 
 class TrackingConfig(Frozen):
-    """Where the MLflow view of the study goes."""
+    """Where the study is logged in MLflow."""
 
     uri: str
     """MLflow tracking URI. Default: SQLite in the studies folder."""
@@ -134,14 +134,14 @@ class ReportConfig(Frozen):
 
 
 class Arm(Frozen):
-    """One method with its own space. `base` holds every value that is not swept."""
+    """One method with its own space. `base` has every value that is not swept."""
 
     name: FileName
     base: TrialConfig
     space: dict[str, StoredDomain]
-    """Swept hyperparameters by canonical name: the shared space and the arm's own, which wins."""
+    """Swept hyperparameters by canonical name: the shared space and the arm's own, which has precedence."""
     spectrum: SpectrumRule | None = None
-    """How H is chosen among its domain before the search, if the file leaves it to the spectrum."""
+    """The rule that chooses H from its domain before the search, if the file has one."""
     written: str = ""
     """Name in the file, if `pairs` makes several arms of it."""
 
@@ -163,13 +163,13 @@ class Arm(Frozen):
         return TrialConfig.model_validate({**values, "seed": seed})
 
     def path(self, name: str) -> str:
-        """Where the hyperparameter `name` stands in a TrialConfig: `temperature` is `method.temperature`."""
+        """Path of the hyperparameter `name` in a TrialConfig: `temperature` is `method.temperature`."""
         if "." in name:
             return name
         return f"method.{name}" if name in type(self.base.method).model_fields else f"training.{name}"
 
     def size(self) -> int | None:
-        """Number of configurations in the space (at most, while H is not chosen); None if uncountably many."""
+        """Number of configurations in the space (at most, while H is not chosen); None if it is infinite."""
         count = 1
         for name, domain in self.space.items():
             values = domain.size()
@@ -189,11 +189,11 @@ class StudyConfig(Frozen):
     tracking: TrackingConfig
     report: ReportConfig
     studies: Path
-    """Folder that holds this study's directory, the shared stages and (by default) the MLflow database."""
+    """Folder of this study's directory, the shared stages and (by default) the MLflow database."""
     source: str
     """The YAML text that this was made from."""
     criterion: CriterionConfig | None = None
-    """How it is estimated beforehand whether distillation pays; None: not at all."""
+    """How to estimate before the search whether distillation pays; None: no estimate."""
 
     @property
     def directory(self) -> Path:
@@ -202,7 +202,7 @@ class StudyConfig(Frozen):
 
     @property
     def stages_directory(self) -> Path:
-        """Content-addressed artifacts, shared by every study beside this one."""
+        """Content-addressed artifacts, shared by all studies in the same folder."""
         return self.studies / "stages"
 
     @property
@@ -225,10 +225,10 @@ class StudyConfig(Frozen):
         return next(arm for arm in self.arms if arm.name == name)
 
     def baseline_of(self, arm: Arm) -> str:
-        """Name of the arm that `arm` is compared with, its own if it is one to compare with.
+        """Name of the arm that `arm` is compared with; its own name if it is a baseline.
 
-        Of the arms that `pairs` makes of the baseline, the one on the same data, those of the teacher aside where the
-        baseline has none.
+        If `pairs` makes several arms of the baseline, it is the one on the same data. Fields of the teacher's data are
+        ignored if the baseline has no teacher.
         """
         first = self.arm(self.report.baseline)
         if not first.written:

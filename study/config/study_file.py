@@ -15,27 +15,27 @@ from trainables.models.base import ModelConfig
 class ArmSection(Frozen):
     """One arm: a method, its fixed hyperparameters, its own space, and what it changes of the study.
 
-    `training`, `pretraining`, `data`, `teacher` and `student` here change single values of the study's own.
+    `training`, `pretraining`, `data`, `teacher` and `student` here change single values of the study's sections.
     """
 
     method: str
     """Name of the method. Default: the arm's name. The method's hyperparameters are keys next to this one."""
     data: DataConfig
-    """What this arm changes of the study's `data`."""
+    """Values of the study's `data` that this arm changes."""
     teacher: ModelConfig
-    """What this arm changes of the study's `teacher`."""
+    """Values of the study's `teacher` that this arm changes."""
     student: ModelConfig
-    """What this arm changes of the study's `student`."""
+    """Values of the study's `student` that this arm changes."""
     training: TrainingConfig
-    """What this arm changes of the study's `training`; the shared stages keep the study's."""
+    """Values of the study's `training` that this arm changes; the shared stages use the study's."""
     pretraining: TrainingConfig
-    """What this arm changes of the study's `pretraining`."""
+    """Values of the study's `pretraining` that this arm changes."""
     space: dict[str, JsonValue]
     """Swept by this arm, in addition to the shared `space`. A name that is in both is swept as it is here."""
 
 
 class StudyFile(Frozen):
-    """One file is one study. Relative paths start at the file's folder."""
+    """One file is one study. Paths are relative to the file's folder."""
 
     study: FileName
     """Name of the study and of its folder: letters, digits, `_`, `-` and `.`."""
@@ -46,14 +46,14 @@ class StudyFile(Frozen):
     student: ModelConfig
     """Student network."""
     training: TrainingConfig = TrainingConfig()
-    """How students are trained. `monitor` follows the first objective where that is a validation metric."""
+    """How students are trained. The default of `monitor` is the first objective, if that is a validation metric."""
     pretraining: TrainingConfig = TrainingConfig()
-    """How the unimodal teacher and student of the shared stages are trained; a key left out is as in `training`."""
+    """How the unimodal teacher and student of the shared stages are trained; a missing key is as in `training`."""
     equal_architectures: bool = False
-    """Whether teacher and student must be the same network up to the size of their inputs, so that a gain is none of
-    a larger network. Students that see both modalities are excepted."""
+    """Whether teacher and student must be the same network up to the size of their inputs, so that no gain is due
+    to a larger network. Students that see both modalities are exempt."""
     space: dict[str, JsonValue]
-    """Swept by every arm that has the hyperparameter and does not set it itself."""
+    """Hyperparameters that are swept by every arm that has them and does not set them itself."""
     arms: dict[str, ArmSection]
     """The arms by name, all with the same budget. If none has the method `none` and `report.baseline` names no
     other arm, an arm `none` (no distillation) is added in front."""
@@ -65,25 +65,25 @@ class StudyFile(Frozen):
     """Estimates before the search whether distillation will pay, and may skip what will not. Default: neither;
     `criterion: {}` reports with every default."""
     evaluate: tuple[JsonValue, ...] = ()
-    """Further data, a list of `{name, data}`, on whose test splits every trained student is measured at the end without
-    being trained on them; the metrics are `<name>/i2t_r1` and so on. Like test metrics they choose nothing."""
+    """Additional data, a list of `{name, data}`: every trained student is measured on their test splits and not
+    trained on them. The metrics are `<name>/i2t_r1` and so on. Like test metrics, they are never used for choices."""
     search: SearchConfig = SearchConfig()
-    """How hyperparameters are proposed and judged."""
+    """How hyperparameters are proposed and trials pruned."""
     resources: ResourcesConfig = ResourcesConfig()
     """What a trial may use."""
     tracking: TrackingConfig
-    """Where MLflow's view of the study goes."""
+    """Where the study is logged in MLflow."""
     report: ReportConfig
     """What the report compares."""
     studies: str = "studies"
-    """Folder that holds the study's directory, the stages that studies share, and the MLflow database."""
+    """Folder of the study's directory, the stages that studies share, and the MLflow database."""
 
 
 REQUIRED_KEYS = ("study", "data", "teacher", "student", "arms")
 """Keys that every file has."""
 
 OBJECTIVE_KEYS = ("metric", "direction")
-"""Keys of `search` that stand for a single entry of `objectives`."""
+"""Keys of `search` that are short for a single entry of `objectives`."""
 
 ARM_SECTIONS = ("data", "teacher", "student", "training", "pretraining")
 """Parts of a trial that a study sets and an arm may change."""
@@ -99,11 +99,11 @@ FIXED_SECTIONS: dict[str, type[BaseModel]] = {
 """Sections whose keys do not depend on a choice within them."""
 
 RESERVED_STUDY_NAMES = ("stages",)
-"""Folders beside the studies."""
+"""Other folders in the folder of the studies."""
 
 
 def sections_of(name: str) -> tuple[str, ...]:
-    """The sections in which a key called `name` belongs: for users who put it elsewhere."""
+    """The sections that have a key called `name`, for errors about a key in the wrong section."""
     fixed = tuple(section for section, config in FIXED_SECTIONS.items() if name in names_of(config))
     return fixed or tuple(
         part

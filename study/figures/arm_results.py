@@ -46,7 +46,16 @@ def spectra(values: dict[str, list[Float[np.ndarray, " dim"]]], styles: dict[str
 
 @mpl.rc_context(STYLE)
 def seed_spread(values: dict[str, dict[int, float]], ylabel: str, styles: dict[str, ArmStyle]) -> Figure | None:
-    """Each arm's best group, seed by seed, with mean and standard deviation; thin lines join equal seeds."""
+    """Each arm's best group, seed by seed, with mean and standard deviation; thin lines join equal seeds.
+
+    Args:
+        values: By arm, the metric by seed.
+        ylabel: Axis label of the metric.
+        styles: By arm, its colour and marker.
+
+    Returns:
+        The figure, or None if no arm has a value.
+    """
     values = {arm: seeds for arm, seeds in values.items() if seeds}
     if not values:
         return None
@@ -83,9 +92,15 @@ def learning_curves(
 ) -> Figure | None:
     """The objective after each epoch, mean and band over seeds; only epochs that every seed reached.
 
-    The axis is scaled by the second half of the epochs, where the arms differ; the beginning may lie outside.
+    The axis is scaled by the second half of the epochs, where the arms differ; the first epochs may be outside.
 
-    `curves` has, by arm, one {epoch: value} for each seed.
+    Args:
+        curves: By arm, one {epoch: value} for each seed.
+        ylabel: Axis label of the objective.
+        styles: By arm, its colour and marker.
+
+    Returns:
+        The figure, or None if no arm has a curve.
     """
     curves = {arm: seeds for arm, seeds in curves.items() if seeds and all(seeds)}
     if not curves:

@@ -87,7 +87,7 @@ def bottleneck_curve(
 def chosen_panels(
     panels: dict[str, dict[str, Curve]], bands: dict[str, dict[str, Point]], counterparts: dict[str, tuple[str, ...]]
 ) -> list[Panel]:
-    """One panel for each metric or, with more than MOST_CURVES arms, one for each arm."""
+    """One panel for each metric or, with more than MOST_CURVES arms, one for each arm (see `bottleneck_curve`)."""
     label, curves = list(panels.items())[-1]
     if len(curves) <= MOST_CURVES:
         return [Panel(name, {arm: panels[name][arm] for arm in curves}, bands[name]) for name in panels]
@@ -99,7 +99,14 @@ def chosen_panels(
 
 
 def draw_arms(ax: Axes, curves: dict[str, Curve], bands: dict[str, Point], styles: dict[str, ArmStyle]) -> None:
-    """The arms without H as dashed lines, the others as curves, moved apart so that no error bars overlap."""
+    """Draw the arms without H as dashed lines and the others as curves, moved apart so that no error bars overlap.
+
+    Args:
+        ax: The panel.
+        curves: By arm, its curve over H.
+        bands: By arm without H, its best group.
+        styles: By arm, its colour and marker.
+    """
     for place, (arm, band) in enumerate(bands.items()):
         draw_band(ax, band, styles[arm], f"{arm} (no H)", 1.02 + 0.02 * place)
     for place, (arm, curve) in enumerate(curves.items()):

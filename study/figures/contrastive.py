@@ -201,7 +201,16 @@ def draw_bars(
 def teacher_planes(
     arms: dict[str, Projected], shares: Float[np.ndarray, "2 2"], styles: dict[str, ArmStyle]
 ) -> Figure | None:
-    """The teacher's principal planes (images above, captions below), one column for each arm's student in them."""
+    """The teacher's principal planes (images above, captions below), one column for each arm's student.
+
+    Args:
+        arms: By arm, the embeddings of teacher and student in the planes.
+        shares: Share of the variance, by modality and component.
+        styles: By arm, its colour and marker.
+
+    Returns:
+        The figure, or None without arms.
+    """
     if not arms:
         return None
     figure, axes = canvas(2 * len(arms), 1.9, columns=len(arms), sharey=False)
@@ -224,7 +233,7 @@ def teacher_planes(
 
 @mpl.rc_context(STYLE)
 def joint_planes(networks: dict[str, Points]) -> Figure | None:
-    """Images and captions of each network in the plane of its own principal components, pairs joined."""
+    """Images and captions of each network in the plane of its first two principal components; lines join pairs."""
     if not networks:
         return None
     figure, axes = canvas(len(networks), 2.0, columns=4)

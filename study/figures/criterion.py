@@ -25,7 +25,7 @@ class CriterionPanels(NamedTuple):
     scale: float
     """Factor of the gains."""
     label: str
-    """Of the axis of gains."""
+    """Label of the axis of gains."""
 
 
 @mpl.rc_context(STYLE)
@@ -42,7 +42,7 @@ def criterion_figure(panels: CriterionPanels) -> Figure | None:
 
 
 def draw_points(ax: Axes, panels: CriterionPanels) -> None:
-    """One point a pair; the quadrants in which the signs agree are shaded."""
+    """One point for each pair; the quadrants in which the signs agree are shaded."""
     for agrees, colour, marker in ((True, AGREES, "o"), (False, FAILS, "D")):
         outcomes = [one for one in panels.outcomes if one.agrees == agrees]
         label = "gap and gain agree" if agrees else "gap and gain differ"
@@ -71,7 +71,13 @@ def draw_points(ax: Axes, panels: CriterionPanels) -> None:
 
 
 def apart(named: list[PairOutcome], ax: Axes, scale: float) -> list[PairOutcome]:
-    """The points whose names do not overlap with that of an earlier point."""
+    """The points whose names do not overlap with the name of an earlier point.
+
+    Args:
+        named: The points, the most important first.
+        ax: The panel.
+        scale: Factor of the gains.
+    """
     width, height = np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())
     labelled: list[PairOutcome] = []
     for one in named:
@@ -90,7 +96,7 @@ def sides(mean: float, low: float, high: float) -> tuple[float, float]:
 
 
 def gain_sides(one: PairOutcome, scale: float) -> tuple[float, float]:
-    """The same of a gain; none where its interval is not defined."""
+    """The same for a gain; zeros if its interval is not defined."""
     low, high = one.gain.low, one.gain.high
     if low is None or high is None:
         return 0.0, 0.0

@@ -41,7 +41,7 @@ class SplitCurves(NamedTuple):
     general: Band
     specific: Band
     limit: float | None
-    """Corollary 1.1, mean over seeds; None where it does not hold."""
+    """Limit of Corollary 1.1, mean over seeds; None if the corollary does not apply."""
 
 
 class DataCurve(NamedTuple):
@@ -97,8 +97,13 @@ def spectra_by_arm(panels: dict[str, dict[str, Spectra]], styles: dict[str, ArmS
 def spectra_by_value(table: dict[str, dict[str, dict[float, Spectra]]], label: str, rank: bool) -> Figure | None:
     """Log singular values for each value of a swept field: a row for each matrix, a column for each arm (Fig. 3, 8).
 
-    `table` is by matrix, arm and value. With `rank`, the value bounds the rank by theory (Theorem 1), and the index is
-    marked by a line in the value's colour.
+    Args:
+        table: By matrix, arm and value, one spectrum for each seed.
+        label: Symbol of the field.
+        rank: Whether the value bounds the rank (Theorem 1); a line in the value's colour then marks the index.
+
+    Returns:
+        The figure, or None if there is no spectrum.
     """
     rows = [name for name, arms in table.items() if any(any(spectra.values()) for spectra in arms.values())]
     if not rows:
@@ -158,7 +163,15 @@ def data_curves(
 ) -> Figure | None:
     """A metric, and its gain over the baseline arm, against a swept field of the data.
 
-    `bands` has the arms that do not sweep the field, drawn as dashed lines.
+    Args:
+        curves: By arm that sweeps the field, its curve.
+        bands: By other arm, its best group, drawn as a dashed line.
+        xlabel: Axis label of the field.
+        ylabel: Axis label of the metric.
+        styles: By arm, its colour and marker.
+
+    Returns:
+        The figure, or None if no arm has a point.
     """
     curves = {arm: curve for arm, curve in curves.items() if curve.level}
     if not curves:
@@ -222,7 +235,16 @@ def dimensions(
     students: dict[str, Float[np.ndarray, "dims 2"]],
     styles: dict[str, ArmStyle],
 ) -> Figure | None:
-    """Feature dimensions in the plane (CIBA paper, Fig. 1): a panel for each student, the teacher's in grey behind."""
+    """Feature dimensions in the plane (CIBA paper, Fig. 1): a panel for each student, with the teacher's in grey.
+
+    Args:
+        teacher: Coordinates of the teacher's dimensions.
+        students: By arm, those of the student's dimensions.
+        styles: By arm, its colour and marker.
+
+    Returns:
+        The figure, or None without students.
+    """
     if not students:
         return None
     figure, axes = canvas(len(students), 2.3, columns=3)

@@ -37,13 +37,23 @@ class Outcome(NamedTuple):
 
     number: int
     value: float | None
-    """Mean objective over seeds; for a pruned one the last value of its first seed."""
+    """Mean objective over seeds; of a pruned proposal, the last value of its first seed."""
     status: str
 
 
 @mpl.rc_context(STYLE)
 def sweep_panels(sweeps: list[Sweep], ylabel: str, direction: Direction, styles: dict[str, ArmStyle]) -> Figure | None:
-    """Every group's mean against each swept numeric hyperparameter, one panel for each."""
+    """Every group's mean against each swept numeric hyperparameter, one panel for each.
+
+    Args:
+        sweeps: The panels.
+        ylabel: Axis label of the metric.
+        direction: Whether the metric is maximised or minimised.
+        styles: By arm, its colour and marker.
+
+    Returns:
+        The figure, or None without panels.
+    """
     if not sweeps:
         return None
     figure, axes = canvas(len(sweeps), 2.2, columns=SWEEP_COLUMNS, sharey=True)

@@ -80,7 +80,10 @@ def draw_arm(
 def draw_front(ax: Axes, places: list[tuple[float, float]], direction: Direction) -> None:
     """The front over all arms: rings, joined by the border of the region that it dominates.
 
-    The border depends on the direction of the objective on the x axis alone.
+    Args:
+        ax: The panel.
+        places: Points of the front.
+        direction: Whether the objective on the x axis is maximised; only this affects the shape of the border.
     """
     ax.plot(
         *zip(*sorted(places), strict=True),

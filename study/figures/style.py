@@ -42,7 +42,7 @@ FAR = 2.0
 
 
 class ArmStyle(NamedTuple):
-    """How an arm looks in every figure."""
+    """Colour and marker of an arm in every figure."""
 
     colour: str
     marker: str
@@ -79,7 +79,17 @@ def render(figure: Figure, form: Literal["svg", "png"]) -> bytes:
 def canvas(
     panels: int, height: float, columns: int = 1, sharey: bool | Literal["row"] = False
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of `panels` axes in at most `columns` columns, each row `height` inches high; one panel is narrower."""
+    """A figure with its axes; a figure of one column is narrower.
+
+    Args:
+        panels: Number of axes.
+        height: Height of a row in inches.
+        columns: Largest number of columns.
+        sharey: Which axes share the y axis, as in matplotlib.
+
+    Returns:
+        The figure and its `panels` axes.
+    """
     columns = min(columns, panels)
     rows = -(-panels // columns)
     width = WIDTH if columns > 1 else 0.75 * WIDTH
@@ -91,7 +101,7 @@ def canvas(
 
 
 def legend_inside(ax: Axes, figure: Figure, title: str | None) -> None:
-    """A legend among the lines while that leaves room for them, else above the panel."""
+    """A legend inside the panel if it has at most MOST_INSIDE entries, otherwise above the panel."""
     if len(ax.get_legend_handles_labels()[1]) <= MOST_INSIDE:
         ax.legend(title=title)
     else:

@@ -30,7 +30,16 @@ class SpectrumPanels(NamedTuple):
 
 @mpl.rc_context(STYLE)
 def suggested_h_figure(panels: list[SpectrumPanels], ylabel: str, styles: dict[str, ArmStyle]) -> Figure | None:
-    """Two rows of panels for each COLUMNS sets: spectra, and `ylabel` against H. None without a set."""
+    """Two rows of panels for each COLUMNS sets: spectra, and `ylabel` against H.
+
+    Args:
+        panels: The sets of bottlenecks.
+        ylabel: Axis label of the metric.
+        styles: By arm, its colour and marker.
+
+    Returns:
+        The figure, or None without a set.
+    """
     if not panels:
         return None
     columns = min(COLUMNS, len(panels))

@@ -68,7 +68,14 @@ def anchor(draft: ArmDraft, name: str) -> Value:
 
 
 def report_faults(draft: ArmDraft, faults: Iterable[Incompatibility], edges: list[Edge], problems: Problems) -> None:
-    """Report what is wrong with a trial at some edges: at the edge that the fault is about, or else at the first."""
+    """Report the faults of a trial, each at the edge that it is about, or at the first edge.
+
+    Args:
+        draft: The arm.
+        faults: The faults of the trial.
+        edges: The edges that the trial was tried at.
+        problems: Receives the faults.
+    """
     for fault in faults:
         own = [edge for edge in edges if draft.trial_path(edge.name) == fault.path]
         edge = (own or edges)[0]
@@ -149,7 +156,13 @@ def data_shape(data: DataConfig) -> DataShape | str:
 
 @lru_cache(maxsize=256)
 def model_fault(model: ModelConfig, inputs: InputShape, num_classes: int) -> str | None:
-    """Why a network cannot be built for these inputs, or None. Nothing is allocated to find out."""
+    """Why a network cannot be built for these inputs, or None. No memory is allocated for the check.
+
+    Args:
+        model: The network.
+        inputs: Shape of its inputs.
+        num_classes: Number of classes.
+    """
     try:
         with torch.device("meta"):
             MODELS[model.kind].build(model, inputs, num_classes)
@@ -166,7 +179,7 @@ def check_equal_architectures(drafts: list[ArmDraft], problems: Problems) -> Non
             continue
         swept = [entry for name, entry in draft.space.items() if draft.trial_path(name).split(".")[0] in NETWORKS]
         for entry in swept:
-            message = "equal_architectures: cannot be swept for one of the networks alone; make an arm for each value"
+            message = "equal_architectures: cannot be swept for one network only; make an arm for each value"
             problems.add(entry.node.place, entry.path, message)
         teacher, student = (part.config.model_validate(part.values) for part in (teacher, student))
         if not swept and (fault := difference(teacher, student)):
@@ -184,7 +197,13 @@ def difference(teacher: BaseModel, student: BaseModel) -> Incompatibility | None
 
 
 def check_divisible(workers: int, drafts: list[ArmDraft], problems: Problems) -> None:
-    """Workers share each batch evenly."""
+    """Check that every batch size is a multiple of the number of workers.
+
+    Args:
+        workers: Number of workers of a trial.
+        drafts: The arms.
+        problems: Receives what is wrong.
+    """
     if workers <= 1:
         return
     for draft in drafts:

@@ -1,4 +1,4 @@
-"""Checks of what a study asks for as a whole: objectives, sampler and pruner, resources."""
+"""Checks of a whole study: objectives, sampler and pruner, criterion, resources."""
 
 import os
 import re
@@ -19,18 +19,25 @@ from trainables.stages.criterion import has_classes
 from trainables.tasks import TASKS, Task, epoch_keys, metric_direction
 
 LARGEST_GRID = 100_000
-"""Configurations that a grid may have in one arm."""
+"""Largest number of configurations in the grid of one arm."""
 
 
 def check_objectives(search: SearchConfig, root: Node, drafts: list[ArmDraft], problems: Problems) -> None:
-    """Each objective must be reported by every arm, be no test metric, and be better in the direction given."""
+    """Check every objective (see `check_objective`).
+
+    Args:
+        search: The search section.
+        root: The whole file.
+        drafts: The arms.
+        problems: Receives what is wrong.
+    """
     single = root.section("search").entry("metric") is not None
     for index, objective in enumerate(search.objectives):
         check_objective(objective, "search" if single else f"search.objectives.{index}", root, drafts, problems)
 
 
 def check_objective(objective: Objective, path: str, root: Node, drafts: list[ArmDraft], problems: Problems) -> None:
-    """Check one objective.
+    """Check that every arm reports the metric, that it is no test metric, and that the direction is right.
 
     Args:
         objective: The objective as it was read.
@@ -77,12 +84,12 @@ def reported(draft: ArmDraft) -> set[str]:
 
 
 def task_of(draft: ArmDraft) -> Task:
-    """The task of an arm's data; classification where the file makes nothing of them."""
+    """The task of an arm's data; classification if the data are not valid."""
     return TASKS[task_name(draft) or "classification"]
 
 
 def task_name(draft: ArmDraft) -> str | None:
-    """The name of the task of an arm's data; None where the file makes nothing of them."""
+    """The name of the task of an arm's data; None if the data are not valid."""
     data = draft.sections.get("data")
     if data is None or not issubclass(data.config, DataConfig):
         return None
@@ -103,7 +110,14 @@ def all_metrics(drafts: list[ArmDraft]) -> list[str]:
 
 
 def check_search(search: SearchConfig, root: Node, drafts: list[ArmDraft], problems: Problems) -> None:
-    """Sampler and pruner must support the objectives and the spaces."""
+    """Check that sampler and pruner support the objectives and the spaces.
+
+    Args:
+        search: The search section.
+        root: The whole file.
+        drafts: The arms.
+        problems: Receives what is wrong.
+    """
     several = len(search.objectives) > 1
     metrics = [objective.metric for objective in search.objectives]
     if len(set(metrics)) < len(metrics):
@@ -128,7 +142,7 @@ def check_search(search: SearchConfig, root: Node, drafts: list[ArmDraft], probl
 
 
 def check_grids(drafts: list[ArmDraft], problems: Problems) -> None:
-    """A grid needs values that can be listed, and not too many."""
+    """Check that every grid is finite and has at most LARGEST_GRID configurations."""
     for draft in drafts:
         count = 1
         for swept in draft.space.values():
@@ -145,12 +159,19 @@ def check_grids(drafts: list[ArmDraft], problems: Problems) -> None:
 
 
 def ranges(draft: ArmDraft) -> int:
-    """How many of the arm's hyperparameters are swept over a range."""
+    """Number of the arm's hyperparameters that are swept over a range."""
     return sum(not isinstance(swept.domain, Choice) for swept in draft.space.values())
 
 
 def check_criterion(criterion: CriterionConfig, root: Node, drafts: list[ArmDraft], problems: Problems) -> None:
-    """The gate may not look at the test pairs, and every estimator must be able to do both terms."""
+    """Check that the gate does not use the test pairs, and that every estimator can compute both terms.
+
+    Args:
+        criterion: The criterion section.
+        root: The whole file.
+        drafts: The arms.
+        problems: Receives what is wrong.
+    """
     path = "criterion.split"
     if criterion.action == "gate" and criterion.split == "test":
         rule = "must be val with `action: gate`, because the test pairs must not affect what is run"
@@ -172,7 +193,13 @@ def check_criterion(criterion: CriterionConfig, root: Node, drafts: list[ArmDraf
 
 
 def check_resources(resources: ResourcesConfig, root: Node, problems: Problems) -> None:
-    """A local Ray must have the requested resources on this machine. The size of a cluster is not known here."""
+    """Check that this machine has the resources for a local Ray. The size of a cluster is not known here.
+
+    Args:
+        resources: The resources section.
+        root: The whole file.
+        problems: Receives what is wrong.
+    """
     for name, amount in (("cpus", resources.cpus), ("gpus", resources.gpus)):
         if amount > 1 and amount != int(amount):
             path = f"resources.{name}"

@@ -1,4 +1,4 @@
-"""`evaluate:` of a study file: further data on which every trained student is measured without being trained on it."""
+"""`evaluate:` of a study file: additional data on which every trained student is measured but not trained."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,13 @@ from trainables.models.base import ModelConfig
 
 
 def read_evaluations(node: Node | None, folder: Path, problems: Problems) -> list[tuple[EvaluationConfig, Node]]:
-    """Every entry of the list that is right by itself, with where it stands. Files lie relative to `folder`."""
+    """Every valid entry of the list, with its node.
+
+    Args:
+        node: the `evaluate` section, if the file has one.
+        folder: the folder that paths in the entries are relative to.
+        problems: receives what is wrong.
+    """
     if node is None:
         return []
     if not isinstance(node.value, list):
@@ -32,7 +38,14 @@ def read_evaluations(node: Node | None, folder: Path, problems: Problems) -> lis
 
 
 def read_evaluation(node: Node, path: str, folder: Path, problems: Problems) -> EvaluationConfig | None:
-    """One entry."""
+    """One entry, or None with the reasons in `problems`.
+
+    Args:
+        node: the entry.
+        path: its dotted path.
+        folder: the folder that its paths are relative to.
+        problems: receives what is wrong.
+    """
     entries = entries_of(node, path, problems, "{name: other, data: {dataset: ...}}")
     known = list(EvaluationConfig.model_fields)
     for key in entries:
@@ -53,7 +66,13 @@ def read_evaluation(node: Node, path: str, folder: Path, problems: Problems) -> 
 
 
 def check_evaluations(found: list[tuple[EvaluationConfig, Node]], drafts: list[ArmDraft], problems: Problems) -> None:
-    """The data must be there, and fit the students that are measured on them."""
+    """Check that the data exist and fit the students that are measured on them.
+
+    Args:
+        found: the valid entries with their nodes.
+        drafts: the arms.
+        problems: receives what is wrong.
+    """
     for index, (evaluation, node) in enumerate(found):
         faults = dict.fromkeys(
             fault
@@ -65,13 +84,19 @@ def check_evaluations(found: list[tuple[EvaluationConfig, Node]], drafts: list[A
 
 
 def parts_of(draft: ArmDraft) -> tuple[DataConfig, ModelConfig]:
-    """Data and student of an arm that is right by itself."""
+    """Data and student of a valid arm."""
     data, student = (draft.sections[part] for part in ("data", "student"))
     return data.config.model_validate(data.values), student.config.model_validate(student.values)  # pyright: ignore[reportReturnType]
 
 
 def fault_with(evaluation: EvaluationConfig, data: DataConfig, student: ModelConfig) -> str | None:
-    """Why a student that is trained on `data` cannot be measured on the evaluation's, or None."""
+    """Why a student that is trained on `data` cannot be measured on the evaluation's data, or None.
+
+    Args:
+        evaluation: the evaluation.
+        data: the data set that the student is trained on.
+        student: the student network.
+    """
     if fault := evaluation_fault(evaluation, data):
         return fault
     own, shape = data_shape(data), data_shape(evaluation.data)  # pyright: ignore[reportArgumentType] - hashable

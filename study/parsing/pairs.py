@@ -1,8 +1,8 @@
 """`pairs:` of a study file: every arm is made once for each combination of values of the data's fields.
 
 With the arms none and kd, `pairs: {teacher: [pix, mor], student: [fou, zer]}` gives kd-pix-fou, kd-pix-zer, kd-mor-fou
-and kd-mor-zer, one for each pair of two different views; and none-fou and none-zer, as what uses no teacher differs by
-the student's view alone.
+and kd-mor-zer, one for each pair of two different views; and none-fou and none-zer, because an arm without a teacher
+depends on the student's view only.
 """
 
 import re
@@ -22,21 +22,27 @@ from trainables.methods import METHODS
 from trainables.models import MODELS
 
 MOST_ARMS = 200
-"""Arms that `pairs` may make in all: each has a search of its own."""
+"""Largest number of arms that `pairs` may make. Each arm is searched separately."""
 LONGEST_NAME = 64
 
 
 class ArmNode(NamedTuple):
-    """One arm that a file asks for."""
+    """One arm that a file describes."""
 
     written: str
     """Name of the arm in the file."""
     node: Node
-    """What the file says of it, with the pair's values among its `data`."""
+    """The arm's mapping in the file, with the pair's values in its `data`."""
 
 
 def read_pairs(node: Node, config: type[BaseModel] | None, problems: Problems) -> dict[str, list[Node]]:
-    """The values of each field of `config` (the study's `data`; None if it is not known), the right ones only."""
+    """The valid values of each field in `pairs`.
+
+    Args:
+        node: the `pairs` section.
+        config: class of the study's `data`; None if it is not known.
+        problems: receives what is wrong.
+    """
     found: dict[str, list[Node]] = {}
     entries = entries_of(node, "pairs", problems)
     names = {written: name for written, name in names_of(config).items() if name != "dataset"} if config else {}
@@ -65,7 +71,18 @@ def read_pairs(node: Node, config: type[BaseModel] | None, problems: Problems) -
 def expand_pairs(
     arms: dict[str, Node], pairs: dict[str, list[Node]], data: type[DataConfig], model: object, problems: Problems
 ) -> dict[str, ArmNode]:
-    """Every arm for each combination that concerns it. `model` is the name of the study's student network."""
+    """Every arm for each combination of the values that it uses.
+
+    Args:
+        arms: the arms as written, by name.
+        pairs: the values by field, from `read_pairs`.
+        data: class of the study's `data`.
+        model: name of the study's student network.
+        problems: receives what is wrong.
+
+    Returns:
+        At most MOST_ARMS arms by name.
+    """
     found: dict[str, ArmNode] = {}
     for written, node in arms.items():
         for name, member in combinations(written, node, pairs, data, model):
@@ -85,7 +102,15 @@ def expand_pairs(
 def combinations(
     written: str, node: Node, pairs: dict[str, list[Node]], data: type[DataConfig], model: object
 ) -> Iterator[tuple[str, ArmNode]]:
-    """One arm's name and node for each combination of the fields that it does not set itself and that concern it."""
+    """One arm's name and node for each combination of the fields that it uses and does not set itself.
+
+    Args:
+        written: the arm's name in the file.
+        node: the arm's mapping.
+        pairs: the values by field.
+        data: class of the study's `data`.
+        model: name of the study's student network.
+    """
     entries = node.mapping or {}
     own = entries["data"].mapping or {} if "data" in entries else {}
     fixed = {names_of(data).get(key, key) for key in own}

@@ -1,6 +1,6 @@
-"""The published tables: one YAML file each in `search_spaces/published`, and whether a study may name one.
+"""The published tables (one YAML file each in `search_spaces/published`), and the check of `report.published`.
 
-Apart from `study.analysis.published`, so that a study file is checked without importing statistics.
+Separate from `study.analysis.published`, so that a study file is checked without importing statistics.
 """
 
 from collections.abc import Collection
@@ -25,20 +25,20 @@ class PublishedValue(Frozen):
     mean: float
     std: float | None = None
     p: str | None = None
-    """As printed; against the row that the table compares with."""
+    """As printed, for the comparison with the table's reference row."""
 
 
 class PublishedRow(Frozen):
     """One printed row."""
 
     name: str
-    """As the paper calls it."""
+    """Name in the paper."""
     values: dict[str, PublishedValue]
     """By metric key."""
     method: dict[str, JsonValue] = Field(default_factory=dict)
-    """Hyperparameters that the paper gives for this row; where a study chose others, the report says so."""
+    """Hyperparameters that the paper gives for this row; the report lists those that a study chose differently."""
     networks: dict[Role, dict[str, JsonValue]] = Field(default={})
-    """As in the table, for this row alone."""
+    """Fields of `teacher` and `student` that the paper gives for this row only."""
 
 
 class PublishedTable(Frozen):
@@ -46,9 +46,9 @@ class PublishedTable(Frozen):
 
     title: str
     dataset: str
-    """Line of `DATASETS` that holds the paper's data."""
+    """Entry of `DATASETS` with the paper's data."""
     seeds: int
-    """How often the paper repeated each row."""
+    """Number of seeds of each row in the paper."""
     recipe: dict[str, JsonValue]
     """Fields of `training` that the paper gives."""
     networks: dict[Role, dict[str, JsonValue]] = Field(default={})
@@ -64,12 +64,12 @@ class PublishedTable(Frozen):
 
 
 def folder() -> Traversable:
-    """Where the tables lie."""
+    """The folder of the tables."""
     return files("search_spaces") / "published"
 
 
 def published_names() -> list[str]:
-    """The tables there are."""
+    """The names of all tables."""
     return sorted(file.name.removesuffix(".yaml") for file in folder().iterdir() if file.name.endswith(".yaml"))
 
 
@@ -79,8 +79,8 @@ def published_table(name: str) -> PublishedTable:
 
     Raises:
         KeyError: if there is none.
-        StudyFileError: if its file is no YAML.
-        pydantic.ValidationError: if it is no table.
+        StudyFileError: if its file is not valid YAML.
+        pydantic.ValidationError: if it does not describe a table.
 
     """
     if name not in published_names():
@@ -90,7 +90,7 @@ def published_table(name: str) -> PublishedTable:
 
 
 def published_fault(name: str, arms: Collection[str]) -> str | None:
-    """What is wrong with `report.published` in a study of these arms, or None."""
+    """The problem of `report.published` in a study with these arms, or None."""
     names = published_names()
     if name not in names:
         return not_a_choice(name, names)

@@ -1,4 +1,4 @@
-"""Reads the sections of a study file: each key resolved to its field, each value checked by it."""
+"""Reads the sections of a study file: finds the field of each key, and checks each value."""
 
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,7 +15,7 @@ from trainables.config import CHOICES
 Config = TypeVar("Config", bound=BaseModel)
 
 KEYS_TO_LIST = 18
-"""An unknown key is answered with all known ones if they are no more than this."""
+"""The error about an unknown key lists the known keys if there are at most this many."""
 
 
 class GivenValue(NamedTuple):
@@ -27,7 +27,7 @@ class GivenValue(NamedTuple):
 
 
 class Section(NamedTuple):
-    """What the file says about one part of a trial; not complete until it is built."""
+    """The values that the file gives for one part of a trial; complete after `build`."""
 
     config: type[BaseModel]
     fields: dict[str, GivenValue]
@@ -36,7 +36,7 @@ class Section(NamedTuple):
     path: str
 
     def changed_by(self, other: "Section | None") -> "Section":
-        """The section with the other's values; wholly the other if it is about another kind of thing."""
+        """The section with the other's values; the other section if its config class is different."""
         if other is None or other.config is not self.config:
             return other or self
         return other._replace(fields={**self.fields, **other.fields})
@@ -48,7 +48,14 @@ class Section(NamedTuple):
 
 
 def read_value(node: Node, field: FieldInfo, path: str, problems: Problems) -> GivenValue | None:
-    """The value of `node` as `field` holds it."""
+    """The value of `node` for `field`, or None with the reasons in `problems`.
+
+    Args:
+        node: the value in the file.
+        field: the field.
+        path: its dotted path.
+        problems: receives what is wrong.
+    """
     try:
         return GivenValue(coerce(node.plain, field), node.place, path)
     except ValueProblem as problem:
@@ -60,7 +67,15 @@ def read_value(node: Node, field: FieldInfo, path: str, problems: Problems) -> G
 def read_fields(
     node: Node, config: type[BaseModel], path: str, problems: Problems, others: tuple[str, ...] = ()
 ) -> Section:
-    """The keys of `node` that are fields of `config`; keys named in `others` are left to the caller."""
+    """The keys of `node` that are fields of `config`.
+
+    Args:
+        node: the section.
+        config: class of the section.
+        path: its dotted path.
+        problems: receives what is wrong.
+        others: keys that the caller reads.
+    """
     section = Section(config, {}, node.place, path)
     entries = entries_of(node, path, problems)
     names = names_of(config)
@@ -84,14 +99,14 @@ def read_fields(
 def read_config(
     root: Node, name: str, config: type[Config], problems: Problems, defaults: dict[str, Any] | None = None
 ) -> Config:
-    """A section of fixed keys at the top of the file. Wrong values are replaced by defaults, so that checks can go on.
+    """A section of fixed keys at the top of the file. Wrong values are replaced by defaults, so that checks continue.
 
     Args:
         root: The whole file.
         name: Name of the section.
         config: Class of the section.
         problems: Receives what is wrong.
-        defaults: Values of fields without a default of their own.
+        defaults: Values of fields that have no default.
     """
     section = read_fields(root.section(name), config, name, problems)
     return config.model_validate({**(defaults or {}), **section.values})
@@ -100,7 +115,15 @@ def read_config(
 def read_tagged(
     node: Node, part: str, path: str, problems: Problems, inherited: Section | None = None
 ) -> Section | None:
-    """A section whose key `dataset`, `model` (or, in an arm, the inherited section) says which fields it has."""
+    """A section whose key `dataset`, `model` or `method` (or the inherited section) determines which fields it has.
+
+    Args:
+        node: the section.
+        part: key of `CHOICES`.
+        path: its dotted path.
+        problems: receives what is wrong.
+        inherited: in an arm, the study's section of the same part.
+    """
     tag, classes = CHOICES[part]
     entries = entries_of(node, path, problems, f"{{{tag}: {node.plain}}}")
     if tag not in entries:
@@ -117,7 +140,14 @@ def read_tagged(
 
 
 def entries_of(node: Node, path: str, problems: Problems, example: str = "{key: value}") -> dict[str, Node]:
-    """The entries of a mapping; none, and a problem, if it is something else."""
+    """The entries of a mapping; an empty mapping and a problem if `node` is something else.
+
+    Args:
+        node: the mapping.
+        path: its dotted path.
+        problems: receives what is wrong.
+        example: what the error suggests to write.
+    """
     if node.mapping is None:
         example = example if isinstance(node.value, str) else "{key: value}"
         said = f"must be a mapping of keys to values, but got {shown(node.plain)}"
@@ -126,7 +156,13 @@ def entries_of(node: Node, path: str, problems: Problems, example: str = "{key: 
 
 
 def unknown_key(name: str, known: list[str], path: str) -> str:
-    """What to say about a key that nothing knows: the nearest key, the section it belongs to, or all keys."""
+    """The message about an unknown key. It names the nearest key, the key's section, or all known keys.
+
+    Args:
+        name: the unknown key.
+        known: the keys that are allowed here.
+        path: dotted path of the section.
+    """
     said = f"unknown key {name!r}"
     elsewhere = sections_of(name)
     if elsewhere and not set(elsewhere) & set(path.split(".")):
@@ -143,12 +179,12 @@ def unknown_key(name: str, known: list[str], path: str) -> str:
 
 
 def two_names(name: str, other: str) -> str:
-    """Why two names of one field cannot both be given."""
+    """The message about two names of one field that are both given."""
     return f"{name!r} and {other!r} are two names of the same field; keep one of them"
 
 
 def build(section: Section, problems: Problems) -> Any:
-    """The config that a section describes, or None with the reasons among `problems`."""
+    """The config that a section describes, or None with the reasons in `problems`."""
     try:
         return section.config.model_validate(section.values)
     except ValidationError as error:

@@ -42,7 +42,7 @@ SLOW_SECONDS = 1.0
 
 @contextmanager
 def trial_threads(resources: ResourcesConfig) -> Iterator[None]:
-    """Use as many threads as a trial has: on a busy machine more threads would wait for each other."""
+    """Use as many threads as a trial has, because more threads would wait for each other on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, int(resources.cpus)))
     try:
@@ -78,10 +78,10 @@ def probe_training(
 
     Args:
         model: the network to train.
-        role: whose data it gets.
+        role: the role whose data it gets.
         method: the distillation method.
         training: the training recipe.
-        data: the data set; nothing of it is loaded.
+        data: the data set; it is not loaded.
         teacher_dim: width of the targets; 0 without a teacher.
 
     Returns:
@@ -111,10 +111,10 @@ def random_problem(
 
     Args:
         model: the network to train.
-        role: whose data it gets.
+        role: the role whose data it gets.
         method: the distillation method.
         training: the training recipe.
-        data: the data set; nothing of it is loaded.
+        data: the data set; it is not loaded.
         sizes: number of training rows, number of validation rows, width of the targets.
     """
     rows, val_rows, teacher_dim = sizes
@@ -174,7 +174,7 @@ def random_split(rows: int, shape: DataShape, task: Task, dtype: torch.dtype) ->
     Args:
         rows: number of rows.
         shape: shapes of the data set.
-        task: decides about inputs and labels.
+        task: determines the kinds of inputs and labels.
         dtype: type of numeric inputs.
     """
     if task.sample_views is None:

@@ -77,7 +77,7 @@ class Saving(NamedTuple):
 
 
 def share(k: int, n: int) -> Share:
-    """The share k of n with the interval of Wilson (1927), which stays within 0 and 1 and is no point at k = 0 or n."""
+    """The share k of n with Wilson's interval (1927), which is within [0, 1] and has a width above 0 at k = 0 and n."""
     if n == 0:
         return Share(0, 0, 0.0, 1.0)
     z = NormalDist().inv_cdf(1 - LEVEL / 2)
@@ -101,7 +101,7 @@ def two_by_two(outcomes: list[PairOutcome]) -> dict[tuple[bool, bool], int]:
 
 
 def verdicts(outcomes: list[PairOutcome]) -> dict[Verdict, Share]:
-    """For each verdict that was given, the share of its pairs that gained."""
+    """For each verdict of at least one pair, the share of its pairs that gained."""
     order: tuple[Verdict, ...] = ("pays", "undecided", "does not pay")
     shares: dict[Verdict, Share] = {}
     for verdict in order:

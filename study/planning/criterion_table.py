@@ -153,7 +153,14 @@ def warning_lines(rows: list[Row]) -> list[str]:
 
 
 def as_json(study: StudyConfig, criterion: CriterionConfig, rows: list[Row], failed: dict[str, str]) -> JsonValue:
-    """The table for programs."""
+    """The table as JSON.
+
+    Args:
+        study: the study.
+        criterion: its settings.
+        rows: the pairs.
+        failed: by name of the cell, why its estimate failed.
+    """
 
     def term(one: Term) -> JsonValue:
         return dict(one._asdict())
@@ -182,7 +189,7 @@ def as_json(study: StudyConfig, criterion: CriterionConfig, rows: list[Row], fai
 
 
 def plan_lines(study: StudyConfig) -> list[str]:
-    """Lines of `--dry-run` about the criterion: how much is ready, and what is skipped as far as that is known."""
+    """Lines of `--dry-run` about the criterion: which estimates are ready, and what they skip."""
     criterion = study.criterion
     if criterion is None:
         return []
@@ -202,7 +209,7 @@ def plan_lines(study: StudyConfig) -> list[str]:
 
 
 def unlisted_lines(study: StudyConfig) -> list[str]:
-    """The arms whose pairs of networks cannot be listed before the search, and what follows from that."""
+    """The line about arms whose pairs of networks cannot be listed before the search, if there are any."""
     arms = [arm.name for arm in study.arms if distils(arm) and network_values(arm) is None]
     if not arms:
         return []
@@ -213,7 +220,14 @@ def unlisted_lines(study: StudyConfig) -> list[str]:
 
 
 def gate_line(study: StudyConfig, criterion: CriterionConfig, cells: list[Cell], stages: StageStore) -> str:
-    """How many configurations are skipped, by the existing estimates."""
+    """The line about the configurations that are skipped according to the existing estimates.
+
+    Args:
+        study: the study.
+        criterion: its settings.
+        cells: its pairs of networks by arm.
+        stages: the stored estimates.
+    """
     known = [(cell, found) for cell in cells if (found := assess(cell, criterion.settings, stages))]
     hopeless = [cell for cell, found in known if found.verdict == "does not pay"]
     arms = list(dict.fromkeys(cell.arm for cell in hopeless))

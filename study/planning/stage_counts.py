@@ -1,4 +1,4 @@
-"""Stages of a planned study: which kinds its trials need, how many different ones, how many trials share them."""
+"""Counts the stages of a planned study: by kind, how many different ones and how many trials that use them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class StagePlan:
 
     name: str
     needed: int
-    """Upper bound of the number of different ones."""
+    """Upper bound of the number of different stages."""
     ready: int
-    """How many of the known ones are in the stage store."""
+    """Number of them that are in the stage store."""
     trials: int
     """Trials that use one of them."""
     seconds: float | None
@@ -38,9 +38,9 @@ class StageTally:
 
     def __init__(self) -> None:
         self.known: dict[str, Stage] = {}
-        """By key, the stages that are known already."""
+        """The known stages, by key."""
         self.unknown = 0
-        """Upper bound of the others, which depend on values that are not proposed yet."""
+        """Upper bound of the number of others, which depend on values that are not proposed yet."""
         self.trials = 0
 
 
@@ -110,7 +110,13 @@ def depends_on(arm: Arm, swept: str, name: str, seed: int) -> bool:
 
 
 def finish_stage(name: str, tally: StageTally, stages: StageStore) -> StagePlan:
-    """Count the stages that are ready, and estimate the seconds of one from those or from a measurement."""
+    """Count the stages that are ready, and estimate the seconds of one from those or from a measurement.
+
+    Args:
+        name: kind of stage.
+        tally: its stages.
+        stages: the stage store.
+    """
     ready = [stage for stage in tally.known.values() if stages.has(stage)]
     needed = min(len(tally.known) + tally.unknown, tally.trials)
     missing = next((stage for stage in tally.known.values() if not stages.has(stage)), None)
@@ -127,7 +133,13 @@ def stages_of(trials: Iterable[TrialConfig]) -> Iterator[tuple[str, Stage]]:
 
 
 def groups_to_come(arm: Arm, study: StudyConfig, groups: list[Group]) -> int:
-    """Configurations yet to be proposed."""
+    """Number of configurations that are not proposed yet.
+
+    Args:
+        arm: the arm.
+        study: the study.
+        groups: the arm's proposed configurations.
+    """
     return max(0, study.planned_groups(arm) - len(groups))
 
 
@@ -162,7 +174,13 @@ def sample_values(domain: Domain) -> tuple[Value, Value, Value]:
 
 
 def fitting(arm: Arm, params: Params, seed: int) -> TrialConfig | None:
-    """The trial with these values, or None if they are not valid together."""
+    """The trial with these values, or None if they are not valid together.
+
+    Args:
+        arm: the arm.
+        params: values of its swept hyperparameters.
+        seed: seed of the trial.
+    """
     try:
         return arm.trial(params, seed)
     except ValueError:

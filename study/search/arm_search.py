@@ -116,7 +116,7 @@ class ArmSearch:
                 self.store.propose(proposal)
                 self.next_number += 1
                 return self._enter(proposal, trials)
-        logger.info("arm %r has no further configuration after %d", self.arm.name, len(self.configurations))
+        logger.info("arm %r has no other configuration after %d", self.arm.name, len(self.configurations))
         self.space_exhausted = True
         return None
 
@@ -255,9 +255,9 @@ class ArmSearch:
         return tuple(configuration.mean(metric) for metric in self.metrics)
 
     def _present_params(self, configuration: Configuration) -> Params | None:
-        """A configuration's values in the present space, which may have changed since; None if it is outside.
+        """A configuration's values in the present space; None if it is outside, because the space has changed.
 
-        A hyperparameter that was not swept then has the value that its trials were run with.
+        A hyperparameter that was not swept before has the value of the configuration's trials.
         """
         trial = configuration.trials[configuration.first]
         params: Params = {}

@@ -17,13 +17,13 @@ class Configuration:
     group_id: str
     params: Params
     trials: dict[str, TrialConfig]
-    """By trial id, in the order of the study's seeds."""
+    """Configs by trial id, in the order of the study's seeds."""
     results: dict[str, TrialResult]
-    """Of the finished trials, by trial id."""
+    """Results of the finished trials, by trial id."""
     skipped: str = ""
     """Why its trials are not run; empty if they are."""
     expected: int = 0
-    """How many of its trials will have been run, as far as known."""
+    """Number of its trials that will have been run, as far as known."""
     epochs: dict[int, float] = field(default_factory=dict)
     """First objective after each epoch of the judged trial, once it is finished; empty if neither pruner nor sampler
     needs it."""

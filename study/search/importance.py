@@ -24,7 +24,16 @@ def importance(study: StudyConfig, groups: list[Group]) -> dict[str, dict[str, f
 
 
 def arm_importance(space: dict[str, Domain], groups: list[Group], study: StudyConfig) -> dict[str, float]:
-    """Importance within one arm, on the mean over seeds of the first objective."""
+    """Importance within one arm, for the mean over seeds of the first objective.
+
+    Args:
+        space: the arm's space.
+        groups: the arm's groups.
+        study: the study.
+
+    Returns:
+        Importance by hyperparameter; empty with too few groups.
+    """
     objective = study.search.objectives[0]
     sign = -1 if objective.direction == "maximize" else 1
     done = [group for group in groups if group.status == "complete" and group.mean(objective.metric) is not None]

@@ -38,7 +38,7 @@ INDEPENDENT = ("grid", "random", "qmc")
 
 
 class Observation(NamedTuple):
-    """One earlier configuration, as a sampler sees it."""
+    """One earlier configuration, as input of a sampler."""
 
     params: Params
     state: State

@@ -216,7 +216,7 @@ class Search:
                     yield job_of(arm, configuration, trial_id)._replace(follows=configuration.first)
 
     def _key(self, job: Job) -> str | None:
-        """Key that the members of a pack have in common; None for a trial that must be trained alone."""
+        """Key that the members of a pack have in common; None for a trial that must be trained separately."""
         trial_id = job.trial.trial_id
         if trial_id not in self._keys:
             self._keys[trial_id] = pack_key(job.config)

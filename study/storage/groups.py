@@ -1,4 +1,4 @@
-"""Groups: the trials of one configuration over its seeds, as every table, figure and MLflow run shows them."""
+"""Groups: the trials of one configuration over its seeds. Tables, figures and MLflow runs show groups."""
 
 from collections.abc import Container
 from statistics import fmean, stdev
@@ -23,7 +23,7 @@ class Group(NamedTuple):
     trials: tuple[TrialRecord, ...]
     """The trials that have begun, in the order of the study's seeds."""
     seeds: tuple[int, ...]
-    """Every seed that the study asks for."""
+    """All seeds of the study."""
     skipped: str = ""
     """Why the criterion skips it; empty if it is run."""
 
@@ -56,14 +56,20 @@ class Group(NamedTuple):
 
 
 def collect_groups(study: StudyConfig, store: StudyStore) -> list[Group]:
-    """Every proposed configuration that the present study file still describes, by arm and number."""
+    """Every proposed configuration that the present study file contains, by arm and number."""
     return [group for arm in study.arms for group in collect_arm(arm, study, store)]
 
 
 def collect_arm(arm: Arm, study: StudyConfig, store: StudyStore, leave_out: Container[int] = ()) -> list[Group]:
-    """One arm's groups, without the numbers `leave_out`, whose files are not read.
+    """One arm's groups.
 
-    A proposal whose group id the arm no longer reproduces belongs to an older file, and is left out too.
+    A proposal with another group id than the present arm gives it belongs to an older file, and is left out.
+
+    Args:
+        arm: the arm.
+        study: the study.
+        store: the study directory.
+        leave_out: numbers of proposals that are left out; their files are not read.
     """
     groups: list[Group] = []
     for proposal in store.proposals(arm.name, leave_out):
@@ -77,14 +83,20 @@ def collect_arm(arm: Arm, study: StudyConfig, store: StudyStore, leave_out: Cont
 
 
 def begun_trial(config: TrialConfig, store: StudyStore) -> TrialRecord | None:
-    """The stored record of a trial, or None if it never started. The config is given, so config.json is not read."""
+    """The stored record of a trial, or None if it never started. config.json is not read, because `config` is given."""
     trial_id = config.trial_id
     trial = store.trial(trial_id)
     return TrialRecord(trial_id, config, trial.result(), trial) if trial.begun else None
 
 
 def current_trials(arm: Arm, proposal: Proposal, seeds: tuple[int, ...]) -> list[TrialConfig]:
-    """The proposal's trials, one a seed; none if the arm no longer makes the same configuration of it."""
+    """The proposal's trials, one for each seed; empty if the present arm gives it another group id.
+
+    Args:
+        arm: the present arm.
+        proposal: the stored proposal.
+        seeds: the study's seeds.
+    """
     try:
         trials = [arm.trial(proposal.params, seed) for seed in seeds]
     except (ValueError, KeyError):  # a hyperparameter or a value that the arm no longer has
@@ -93,7 +105,13 @@ def current_trials(arm: Arm, proposal: Proposal, seeds: tuple[int, ...]) -> list
 
 
 def best_group(groups: list[Group], metric: str, direction: Literal["maximize", "minimize"]) -> Group | None:
-    """The complete group with the best mean over seeds (the earliest of equals), or None."""
+    """The complete group with the best mean over seeds (the earliest of equals), or None.
+
+    Args:
+        groups: the groups to choose from.
+        metric: the metric key.
+        direction: whether a larger or a smaller mean is better.
+    """
     complete = [group for group in groups if group.status == "complete" and group.mean(metric) is not None]
     sign = 1 if direction == "maximize" else -1
     return max(complete, key=lambda group: sign * (group.mean(metric) or 0.0), default=None)

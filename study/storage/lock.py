@@ -18,11 +18,11 @@ from study.storage.store import StudyStore
 from trainables.common.atomic_files import read_json, write_bytes, write_json
 
 LOCK_SECONDS = 2.0
-"""How long to wait for the lock, which `study status` takes for an instant."""
+"""How long to wait for the lock, because `study status` acquires it for a moment."""
 
 
 class Driver(NamedTuple):
-    """The process that runs a study, or ran it last."""
+    """The process that runs a study or was the last to run it."""
 
     pid: int
     host: str
@@ -32,7 +32,7 @@ class Driver(NamedTuple):
 
 @contextmanager
 def study_lock(directory: Path) -> Generator[None]:
-    """Keep every other process from running this study while the context lasts.
+    """Prevent other processes from running this study inside the context.
 
     Raises:
         StudyError: if another process runs it.
@@ -78,10 +78,10 @@ def is_locked(directory: Path) -> bool:
 
 
 def move_aside(directory: Path) -> Path | None:
-    """Rename a study directory to `<name>.old-<time>`, so that a fresh one can take its place; nothing is deleted.
+    """Rename a study directory to `<name>.old-<time>`, so that a new one can be made; nothing is deleted.
 
     Returns:
-        Where it is now, or None if there was no study.
+        The new path, or None if there was no study.
 
     Raises:
         StudyError: if a process runs it.
@@ -95,10 +95,10 @@ def move_aside(directory: Path) -> Path | None:
 
 
 def check_changes(study: StudyConfig, path: Path) -> list[str]:
-    """What the file has changed since the study was last run, one line each; nothing for a new study.
+    """The changes of the file since the study was last run, one line each; none for a new study.
 
     Raises:
-        StudyError: with the differences, if results of both could not be compared.
+        StudyError: with the differences, if the results of the two cannot be compared.
 
     """
     try:

@@ -1,8 +1,8 @@
-"""The resume rule: what may change in a study file while its finished results stay comparable.
+"""The resume rule: which changes of a study file keep its finished results comparable.
 
-Decided field by field over what the old and the new file resolve to. Fields of a trial that enter its `group_id` and
-are not swept must stay as they are; `training.epochs` may grow. What is searched, how, on what and how it is shown
-may change freely.
+The resolved old and new study are compared field by field. Fields of a trial that enter its `group_id` and are not
+swept must not change, except that `training.epochs` may grow. Arms may be added or removed. Spaces, search
+settings, resources, tracking, report and criterion may change.
 """
 
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ class Differences(NamedTuple):
     """What changed, as lines such as `data.dataset: mfeat -> digits`."""
 
     blocking: list[str]
-    """What makes finished results incomparable with new ones."""
+    """Changes after which finished results cannot be compared with new ones."""
     harmless: list[str]
-    """What only adds, or does not touch results."""
+    """Changes that add to the results or do not affect them."""
 
 
 class Change(NamedTuple):
@@ -42,7 +42,7 @@ class Change(NamedTuple):
 
 
 def differences(old: StudyConfig, new: StudyConfig) -> Differences:
-    """What changed between the study as it was last run and as the file now says."""
+    """The changes between the study that was run last and the study of the present file."""
     common = [(arm, new.arm(arm.name)) for arm in old.arms if any(arm.name == other.name for other in new.arms)]
     blocking = blocking_changes(common)
     blocking += [change.line() for change in compare({"search": objectives(old)}, {"search": objectives(new)})]
@@ -81,9 +81,10 @@ def trial_changes(before: Arm, after: Arm) -> Iterator[Change]:
 
 
 def grown_epochs(before: Arm, after: Arm) -> list[Change]:
-    """Longer training, which may be asked for at any time: trials of other lengths are not counted together.
+    """Longer training, which is always allowed, because trials of different lengths are different groups.
 
-    The shared stages may train longer along with it, and only then: alone, it would change what finished trials saw.
+    The shared stages may train longer only together with the students. Otherwise finished and new trials of the same
+    length would have different teachers.
     """
     old, new = before.base, after.base
     if new.training.epochs <= old.training.epochs or "epochs" in before.space:
@@ -95,7 +96,13 @@ def grown_epochs(before: Arm, after: Arm) -> list[Change]:
 
 
 def compare(old: dict[str, JsonValue], new: dict[str, JsonValue], prefix: str = "") -> Iterator[Change]:
-    """Fields that differ. Where the name of a data set, model or method differs, its other fields are not compared."""
+    """The fields that differ. If the name of a data set, model or method differs, its other fields are not compared.
+
+    Args:
+        old: the old values.
+        new: the new values.
+        prefix: start of the paths, such as `data.`.
+    """
     tags = {tag for tag, _ in CHOICES.values()}
     if renamed := [key for key in old if key in tags and isinstance(old[key], str) and old[key] != new.get(key)]:
         yield Change(prefix + renamed[0], old[renamed[0]], new.get(renamed[0]))
@@ -116,7 +123,7 @@ def has(arm: Arm, path: str) -> bool:
 
 
 def by_name(value: JsonValue) -> JsonValue:
-    """A list of things that have names, such as `evaluate`, as a mapping from these names; anything else as it is."""
+    """A list of mappings with a `name`, such as `evaluate`, as a mapping by name; any other value unchanged."""
     if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
         named = [dict(item) for item in value if isinstance(item, dict)]
         return {str(item.pop("name")): item for item in named}
@@ -124,7 +131,7 @@ def by_name(value: JsonValue) -> JsonValue:
 
 
 def objectives(study: StudyConfig) -> JsonValue:
-    """What the study optimises."""
+    """The study's objectives as one text."""
     return {
         "objectives": ", ".join(f"{objective.metric} ({objective.direction})" for objective in study.search.objectives)
     }
@@ -139,7 +146,7 @@ def spaces(arm: Arm) -> JsonValue:
 
 
 def free_parts(study: StudyConfig) -> dict[str, JsonValue]:
-    """Search (but for the objectives), resources, tracking and report."""
+    """Search (except for the objectives), resources, tracking, report and criterion."""
     parts = study.model_dump(
         mode="json",
         include={"search": set(type(study.search).model_fields) - {"objectives"}} | {name: True for name in FREE},

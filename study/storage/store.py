@@ -1,23 +1,23 @@
-"""The study directory: the source of truth, readable by a person, safe against kill -9 and on NFS.
+"""The study directory. Its files are readable text and stay valid after kill -9 and on NFS.
 
     <studies>/<study>/
-      study.yaml study.json             the file as last run, and what it resolved to
+      study.yaml study.json             the file as last run, and the resolved study
       lengths.json                      numbers of epochs with which it was run
-      suggested_h.json                  the H that spectra chose, and by what
+      suggested_h.json                  the H chosen from spectra, and the settings of the choice
       manifest.json                     versions, git commit, data fingerprints, machine
-      proposals/<arm>/<number>.json     every configuration proposed, in order, before it runs
-                        <number>.passed.jsonl  epochs after which the pruner let its first seed go on
+      proposals/<arm>/<number>.json     every proposed configuration, in order, written before it runs
+                        <number>.passed.jsonl  epochs after which the pruner did not stop its first seed
       trials/<trial_id>/config.json     the full TrialConfig
-                        attempts.jsonl  one line each time that training started or went on
+                        attempts.jsonl  one line each time that training started or continued
                         history.jsonl   one line per epoch
                         checkpoint/     the last epoch's state
-                        diagnostics.safetensors   spectra and the like
-                        result.json     written last: it exists, so the trial is finished
+                        diagnostics.safetensors   spectra and other small arrays
+                        result.json     written last; a trial with this file is finished
       report/ logs/
 
-A file is written under a temporary name, synced and renamed, so a reader sees the old one or the new one whole.
-Lines are appended to `*.jsonl` with a newline last; an incomplete last line (after a kill) is ignored by readers
-and removed by the next writer.
+A file is written under a temporary name, synced and renamed, so a reader sees the complete old file or the complete
+new one. A line of `*.jsonl` is appended with its newline at the end; an incomplete last line (after a kill) is ignored
+by readers and removed by the next writer.
 """
 
 import shutil
@@ -45,17 +45,17 @@ class Proposal(NamedTuple):
 
 
 class TrialRecord(NamedTuple):
-    """What the store knows of one trial."""
+    """The stored data of one trial."""
 
     trial_id: str
     config: TrialConfig
     result: TrialResult | None
-    """None while it is unfinished."""
+    """None while the trial is unfinished."""
     directory: TrialDirectory
 
     @property
     def history(self) -> list[EpochReport]:
-        """The epochs so far, read again at each call, because of thousands of records few histories are needed."""
+        """The epochs so far, read again at each call, because few of thousands of histories are needed."""
         return self.directory.history()
 
 
@@ -73,11 +73,11 @@ class StudyStore:
             return []
 
     def record_epoch_counts(self, epochs: set[int]) -> None:
-        """Remember the numbers of epochs with which the study is run now."""
+        """Store the numbers of epochs with which the study is run now."""
         write_json(self.directory / "lengths.json", {"epochs": sorted({*self.epoch_counts(), *epochs}, reverse=True)})
 
     def trial(self, trial_id: str) -> TrialDirectory:
-        """The directory of one trial, which need not exist."""
+        """The directory of one trial; it may not exist."""
         return TrialDirectory(self.directory / "trials" / trial_id)
 
     def record(self, trial_id: str) -> TrialRecord:
@@ -86,7 +86,7 @@ class StudyStore:
         return TrialRecord(trial_id, trial.config(), trial.result(), trial)
 
     def find_record(self, trial_id: str) -> TrialRecord | None:
-        """As `record`; None if it never began, or was left out since."""
+        """As `record`; None if the trial never began or was deleted."""
         try:
             return self.record(trial_id)
         except FileNotFoundError:
@@ -97,7 +97,7 @@ class StudyStore:
         shutil.rmtree(self.trial(trial_id).path, ignore_errors=True)
 
     def records(self) -> Iterator[TrialRecord]:
-        """Every trial that ever began, by id; also those that the present study file no longer asks for."""
+        """Every trial that ever began, by id, including those that the present study file does not contain."""
         for path in sorted((self.directory / "trials").glob("*/config.json")):
             if record := self.find_record(path.parent.name):
                 yield record
@@ -107,18 +107,24 @@ class StudyStore:
         write_json(self._proposal_path(proposal.arm, proposal.number), proposal._asdict())
 
     def proposals(self, arm: str, leave_out: Container[int] = ()) -> list[Proposal]:
-        """The arm's proposals in the order in which they were made; files of those that are left out are not read."""
+        """The arm's proposals in the order in which they were made. Files of the numbers `leave_out` are not read."""
         paths = sorted((self.directory / "proposals" / arm).glob("*.json"))
         return [Proposal(**read_json(path)) for path in paths if int(path.stem) not in leave_out]
 
     def record_passed(self, arm: str, number: int, epoch: int) -> None:
-        """Remember that the pruner let the proposal's first seed pass after `epoch`."""
+        """Store that the pruner did not stop the proposal's first seed after `epoch`.
+
+        Args:
+            arm: name of the arm.
+            number: the proposal.
+            epoch: the epoch, from 1.
+        """
         append_json(self._passed_path(arm, number), {"epoch": epoch})
 
     def last_passed_epoch(self, arm: str, number: int) -> int:
-        """The last epoch after which the pruner let the proposal's first seed pass; 0 before the first.
+        """The last epoch after which the pruner did not stop the proposal's first seed; 0 before the first.
 
-        Training runs ahead of the pruner, so the trial's history may hold more.
+        Training does not wait for the pruner, so the trial's history may have more epochs.
         """
         return max((line["epoch"] for line in read_lines(self._passed_path(arm, number))), default=0)
 

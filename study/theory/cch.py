@@ -1,4 +1,4 @@
-"""The synthetic study of CCH: simulated risk against the closed form, and where the criterion is right.
+"""The synthetic study of CCH: compares simulation and closed form, and tests the criterion.
 
 No trial is run. Least squares has an exact simulation (`trainables.theory.joint_gaussian`), which fits a thousand
 students in less than a second.
@@ -97,6 +97,14 @@ class Theory(NamedTuple):
 def compute(n: int, p: int, sigma: float, repeats: int, teacher: Teacher, seed: int = 0) -> Theory:
     """Closed form and simulation over GAMMAS x TAUS x LAMBDAS.
 
+    Args:
+        n: training pairs of a student.
+        p: inputs of the student.
+        sigma: standard deviation of the target's noise.
+        repeats: number of training sets.
+        teacher: the teacher's weights, a key of `SCALES`.
+        seed: seed of the training sets.
+
     Raises:
         StudyError: if a size or the teacher is outside its range.
 
@@ -118,7 +126,14 @@ def compute(n: int, p: int, sigma: float, repeats: int, teacher: Teacher, seed: 
 
 
 def cells_at(theory: Theory, gamma: float, tau: float, generator: np.random.Generator) -> list[Cell]:
-    """One cell for each lambda; all from the same training sets."""
+    """One cell for each lambda, all from the same training sets.
+
+    Args:
+        theory: the settings of the grid.
+        gamma: correlation of the modalities.
+        tau: standard deviation of the teacher's noise.
+        generator: source of random numbers.
+    """
     gammas, taus = torch.tensor([gamma, tau], dtype=torch.float64)
     weights = torch.tensor([0.0, *LAMBDAS], dtype=torch.float64)
     exact = excess_risk(theory.moments(gammas, taus), weights, theory.n, theory.p).tolist()

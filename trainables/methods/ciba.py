@@ -16,11 +16,11 @@ BOTTLENECK_FIELDS = (
     *(f"bottleneck_{name}" for name in ("heads", "chunks", "codes", "code_parts", "commitment")),
     *(f"bottleneck_{name}" for name in ("lr", "batch_size", "epochs", "patience")),
 )
-"""Fields that change h' and nothing else."""
+"""Fields that change h' only."""
 
 
 class CIBAConfig(FeatureLossConfig):
-    """L = lambda_task CE + lambda_kd FD(h', z[0:H]); the bottleneck is trained once and shared by all its trials."""
+    """L = lambda_task CE + lambda_kd FD(h', z[0:H]); each different bottleneck is trained once."""
 
     teacher_source: ClassVar[TeacherSource] = "bottleneck"
     terms: ClassVar[tuple[str, ...]] = ("task", "fd")
@@ -41,25 +41,25 @@ class CIBAConfig(FeatureLossConfig):
     bottleneck_heads: Annotated[int, Field(ge=1)] = 4
     """Heads of `sa`'s attention."""
     bottleneck_chunks: Annotated[int, Field(ge=1)] = 8
-    """Chunks of its hidden vector among which `sa` attends."""
+    """Chunks of the hidden vector that `sa` attends to."""
     bottleneck_codes: Annotated[int, Field(ge=2)] = 512
     """Codes in the codebook of `vq`."""
     bottleneck_code_parts: Annotated[int, Field(ge=1)] = 1
     """Parts of h' with a code each in `vq` (product codes); 1 is one code for each example."""
     bottleneck_commitment: Annotated[float, Field(ge=0)] = 0.25
-    """Weight beta of `vq`'s commitment term, which holds the encoder to its codes."""
+    """Weight beta of `vq`'s commitment term, which keeps the encoder's output near its codes."""
     bottleneck_lr: Annotated[float, Field(gt=0)] = 1e-3
     """Learning rate (Adam) of the bottleneck's training."""
     bottleneck_batch_size: Annotated[int, Field(ge=2)] = 128
     """Pairs in one step of the bottleneck's training."""
     bottleneck_epochs: Annotated[int, Field(ge=1)] = 200
-    """Most epochs that the bottleneck is trained for."""
+    """Largest number of epochs of the bottleneck's training."""
     bottleneck_patience: Annotated[int, Field(ge=1)] = 10
     """Epochs without a better validation loss after which the bottleneck counts as converged."""
 
 
 class CIBA(Method[CIBAConfig]):
-    """Only the first H student dimensions imitate h'; the others are free for the student's own modality."""
+    """Only the first H student dimensions imitate h'; the others are not constrained."""
 
     def forward(
         self,

@@ -46,19 +46,19 @@ class ClipKDConfig(MethodConfig):
     mse: Annotated[float, Field(ge=0), NEAR_ONE] = 0.0
     """Weight of the squared distance of the embeddings, summed over dimensions."""
     icl: Annotated[float, Field(ge=0), NEAR_ONE] = 0.0
-    """Weight of ICL: the student's images pick the teacher's texts, and the other way round."""
+    """Weight of ICL: contrastive loss of one network's images and the other network's texts, both ways."""
     mi: Annotated[float, Field(ge=0), NEAR_ONE] = 0.0
     """Weight of MI: InfoNCE between the student's and the teacher's embeddings of one modality."""
     te1: Annotated[float, Field(ge=0), GRID, Aliases("gamma1")] = 0.0
     """Weight of -TE1, a proxy inspired by transfer entropy: directions of change within each modality."""
     te2: Annotated[float, Field(ge=0), GRID, Aliases("gamma2")] = 0.0
-    """Weight of -TE2, the same of both modalities together."""
+    """Weight of -TE2, the same proxy for both modalities together."""
     crd: Annotated[float, Field(ge=0), NEAR_ONE] = 0.0
     """Weight of CRD: as `kl`, but the teacher has its own temperature (1 in CLIP-KD)."""
     fd: Annotated[float, Field(ge=0), FloatRange(1.0, 1e4, log=True)] = 0.0
     """Weight of FD, the squared distance of the embeddings, mean over dimensions (2000 in CLIP-KD)."""
     mfd: Annotated[float, Field(ge=0), FloatRange(1.0, 1e4, log=True)] = 0.0
-    """Weight of MFD: as `fd`, of the student's embeddings of partly hidden images (2000 in CLIP-KD)."""
+    """Weight of MFD: as `fd`, with the student's embeddings of partly hidden images (2000 in CLIP-KD)."""
     gd: Annotated[float, Field(ge=0), FloatRange(1e4, 1e9, log=True)] = 0.0
     """Weight of GD, the squared distance of the contrastive loss's gradients (1e8 in CLIP-KD)."""
     afd: Annotated[float, Field(ge=0), NEAR_ONE] = 0.0
@@ -70,17 +70,17 @@ class ClipKDConfig(MethodConfig):
     te_lag: Literal[0, 1] = 0
     """Rows of the batch by which the teacher precedes the student in TE1 and TE2."""
     te_pairs: Literal["adjacent", "all"] = "adjacent"
-    """Rows whose differences TE1 and TE2 compare: neighbours in the batch, or every two."""
+    """Pairs of rows whose differences TE1 and TE2 compare: neighbours in the batch, or all pairs."""
     mask_ratio: Annotated[float, Field(gt=0, lt=1)] = 0.75
     """Share of an image's patches that is hidden for MFD."""
     patch_size: Annotated[int, Field(ge=1)] = 16
-    """Side of such a patch in pixels."""
+    """Side of a patch in pixels."""
     teacher_outputs: Literal["cached", "live"] = "cached"
     """Whether the teacher's embeddings are computed once for all trials, or in every step."""
 
     @classmethod
     def terms_of(cls, values: Mapping[str, object]) -> tuple[str, ...]:
-        """Those whose weight is not 0."""
+        """The terms whose weight is not 0."""
         return tuple(term for term in cls.terms if values.get(term, cls.model_fields[term].default) != 0)
 
     @property

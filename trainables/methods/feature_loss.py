@@ -22,20 +22,20 @@ def check_region(region: str, info: EarlierFields) -> str:
 
 
 class FeatureLossConfig(MethodConfig):
-    """Which feature loss, and what it can be told."""
+    """The kind of feature loss and its options."""
 
     lambda_task: Annotated[float, Field(ge=0)] = 1.0
-    """Weight of the task term; 0 distils features and nothing else."""
+    """Weight of the task term; 0 distils features only."""
     loss: Literal["mse", "ce", "clip", "margin"] = "mse"
     """Feature loss FD(a, b)."""
     reduction: Literal["mean", "sum"] = "mean"
-    """MSE over the feature dimensions: mean over elements, or the sum that Eq. 1 writes (mean over the batch)."""
+    """MSE over the feature dimensions: the mean, or the sum as in Eq. 1 (both are means over the batch)."""
     fd_temperature: Annotated[float, Field(gt=0)] = 0.07
     """Temperature of the CLIP feature loss."""
     margin: Annotated[float, Field(ge=-1, le=1)] = 0.5
-    """Cosine that the margin loss asks for."""
+    """Cosine that the margin loss requires."""
     region: Annotated[Literal["all", "boxes"], AfterValidator(check_region)] = "all"
-    """Cells that an MSE compares: all alike, or by their nearness to labelled boxes ("MSE w/ GT", for detection)."""
+    """Weights of the cells in an MSE: equal, or larger near labelled boxes ("MSE w/ GT", for detection)."""
 
     @property
     def shift_invariant(self) -> bool:

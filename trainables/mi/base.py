@@ -29,7 +29,7 @@ class IntervalConfig(Frozen):
 
 
 class MIConfig(TableConfig):
-    """What every estimator can be told. A subclass names itself in `estimator`."""
+    """Options of every estimator. A subclass has its name in `estimator`."""
 
     kind_field: ClassVar[str] = "estimator"
     standardise: bool = True

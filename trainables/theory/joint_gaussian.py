@@ -8,9 +8,9 @@ Our design (the study's covariance is not published), with a unit vector beta an
     t  = scale beta'x1                    the teacher's prediction
 
 The student minimises sum (y - w'x2)^2 + lambda sum (t - w'x2)^2 over n training pairs, which is least squares on
-(y + lambda t) / (1 + lambda). The teacher is independent of these pairs: a teacher that is fitted to the same labels
-passes its overfitting on, a part of the risk (about gamma^2 of its own) that does not vanish with n. That x2 is white
-is no restriction, because least squares and its risk do not change under an invertible linear map of x2.
+(y + lambda t) / (1 + lambda). The teacher is independent of these pairs. A teacher fitted to the same labels
+would pass on its overfitting: a part of the risk (about gamma^2 times the teacher's) that does not vanish with n.
+White x2 is no restriction, because least squares and its risk do not change under an invertible linear map of x2.
 """
 
 from collections.abc import Sequence

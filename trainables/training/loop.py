@@ -66,7 +66,7 @@ class Member(NamedTuple):
     report: Report | None = None
     """Called on rank 0 after every epoch, also for epochs replayed from a checkpoint."""
     checkpoint: Checkpoint | None = None
-    """Read once at the start, offered the state after every epoch."""
+    """Loaded once at the start. `save` is called after every epoch."""
 
 
 def train_together(members: Sequence[Member], workers: Workers = ONE_WORKER) -> list[Progress]:

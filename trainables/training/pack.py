@@ -7,7 +7,7 @@ a quarter of the time of the same operations on all rows at once (measured).
 
 A member's parameters, buffers and optimiser state are views of the stacked tensors, so its session copies, saves,
 restores and measures them without knowing about the pack. When a member ends, the others are stacked again. Each member
-takes the steps that it would take alone, up to rounding.
+takes the same steps as in a separate training, up to rounding.
 """
 
 import copy

@@ -1,7 +1,7 @@
 """One training: its epochs and steps, its evaluation, and the state that a checkpoint saves.
 
 Deliberately absent: per-step host synchronisation (losses stay on the device until the epoch ends), DataLoader
-workers (a batch is an index-select of a split that sits in memory, is memory-mapped, or has processes of its own that
+workers (a batch is an index-select of a split that is in memory, is memory-mapped, or has separate processes that
 decode it, `trainables.data.readers.lazy_images`), and any knowledge of methods by name.
 """
 

@@ -45,7 +45,7 @@ class TrialDirectory:
         append_json(self.path / "history.jsonl", {"epoch": report.epoch, "metrics": report.metrics})
 
     def history(self) -> list[EpochReport]:
-        """The epochs so far, in order; of an epoch that was repeated after a checkpoint, the last."""
+        """The epochs so far, in order; of a repeated epoch (after a restart from a checkpoint) the last report."""
         lines = {line["epoch"]: EpochReport(**line) for line in read_lines(self.path / "history.jsonl")}
         return [lines[epoch] for epoch in sorted(lines)]
 

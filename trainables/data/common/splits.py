@@ -15,7 +15,7 @@ def balanced_split(labels: Int64[ndarray, " rows"], train: int, val: int, seed: 
 
     The rows of each class are shuffled, then taken from the classes in turn; a class without rows left is skipped
     (in the test split only). So the first n training rows are a balanced subset for every n: class counts differ by
-    at most one. The same holds for val.
+    at most one. The same is true for val.
 
     Args:
         labels: class of each row.
