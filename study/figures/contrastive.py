@@ -127,7 +127,7 @@ def draw_line(ax: Axes, line: Band, colour: object, label: str, marker: str = ""
 
 
 def finish(ax: Axes, label: str) -> None:
-    """Epochs along a logarithmic axis with plain numbers."""
+    """Set the axes: epochs along x, a logarithmic y axis with plain numbers."""
     ax.set_yscale("log")
     plain = ScalarFormatter()
     plain.set_scientific(False)
@@ -139,7 +139,7 @@ def finish(ax: Axes, label: str) -> None:
 
 
 def few_digits(value: float, place: int | None = None) -> str:
-    """The number, if its first digit leaves room for its neighbours on a logarithmic axis; else nothing."""
+    """The number if its first digit is 2, 3, 4, 6 or 8, otherwise an empty text, so that no labels overlap."""
     return f"{value:g}" if f"{value:e}"[0] in "23468" else ""
 
 

@@ -101,7 +101,13 @@ def canvas(
 
 
 def legend_inside(ax: Axes, figure: Figure, title: str | None) -> None:
-    """A legend inside the panel if it has at most MOST_INSIDE entries, otherwise above the panel."""
+    """A legend inside the panel if it has at most MOST_INSIDE entries, otherwise above the panel.
+
+    Args:
+        ax: The panel.
+        figure: The figure of the panel.
+        title: Title of the legend, if any.
+    """
     if len(ax.get_legend_handles_labels()[1]) <= MOST_INSIDE:
         ax.legend(title=title)
     else:
@@ -127,7 +133,13 @@ def share_legend(figure: Figure, *axes: Axes, title: str | None = None) -> None:
 
 
 def log_axis(ax: Axes, base: int, values: list[float]) -> None:
-    """A logarithmic x axis with plain numbers: with base 2 a tick at each value, otherwise at 1, 2, 5 or at decades."""
+    """A logarithmic x axis with plain numbers: with base 2 a tick at each value, otherwise at 1, 2, 5 or at decades.
+
+    Args:
+        ax: The panel.
+        base: Base of the logarithm, 2 or 10.
+        values: The x values, ascending.
+    """
     ax.set_xscale("log", base=base)
     if base == 2 and len(values) <= MOST_TICKS:
         ax.xaxis.set_major_locator(FixedLocator(values))

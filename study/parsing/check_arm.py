@@ -100,7 +100,13 @@ def faults_at(draft: ArmDraft, point: Point) -> list[Incompatibility]:
 
 
 def fault_in(part: str, location: tuple[str | int, ...], message: str) -> Incompatibility:
-    """A fault inside one part of a trial."""
+    """A fault inside one part of a trial.
+
+    Args:
+        part: The part, such as `training`.
+        location: Path of the field inside the part; empty for the whole part.
+        message: Rule, value and remedy.
+    """
     return Incompatibility(path=f"{part}.{location[0]}" if location else part, message=message)
 
 

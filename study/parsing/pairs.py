@@ -136,7 +136,13 @@ def combinations(
 
 
 def sees_no_teacher(written: str, entries: dict[str, Node], model: object) -> bool:
-    """Whether an arm neither has a teacher nor a student that sees the teacher's inputs."""
+    """Whether an arm has neither a teacher nor a student that sees the teacher's inputs.
+
+    Args:
+        written: the arm's name in the file.
+        entries: the arm's keys.
+        model: name of the study's student network.
+    """
     method = entries["method"].plain if "method" in entries else written
     if not isinstance(method, str) or method not in METHODS or METHODS[method].config.teacher_source != "nothing":
         return False

@@ -66,13 +66,25 @@ def pair_name(cell: Cell, study: StudyConfig) -> str:
 
 
 def groups_of(cell: Cell, study: StudyConfig, results: StudyResults) -> list[Group]:
-    """The configurations of an arm on one pair of networks."""
+    """The configurations of an arm on one pair of networks.
+
+    Args:
+        cell: The arm and the pair.
+        study: The study.
+        results: Its results.
+    """
     arm = study.arm(cell.arm)
     return [group for group in results.arm(cell.arm).groups if network_params(arm, group.params) == cell.params]
 
 
 def baseline_group(cell: Cell, study: StudyConfig, results: StudyResults) -> Group | None:
-    """The best configuration of the cell's baseline on the student's data."""
+    """The best configuration of the cell's baseline on the student's data, or None.
+
+    Args:
+        cell: The arm and the pair of networks.
+        study: The study.
+        results: Its results.
+    """
     row = results.arm(results.baseline_of(cell.arm))
     wanted = of_student(cell.trials[0].data)
     same = [group for group in row.groups if group.trials and of_student(group.trials[0].config.data) == wanted]
@@ -80,12 +92,18 @@ def baseline_group(cell: Cell, study: StudyConfig, results: StudyResults) -> Gro
 
 
 def of_student(data: DataConfig) -> dict[str, object]:
-    """The data config without the fields that concern the teacher alone."""
+    """The data config without the fields that concern the teacher only."""
     return {name: value for name, value in data.model_dump().items() if name not in data.teacher_only}
 
 
 def gain_of(group: Group | None, baseline: Group | None, results: StudyResults) -> PairedDifference | None:
-    """Test metric minus the baseline's by seed, with the sign that makes positive better; None without both."""
+    """Test metric minus the baseline's by seed, with the sign that makes positive better; None without both.
+
+    Args:
+        group: The configuration.
+        baseline: The configuration to compare with.
+        results: The study's results.
+    """
     pair = paired_difference(values_by_seed(group, results.test_metric), values_by_seed(baseline, results.test_metric))
     return pair if pair is None or results.direction == "maximize" else flipped(pair)
 

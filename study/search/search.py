@@ -249,7 +249,13 @@ class Search:
 
 
 def job_of(arm: ArmSearch, configuration: Configuration, trial_id: str) -> Job:
-    """The job that runs one trial of a configuration."""
+    """The job that runs one trial of a configuration.
+
+    Args:
+        arm: the search of the configuration's arm.
+        configuration: the configuration.
+        trial_id: the trial.
+    """
     config = configuration.trials[trial_id]
     trial = TrialRef(trial_id, arm.arm.name, configuration.number, config.seed, configuration.params)
     return Job(trial, config, first_seed=trial_id == configuration.first)

@@ -59,6 +59,8 @@ def feature_loss(
         weights: of the rows, from `row_weights`; None: equal weights.
         dims: number of leading dimensions to use; None: all.
 
+    Returns:
+        The loss, a scalar.
     """
     return FEATURE_LOSSES[config.loss](student, teacher, config, weights, dims)
 
@@ -77,12 +79,31 @@ FEATURE_LOSSES: dict[str, Callable[[Tensor, Tensor, FeatureLossConfig, Tensor | 
 def row_weights(
     config: FeatureLossConfig, task: Task, batch: Batch, features: Float[Tensor, "batch *cells dim"]
 ) -> Float[Tensor, " rows"] | None:
-    """Weight of each feature vector of the student, in the order of `rows_of`; None: equal weights."""
+    """Weights of the student's feature vectors for `config.region`.
+
+    Args:
+        config: the feature loss.
+        task: the task of the labels.
+        batch: the batch with the labels.
+        features: the student's features.
+
+    Returns:
+        Weight of each vector, in the order of `rows_of`; None: equal weights.
+    """
     return REGIONS[config.region](task, batch, features)
 
 
 def box_weights(task: Task, batch: Batch, features: Float[Tensor, "batch x y dim"]) -> Float[Tensor, " rows"]:
-    """Weights from the task's `regions`. Vectors of unlabelled rows have weight 0."""
+    """Weights from the task's `regions`. Vectors of unlabelled rows have weight 0.
+
+    Args:
+        task: a task with `regions`.
+        batch: the batch with the labels.
+        features: the student's features of x times y cells.
+
+    Returns:
+        Weight of each cell of each row, rows first.
+    """
     assert task.regions is not None, "region: boxes is refused for a task whose labels say nothing about places"
     return task.regions(batch.labels, batch.labelled, features.shape[1]).to(features.dtype).flatten()
 

@@ -45,6 +45,17 @@ def train(
 ) -> Progress:
     """Train one student: `train_together` with one member.
 
+    Args:
+        problem: networks and data, on the workers' device.
+        config: the training recipe.
+        seed: the trial's seed.
+        workers: this process among those that train together.
+        report: called on rank 0 after every epoch.
+        checkpoint: stores the state after every epoch.
+
+    Returns:
+        The progress at the end.
+
     Raises:
         NonFiniteLossError: with the first step at which a loss was not finite.
 

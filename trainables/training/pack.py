@@ -97,7 +97,16 @@ class Pack:
         teacher: tuple[Tensor, ...],
         labels: tuple[Tensor, ...],
     ) -> tuple[Float[Tensor, " terms"], Float[Tensor, " terms"]]:
-        """Values and weights of one member's loss terms; run for all members at once by `vmap`."""
+        """Values and weights of one member's loss terms; `vmap` computes them for all members at once.
+
+        Args:
+            parameters: the member's trained parameters, one flat tensor for each.
+            state: the tensors that are not trained.
+            numbers: the hyperparameters in which the members differ.
+            inputs: inputs of the student.
+            teacher: the teacher's outputs; empty without a teacher.
+            labels: the other fields of `Batch`, from the labels on.
+        """
         with self.sessions[0].autocast():
             own = functional_call(self.student, self.named(parameters, state, "student"), inputs)
             method = self.method
@@ -111,7 +120,13 @@ class Pack:
         return torch.stack([term.value.to(self.rows) for term in terms.values()]), torch.stack(weights)
 
     def named(self, parameters: tuple[Tensor, ...], state: State, network: str) -> dict[str, Tensor]:
-        """The named tensors of one of the two networks, for `functional_call`."""
+        """The named tensors of one of the two networks, for `functional_call`.
+
+        Args:
+            parameters: the trained parameters, one flat tensor for each.
+            state: the tensors that are not trained.
+            network: `student` or `method`.
+        """
         return state[network] | {
             place.name: value.view(place.shape)
             for place, value in zip(self.places, parameters, strict=True)

@@ -162,7 +162,16 @@ class Session:
     def summarise(
         self, values: Float[Tensor, "steps terms"], weights: Mapping[str, float], epoch: int
     ) -> dict[str, float]:
-        """Mean loss terms of an epoch (on the CPU, in the order of `weights`). Raises NonFiniteLossError."""
+        """The metrics `train/...` of an epoch.
+
+        Args:
+            values: the loss terms of every step, on the CPU, in the order of `weights`.
+            weights: weight of each term by name.
+            epoch: number of the epoch, from 1.
+
+        Raises:
+            NonFiniteLossError: with the first step at which a term is not finite.
+        """
         names = list(weights)
         finite = values.isfinite().all(dim=1)
         if not finite.all():
@@ -199,7 +208,7 @@ class Session:
             progress.best_state = {name: value.clone() for name, value in self.problem.student.state_dict().items()}
 
     def state(self, progress: Progress) -> dict[str, Any]:
-        """Everything that `restore` needs, as tensors and plain values."""
+        """Everything that `restore` needs, as tensors and plain Python values."""
         known = {name: value for name, value in vars(progress).items() if name != "error"}
         return {
             "student": own_storage(self.problem.student.state_dict()),
@@ -258,7 +267,16 @@ def make_optimizer(parameters: list[nn.Parameter], config: TrainingConfig) -> to
 
 @torch.no_grad()
 def run_model(model: Model, inputs: tuple[Tensor, ...], device: torch.device) -> ModelOutput:
-    """Outputs for all rows of the stored `inputs`, in eval mode and in large chunks, on `device`."""
+    """The network's outputs for all rows, in eval mode.
+
+    Args:
+        model: the network, on `device`.
+        inputs: the stored inputs of all rows; they are moved to `device` in large chunks.
+        device: the device of the network.
+
+    Returns:
+        The outputs, on `device`.
+    """
     parts = list(run_chunks(model, inputs, device))
     embeddings = [part.embeddings for part in parts if part.embeddings is not None]
     return ModelOutput(
@@ -269,7 +287,7 @@ def run_model(model: Model, inputs: tuple[Tensor, ...], device: torch.device) ->
 
 
 def run_chunks(model: Model, inputs: tuple[Tensor, ...], device: torch.device) -> Iterator[ModelOutput]:
-    """The outputs of `run_model` in chunks, so that a caller can keep only what it needs."""
+    """The outputs of `run_model` (same arguments) in chunks, so that a caller can keep a part of them."""
     model.eval()
     dtype = next(model.parameters()).dtype
     for several in zip(*(part.split(chunk_rows(inputs)) for part in inputs), strict=True):
@@ -283,6 +301,12 @@ def evaluate_split(
     """The task's metrics of the student on a whole split (as `split_for` returns it).
 
     Each rank computes its share of the rows; every rank returns the same metrics.
+
+    Args:
+        problem: the student and its task.
+        split: the rows.
+        workers: the processes that share the rows.
+        autocast: number format of the forward pass; None: that of the network.
     """
     rows = len(split.labels)
     padded = torch.arange(rows + -rows % workers.size).clamp(max=rows - 1)

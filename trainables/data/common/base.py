@@ -106,5 +106,11 @@ def identity_of(config: Frozen) -> dict[str, Any]:
 
 
 def load_data(entry: Dataset, config: DataConfig, folder: Path) -> PairedData:
-    """The splits; a data set with `load_in` keeps finished parts in `folder`."""
+    """The splits of a data set.
+
+    Args:
+        entry: the entry of `DATASETS`.
+        config: its config.
+        folder: folder of finished parts, for a data set with `load_in`.
+    """
     return entry.load(config) if entry.load_in is None else entry.load_in(config, folder)

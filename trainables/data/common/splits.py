@@ -101,6 +101,17 @@ def join_splits(parts: list[tuple[ndarray, ndarray, ndarray]], num_classes: int)
 
 
 def to_batch(teacher: ndarray, student: ndarray, labels: ndarray, labelled: ndarray, index: ndarray) -> Batch:
-    """One split as contiguous tensors, inputs in float32."""
+    """One split as contiguous tensors.
+
+    Args:
+        teacher: the teacher's inputs, (rows, ...).
+        student: the student's inputs, (rows, ...).
+        labels: the labels, (rows, ...).
+        labelled: whether each row has a label, (rows,).
+        index: the rows' numbers, (rows,).
+
+    Returns:
+        The split, with inputs in float32.
+    """
     inputs = [np.ascontiguousarray(view, dtype=np.float32) for view in (teacher, student)]
     return Batch(*(torch.from_numpy(array) for array in (*inputs, labels, labelled, index)))
