@@ -232,7 +232,8 @@ def _missing(given: dict[str, Any]) -> list[str]:
 
 def _unknown_range_key(key: str) -> str:
     guess = OTHER_RANGE_KEYS.get(key) or nearest(key, RANGE_KEYS)
-    return f"a range has no key {key!r}; " + (f"did you mean {guess}?" if guess else f"use {one_of(RANGE_KEYS)}")
+    use = "write a choice as a list: [...]" if key in ("values", "choices") else f"use {one_of(RANGE_KEYS)}"
+    return f"a range has no key {key!r}; " + (f"did you mean {guess}?" if guess else use)
 
 
 def domain_to_json(domain: Domain) -> dict[str, Any]:

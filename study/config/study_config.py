@@ -39,7 +39,7 @@ def expand_seeds(seeds: object) -> object:
         listed = list(cast(Iterable[object], seeds))
         if len(set(map(repr, listed))) < len(listed):
             raise ValueError(f"each seed may be listed once, but got {listed!r}; remove the repeated one")
-    if isinstance(seeds, str | float):
+    if isinstance(seeds, str | float | dict):
         raise ValueError(
             f"must be a whole number or a list of seeds, but got {seeds!r}; write 3 for the seeds 0, 1 and 2"
         )

@@ -85,7 +85,11 @@ def expand_pairs(
     """
     found: dict[str, ArmNode] = {}
     for written, node in arms.items():
-        for name, member in combinations(written, node, pairs, data, model):
+        members = list(combinations(written, node, pairs, data, model))
+        if not members:
+            said = "`pairs` leaves no pair for this arm, because teacher and student are the same view in each"
+            problems.add(node.place, join("arms", written), f"{said}; list another teacher or student")
+        for name, member in members:
             if len(name) > LONGEST_NAME or name in found:
                 said = f"makes an arm {name!r}, " + (
                     "which is too long" if name not in found else "which is there already"
