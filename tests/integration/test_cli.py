@@ -193,6 +193,7 @@ def test_commands_on_a_study_that_never_ran_say_so(file: Path) -> None:
     assert not (file.parent / "studies").exists()
 
 
+@pytest.mark.slow
 def test_only_one_process_runs_a_study(file: Path) -> None:
     directory = load(file).directory
     with study_lock(directory):
@@ -244,6 +245,7 @@ def test_setting_aside_keeps_everything(file: Path) -> None:
     assert len(trials) == 6
 
 
+@pytest.mark.slow
 def test_a_running_study_is_not_set_aside(file: Path) -> None:
     finish_every_trial(file)
     with study_lock(load(file).directory):
@@ -260,6 +262,7 @@ def test_a_dry_run_starts_and_writes_nothing(file: Path) -> None:
     assert not (file.parent / "studies").exists()
 
 
+@pytest.mark.slow
 def test_status_tells_where_a_study_stands(tmp_path: Path) -> None:
     study = example_study(tmp_path)
     store = StudyStore(study.directory)

@@ -171,6 +171,7 @@ SLOW |= {"timm", "open_clip", "huggingface_hub"}
 """Each takes as long as torch itself, or is needed for one data set only."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
     [

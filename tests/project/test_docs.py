@@ -91,6 +91,7 @@ def finished_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.mark.slow
 @each("python")
 def test_every_python_block_runs(block: CodeBlock, finished_study: None, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(block.text, block.page, "exec"), {})

@@ -132,6 +132,7 @@ TRAINED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "arms"), TRAINED)
 def test_arms_of_a_preset_train_at_reduced_size(name: str, arms: list[str], tmp_path: Path) -> None:
     study, stages = reduced(name, tmp_path), StageStore(tmp_path / "stages")
@@ -149,6 +150,7 @@ def test_arms_of_a_preset_train_at_reduced_size(name: str, arms: list[str], tmp_
         assert result.status == "complete" and 0 <= result.metrics[score] <= 1, which
 
 
+@pytest.mark.slow
 def test_dry_run_of_a_preset(tmp_path: Path) -> None:
     """Trials and shared stages are counted; the teachers of five seeds serve all arms."""
     study = reduced("ciba_table1b", tmp_path)

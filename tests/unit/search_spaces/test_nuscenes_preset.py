@@ -31,6 +31,7 @@ def reduced(folder: Path) -> StudyConfig:
     return load(path)
 
 
+@pytest.mark.slow
 def test_the_papers_recipe_grid_and_seeds(tmp_path: Path) -> None:
     study = reduced(tmp_path)
     assert "batch_size: 8" in PRESET.read_text()
@@ -65,6 +66,7 @@ def test_without_data_it_says_what_to_put_where(tmp_path: Path) -> None:
     assert re.match(rf"\S+{PRESET.name}:\d+:\d+: ", str(error.value))
 
 
+@pytest.mark.slow
 def test_each_kind_of_arm_trains(tmp_path: Path) -> None:
     stages = StageStore(tmp_path / "stages")
     for arm in reduced(tmp_path).arms:

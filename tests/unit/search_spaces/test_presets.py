@@ -52,6 +52,7 @@ def test_what_is_said_comes_from_the_file() -> None:
     assert data_needed({"dataset": "mfeat"}) == "mfeat"
 
 
+@pytest.mark.slow
 def test_the_command_lists_every_preset() -> None:
     done = CliRunner().invoke(app, ["presets"])
     assert done.exit_code == 0

@@ -161,6 +161,7 @@ def made(description: Any) -> Domain:
     return IntRange(abs(int(low)) + 1, abs(int(low)) + 1 + width, log=kind == "log")
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.one_of(ranges, choices))
 def test_json_keeps_a_domain_exactly(description: Any) -> None:

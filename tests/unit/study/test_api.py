@@ -245,6 +245,7 @@ def test_a_wrong_file_is_refused_with_all_its_problems(file: Path) -> None:
         assert all(line.startswith(f"{file}:") for line in str(caught.value).splitlines())
 
 
+@pytest.mark.slow
 def test_a_refused_run_raises_with_the_message_of_the_command(file: Path) -> None:
     loaded = study.load(file)
     with study_lock(loaded.directory), pytest.raises(study.StudyError, match="only one process may run a study"):

@@ -79,6 +79,7 @@ def test_without_a_teacher_it_does_not_matter_which() -> None:
     assert trial(**none, data={"dataset": "mfeat", "student": "zer"}).trial_id != trial(**none).trial_id
 
 
+@pytest.mark.slow
 def test_ids_are_equal_in_another_process() -> None:
     code = f"from trainables.config import TrialConfig; print(TrialConfig.model_validate({BASE!r}).trial_id)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

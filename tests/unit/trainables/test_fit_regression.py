@@ -41,6 +41,7 @@ def least_squares(split: Batch, lambda_kd: float, taught: Batch | None = None) -
     return np.linalg.lstsq(affine(split.student), mixed, rcond=None)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lambda_kd", [0.0, 0.5, 4.0])
 def test_a_trained_linear_student_is_the_least_squares_solution(lambda_kd: float) -> None:
     method = {"method": "regression_kd", "lambda_kd": lambda_kd} if lambda_kd else {"method": "none"}
@@ -80,6 +81,7 @@ def test_a_fitted_teacher_has_the_risk_of_the_closed_form_only_on_other_rows() -
     assert np.mean(own) > 1.1 * exact[1]
 
 
+@pytest.mark.slow
 def test_fusion_students_learn_numbers_alone_and_from_a_unimodal_teacher() -> None:
     """Fusion sees the teacher's clean view too, so it is far better; the distillation term moves it."""
     short = RECIPE | {"epochs": 60}

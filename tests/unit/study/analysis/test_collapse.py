@@ -94,6 +94,7 @@ def test_direction_needs_the_whole_interval(low: float | None, high: float | Non
     assert direction(PairedDifference(0.5, low, high, 3)) == word
 
 
+@pytest.mark.slow
 def test_the_papers_finding_is_said_where_it_holds(tmp_path: Path) -> None:
     study, store = study_of(tmp_path)
     write(study, store, "none", level(0.7, 0.71, 0.72), (1, 1.1, 0.9))
@@ -106,6 +107,7 @@ def test_the_papers_finding_is_said_where_it_holds(tmp_path: Path) -> None:
     assert f"`mse` {np.mean(logs):+.2f} [" in text and "effective rank" in text
 
 
+@pytest.mark.slow
 def test_nothing_is_claimed_where_the_interval_holds_0(tmp_path: Path) -> None:
     study, store = study_of(tmp_path)
     write(study, store, "none", level(0.7, 0.71, 0.72), (1, 1, 1))
@@ -122,6 +124,7 @@ def h_curve(root: Path, small: Accuracies, middle: Accuracies, large: Accuracies
     return said(study, store)
 
 
+@pytest.mark.slow
 def test_an_inverted_u_needs_both_ends_clearly_below(tmp_path: Path) -> None:
     low, top = level(0.70, 0.71, 0.72), level(0.80, 0.82, 0.81)
     text = h_curve(tmp_path / "a", low, top, low)
@@ -133,6 +136,7 @@ def test_an_inverted_u_needs_both_ends_clearly_below(tmp_path: Path) -> None:
     assert "H = 2, the smallest value tried, is the best" in h_curve(tmp_path / "d", top, low, low)
 
 
+@pytest.mark.slow
 def test_a_best_h_that_validation_flatters_is_no_inverted_u(tmp_path: Path) -> None:
     """The choice is validation's, the comparison the test metric's."""
     low = level(0.70, 0.71, 0.72)
@@ -148,6 +152,7 @@ def test_two_values_of_h_make_no_curve(tmp_path: Path) -> None:
     assert peak(results.arm("ciba").groups, "bottleneck_dim", results) is None
 
 
+@pytest.mark.slow
 def test_ciba_is_paired_with_the_same_loss_without_it(tmp_path: Path) -> None:
     study, store = study_of(tmp_path)
     assert counterpart(study.arm("ciba"), study) == study.arm("mse")

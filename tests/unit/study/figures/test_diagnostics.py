@@ -157,6 +157,7 @@ def test_split_losses_come_from_the_history(tmp_path: Path) -> None:
     assert lines(figure, 1)["overlap = 10"] == [2, 2] and lines(figure, 1)["Corollary 1.1"] == [1.5, 1.5]
 
 
+@pytest.mark.slow
 def test_the_example_has_the_figures_of_any_study(tmp_path: Path) -> None:
     study = example_study(tmp_path)
     store = StudyStore(study.directory)

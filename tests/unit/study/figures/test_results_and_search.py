@@ -175,6 +175,7 @@ def inputs(root: Path, full: bool = False) -> FigureInputs:
     return FigureInputs(study, results, store, arm_styles([arm.name for arm in study.arms], "none"))
 
 
+@pytest.mark.slow
 def test_h_curve_picks_by_validation_and_shows_test(tmp_path: Path) -> None:
     """At H = 4 the other group is better on test; the curve must show the one that validation chose."""
     made = inputs(tmp_path)
@@ -197,6 +198,7 @@ def test_seed_spread_shows_the_chosen_group(tmp_path: Path) -> None:
     assert shown == pytest.approx([55, 60, 61, 62, 63, 65])
 
 
+@pytest.mark.slow
 def test_every_figure_of_a_filled_study(tmp_path: Path) -> None:
     made = inputs(tmp_path, full=True)
     drawn = draw_figures(made.study, made.results, made.store, FIGURES)

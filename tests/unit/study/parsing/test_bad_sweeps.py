@@ -103,6 +103,7 @@ studies pretraining
 """
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     path=st.sampled_from(PATHS.split()), word=st.sampled_from([*WORDS.strip().replace("\n", "|").split("|"), "9" * 400])

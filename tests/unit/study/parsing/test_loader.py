@@ -139,6 +139,7 @@ def test_the_quickstart_is_the_study_of_the_issue() -> None:
     assert len(study.search.seeds) >= 3 and study.search.pruner == "median"
 
 
+@pytest.mark.slow
 def test_loading_imports_neither_ray_nor_mlflow_nor_optuna() -> None:
     code = (
         "import sys; from pathlib import Path; from study.parsing.loader import load\n"

@@ -115,6 +115,7 @@ def test_a_fault_of_an_arm_is_said_once_and_not_for_each_pair(tmp_path: Path) ->
     assert "sweep.yaml:9:30: arms.kd.space.lambda_kd: " in only
 
 
+@pytest.mark.slow
 def test_each_arm_is_tested_against_the_baseline_with_its_student(tmp_path: Path) -> None:
     study = study_in(tmp_path)
     store = StudyStore(study.directory)

@@ -112,6 +112,7 @@ def measured(folder: Path, text: str) -> StudyConfig:
     return study
 
 
+@pytest.mark.slow
 def test_each_gain_is_over_the_baseline_with_the_same_student(tmp_path: Path) -> None:
     study = measured(tmp_path, TEXT.replace("gate}", "report}"))
     assert study.criterion is not None
@@ -125,6 +126,7 @@ def test_each_gain_is_over_the_baseline_with_the_same_student(tmp_path: Path) ->
     assert [one.trainings for one in found.values()] == [6, 6, 6] and found["pix → fou"].seconds == 6.0
 
 
+@pytest.mark.slow
 def test_where_less_is_better_a_gain_is_what_was_taken_off(tmp_path: Path) -> None:
     study = measured(tmp_path, TEXT.replace("gate}", "report}"))
     results = study_results(study, collect_groups(study, StudyStore(study.directory)))
@@ -136,6 +138,7 @@ def test_where_less_is_better_a_gain_is_what_was_taken_off(tmp_path: Path) -> No
     assert flipped(row) == PairedDifference(-0.03, -0.06, -0.01, 3)
 
 
+@pytest.mark.slow
 def test_the_report_says_what_was_foretold_and_where_it_failed(tmp_path: Path) -> None:
     study = measured(tmp_path, TEXT.replace("gate}", "report, compare: [{estimator: ksg, k: 5}]}"))
     page = write_report(study, StudyStore(study.directory)).with_name("report.md").read_text()
@@ -174,6 +177,7 @@ def test_within_a_student_the_gap_chooses_its_teacher() -> None:
     assert teacher_choice(found[:2], results) == []  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 def test_a_report_of_a_gate_says_what_it_skipped(tmp_path: Path) -> None:
     study = measured(tmp_path, TEXT)
     store = StudyStore(study.directory)

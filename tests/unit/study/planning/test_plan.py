@@ -143,6 +143,7 @@ def test_domains_in_a_few_words(domain: object, text: str) -> None:
     assert describe(domain) == text
 
 
+@pytest.mark.slow
 def test_planning_imports_no_ray_mlflow_or_optuna() -> None:
     code = (
         "import sys, study.planning.plan; print([name for name in ('ray', 'mlflow', 'optuna') if name in sys.modules])"

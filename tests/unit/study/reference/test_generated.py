@@ -14,6 +14,7 @@ from trainables.config import CHOICES
 BAD = ROOT / "tests" / "sweeps" / "bad"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", generated_files(), ids=lambda path: path.name)
 def test_a_generated_file_is_up_to_date(path: Path) -> None:
     """A change of a config class changes what users write: look at it, then run `python -m study.reference`."""

@@ -77,6 +77,7 @@ class SmallConfig(MethodConfig):
     """Times that the targets are smoothed."""
 
 
+@pytest.mark.slow
 def test_a_new_method_changes_few_lines_of_the_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     before = schema_text().splitlines()
     monkeypatch.setitem(CHOICES["method"][1], "small", SmallConfig)

@@ -29,6 +29,7 @@ def test_a_data_set_lists_its_keys() -> None:
     assert "\n  dataset\n" not in text
 
 
+@pytest.mark.slow
 def test_every_key_can_be_explained() -> None:
     known = references()
     for key in [*StudyFile.model_fields, *(f"{part}.{kind}" for part, (_, kinds) in CHOICES.items() for kind in kinds)]:

@@ -104,6 +104,7 @@ def test_everything_is_there(filled: tuple[StudyConfig, StudyStore, Path]) -> No
     assert not list(store.directory.rglob("*.tmp"))
 
 
+@pytest.mark.slow
 def test_equal_stores_give_equal_tables(filled: tuple[StudyConfig, StudyStore, Path]) -> None:
     study, store, path = filled
     before = {file: file.read_bytes() for file in sorted(path.parent.rglob("*.*")) if file.is_file()}
@@ -139,6 +140,7 @@ def test_trials_csv_has_every_trial_once(filled: tuple[StudyConfig, StudyStore, 
     assert failed and all(row["error"] == "NonFiniteLossError: loss is nan" for row in failed)
 
 
+@pytest.mark.slow
 def test_arms_csv_by_hand(tmp_path: Path) -> None:
     ours, theirs = [(0.8, 0.80), (0.8, 0.81), (0.8, 0.82)], [(0.7, 0.70), (0.7, 0.71), (0.7, 0.72)]
     study, store = small_study(tmp_path, none=theirs, ciba=ours)
@@ -186,6 +188,7 @@ def test_stale_figures_are_removed(tmp_path: Path) -> None:
     assert not old.exists()
 
 
+@pytest.mark.slow
 def test_a_clear_difference_is_claimed_with_its_direction(tmp_path: Path) -> None:
     low, high = [(0.7, 0.70), (0.7, 0.71), (0.7, 0.72)], [(0.8, 0.80), (0.8, 0.81), (0.8, 0.83)]
     said = found(*small_study(tmp_path / "a", none=low, ciba=high))
@@ -232,6 +235,7 @@ def test_best_value_at_the_end_of_its_range_is_said(tmp_path: Path) -> None:
     assert "batch_size" not in said, "of two values one is always at an end"
 
 
+@pytest.mark.slow
 def test_terminal_table(filled: tuple[StudyConfig, StudyStore, Path]) -> None:
     console = Console(width=110, record=True, file=open("/dev/null", "w"))
     console.print(arms_table(filled[0], filled[1]))

@@ -17,7 +17,7 @@ from study.search.samplers import Sampler
 from study.search.search import Counts, Search
 from study.storage import store
 from study.storage.store import StudyStore
-from study.tracking import run_content
+from study.tracking import tags
 from tests.helpers.example_store import example_study, trial_config, write_result
 from tests.helpers.fake_trials import finite_arm, run, store_of, train, two_arms
 from trainables.worker import trial_directory
@@ -55,7 +55,7 @@ def wide(root: Path, configurations: int, **search: object) -> StudyConfig:
 
 def count_reads(calls: Calls) -> None:
     """Every JSON file that is read, by its folder and name."""
-    for place in (store, trial_directory, run_content):
+    for place in (store, trial_directory, tags):
         calls.count(place, "read_json", lambda path: "proposal" if "proposals" in path.parts else path.name)
     calls.count(trial_directory, "read_lines", lambda path: path.name)
 

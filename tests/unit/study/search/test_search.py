@@ -149,6 +149,7 @@ def test_a_released_trial_is_handed_out_again(tmp_path: Path) -> None:
     assert search.next() == job
 
 
+@pytest.mark.slow
 def test_no_configuration_is_proposed_twice_and_a_small_space_ends_early(tmp_path: Path) -> None:
     for sampler in SAMPLERS:
         study = with_arms(

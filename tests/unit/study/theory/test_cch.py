@@ -69,6 +69,7 @@ def test_a_fitted_teacher_can_hurt_where_the_criterion_holds() -> None:
     assert "criterion holds, distillation hurts" in labels
 
 
+@pytest.mark.slow
 def test_files(theory: Theory, tmp_path: Path) -> None:
     written = write_cch_theory(theory, tmp_path / "new")
     assert {path.suffix for path in written} == {".svg", ".png", ".csv"}
@@ -96,6 +97,7 @@ def test_signs_of_simulated_gains() -> None:
     assert [one.gain for one in above + below + rest] == gains
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     options = ["--n", "60", "--p", "4", "--repeats", "200", "--folder", str(tmp_path / "a")]
     done = CliRunner().invoke(app, ["cch-theory", *options, "--json", str(tmp_path / "grid.json")])

@@ -96,6 +96,7 @@ def test_findings_say_proxy_and_zero(theory: TheoryOfTE) -> None:
     assert "signed" in signed
 
 
+@pytest.mark.slow
 def test_files(theory: TheoryOfTE, tmp_path: Path) -> None:
     written = write_te_theory(theory, tmp_path / "new")
     assert {path.suffix for path in written} == {".svg", ".png", ".csv"}
@@ -116,6 +117,7 @@ def test_the_figure_shows_every_process(theory: TheoryOfTE) -> None:
     assert exact == pytest.approx(exact[::-1]) and exact[0] > 0.5
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     options = ["--steps", "16", "--dim", "4", "--repeats", "10", "--folder", str(tmp_path / "a")]
     done = CliRunner().invoke(app, ["te-theory", *options])

@@ -157,6 +157,7 @@ def test_training_is_decided_by_the_seed_and_lowers_the_loss(name: str) -> None:
     assert first.encode(VAL.teacher).dtype == torch.float64 and not first.encode(VAL.teacher).requires_grad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOTTLENECKS)
 def test_a_converged_bottleneck_explains_the_student(name: str) -> None:
     changes = {"bottleneck_dim": SHARED, "bottleneck_lr": 1e-2, "bottleneck_epochs": 60, "lambda_ib": 1e-3}
@@ -313,6 +314,7 @@ def test_every_field_of_a_bottleneck_belongs_to_some_kind() -> None:
     assert fields == {*OTHER_VALUES, "bottleneck"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BOTTLENECKS)
 def test_just_the_fields_of_its_kind_change_the_result_and_the_key(name: str) -> None:
     base = of_kind(name, bottleneck_lr=0.1, bottleneck_epochs=8)

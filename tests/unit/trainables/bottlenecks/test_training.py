@@ -73,6 +73,7 @@ def test_the_dvibs_loss_follows_algorithm_1():
     assert loss.regularization.item() == pytest.approx(regularization, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_converged_bottleneck_finds_what_teacher_and_student_share():
     """Three shared factors: H = 3 explains the student's features, H = 1 cannot."""
     config = CIBAConfig(bottleneck_dim=SHARED, bottleneck_lr=1e-2, bottleneck_epochs=150, lambda_ib=1e-3)
@@ -83,6 +84,7 @@ def test_a_converged_bottleneck_finds_what_teacher_and_student_share():
     assert left[0] < 0.1 * unexplained < left[1]
 
 
+@pytest.mark.slow
 def test_a_heavy_regularization_empties_the_bottleneck():
     trained = train(CONFIG.model_copy(update={"lambda_ib": 1e4, "bottleneck_lr": 1e-2, "bottleneck_epochs": 100}))
     assert trained.history[trained.selected_epoch - 1].metrics["val/regularization"] < 0.01

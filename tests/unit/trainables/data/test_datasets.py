@@ -26,6 +26,7 @@ from trainables.tasks import TASKS
 from trainables.training.inputs import COMPACT
 
 
+@pytest.mark.slow
 @each_dataset
 def test_tensors_have_the_declared_shapes_and_types(name: str) -> None:
     data, shape = load(name), DATASETS[name].shape(small(name))

@@ -60,6 +60,7 @@ def test_one_dimension_is_too_few() -> None:
         saturation(spectra({2: [1.0]}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shared", [2, 3])
 def test_the_suggestion_is_the_first_dimension_that_holds_what_is_shared(shared: int) -> None:
     """Features with `shared` common dimensions, plus noise of the teacher and noise of the student."""

@@ -75,6 +75,7 @@ MEASURED = [
 are those of the short trainings above."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "n", "dim_x", "dim_y", "nats", "bias", "spread"), MEASURED)
 def test_known_answers_within_four_spreads_of_the_self_test(
     name: str, n: int, dim_x: int, dim_y: int, nats: float, bias: float, spread: float

@@ -122,6 +122,7 @@ def test_bits_count_what_all_distances_say(points: Tensor):
     assert expected[::7].eq(0).all() and expected[1::7].eq(len(points)).all()
 
 
+@pytest.mark.slow
 def test_large_and_small_data_go_different_ways_to_the_same_estimate(monkeypatch):
     x = normal(1600, 4)
     y = x.abs() + normal(1600, 4, seed=1)

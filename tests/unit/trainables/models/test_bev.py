@@ -173,6 +173,7 @@ def config(split: str, **changes: Any) -> NuScenesConfig:
     return NuScenesConfig.model_validate({"root": root("nuscenes"), **small, **changes})
 
 
+@pytest.mark.slow
 def test_an_overfitted_teacher_finds_everything(tmp_path: Path) -> None:
     """Four samples, all ten classes in each: raw files to NDS, through grid, network, loss, decoding and matching."""
     write_nuscenes(tmp_path, {"scene-0061": 2, "scene-0553": 2, "scene-0103": 2})

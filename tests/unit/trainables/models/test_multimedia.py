@@ -61,6 +61,7 @@ def test_ravdess_pictures_are_normalised_inside() -> None:
     assert isinstance(audio, nn.Sequential) and isinstance(audio[0], nn.Identity)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "reference", "width"), [(18, resnet18, 512), (50, resnet50, 2048)])
 def test_resnet_is_torchvisions(depth: int, reference: Any, width: int) -> None:
     """The same weights give the same logits; only ImageNet's normalisation is added."""

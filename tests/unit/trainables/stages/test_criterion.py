@@ -33,6 +33,7 @@ def information(correlation: float) -> float:
     return -0.5 * math.log(1 - correlation**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ksg", "gaussian"])
 @pytest.mark.parametrize(("tau", "sigma"), [(0.2, 1.0), (1.0, 0.2)])
 def test_the_gap_of_gaussians_is_the_closed_form(name: str, tau: float, sigma: float) -> None:
@@ -47,6 +48,7 @@ def test_the_gap_of_gaussians_is_the_closed_form(name: str, tau: float, sigma: f
     assert (found.gap > 0) == (tau < sigma) and abs(found.gap) > 3 * found.gap_error
 
 
+@pytest.mark.slow
 def test_the_gaps_error_is_its_own_and_that_of_repeated_draws() -> None:
     """Terms that share h2 vary together: the error of their difference is what 40 fresh samples show, and less than
     that of two independent terms.

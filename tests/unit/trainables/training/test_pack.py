@@ -183,6 +183,7 @@ def test_fit_of_several_is_fit_of_each(stages: StageStore) -> None:
             torch.testing.assert_close(value, expected.diagnostics[name], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [{"method": "kd"}, {"method": "feature_kd", "loss": "clip"}], ids=str)
 def test_float32_ends_as_near_as_another_number_of_threads(method: dict[str, Any], stages: StageStore) -> None:
     """Rounding grows over a training; what matters is that a pack does no more than the machine does anyway."""

@@ -105,6 +105,7 @@ def models() -> list[Any]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "fields"), models())
 def test_every_model(name: str, fields: dict[str, Any]) -> None:
     model, task = MODELS[name].config(**{**SMALL[name], **fields}), TASK_OF_MODEL.get(name, "classification")

@@ -74,6 +74,7 @@ def test_arms_are_known_by_their_terms(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_clear_gain_is_said_with_its_interval(tmp_path: Path) -> None:
     study, store = study_of(tmp_path, "cl", "mi", "te1")
     write_group(study, store, "cl", [0.10, 0.11, 0.12])
@@ -90,6 +91,7 @@ def test_a_clear_gain_is_said_with_its_interval(tmp_path: Path) -> None:
     assert "against KL + MSE" not in text, "the study has no such arm"
 
 
+@pytest.mark.slow
 def test_a_loss_and_no_difference_are_said_alike(tmp_path: Path) -> None:
     study, store = study_of(tmp_path, "cl", "mi", "kl_mse", "te1")
     write_group(study, store, "mi", [0.20, 0.21, 0.22])
@@ -100,6 +102,7 @@ def test_a_loss_and_no_difference_are_said_alike(tmp_path: Path) -> None:
     assert "TE proxy against KL + MSE, image→text: worse in 3 of 3" in text
 
 
+@pytest.mark.slow
 def test_holm_counts_the_comparisons_of_one_question(tmp_path: Path) -> None:
     study, store = study_of(tmp_path, "cl", "mi", "te1", "te2")
     write_group(study, store, "mi", [0.20, 0.21, 0.22])
@@ -158,6 +161,7 @@ def test_a_fall_is_from_the_first_epoch_to_the_last_whatever_is_between(
     assert fall("val/mse")(TrialRecord("one", config, None, directory)) == expected
 
 
+@pytest.mark.slow
 def test_arms_with_other_students_are_not_compared(tmp_path: Path) -> None:
     study, store = study_of(tmp_path, "cl", "mi", "te1")
     other = study.arms[2].base.model_copy(
@@ -213,6 +217,7 @@ def write_fixed(study: StudyConfig, store: StudyStore, arm: str) -> None:
         trial.finish(TrialResult("complete", {"val/i2t_r1": 0.1}, 1, 1, 1.0))
 
 
+@pytest.mark.slow
 def test_recall_tables_by_hand(tmp_path: Path) -> None:
     study, store = study_of(tmp_path, "cl", "te1")
     write_group(study, store, "cl", [0.20, 0.21, 0.22])
@@ -225,6 +230,7 @@ def test_recall_tables_by_hand(tmp_path: Path) -> None:
     assert table(study, store, "on `openmoji`, without fine-tuning").rows[0][1] == "10.50 ± 0.50"
 
 
+@pytest.mark.slow
 def test_kept_tables_have_intervals_and_chance(tmp_path: Path) -> None:
     study, store = study_of(tmp_path, "cl", "te1")
     generator = torch.Generator().manual_seed(0)

@@ -88,6 +88,7 @@ def test_the_figure_rings_the_front_over_all_arms(filled: tuple[StudyConfig, Stu
     assert {label for label in ax.get_legend_handles_labels()[1]} == {"none", "kd", "ciba", "front over all arms"}
 
 
+@pytest.mark.slow
 def test_report_and_terminal_show_the_front(filled: tuple[StudyConfig, StudyStore, StudyResults]) -> None:
     study, store, _ = filled
     path = write_report(study, store)

@@ -117,6 +117,7 @@ def test_what_a_choice_saved(tmp_path: Path) -> None:
     assert none.endswith("The budget is the same, so no training was saved, but each of these H got more of them.")
 
 
+@pytest.mark.slow
 def test_the_panels_hold_the_arms_of_the_same_loss_and_the_baseline(tmp_path: Path) -> None:
     study = study_in(tmp_path)
     for arm in ("none", "plain", "other"):
@@ -130,6 +131,7 @@ def test_the_panels_hold_the_arms_of_the_same_loss_and_the_baseline(tmp_path: Pa
     ]
 
 
+@pytest.mark.slow
 def test_the_figure_of_real_bottlenecks(tmp_path: Path) -> None:
     """Both losses distil the same bottlenecks: one panel above, one below; the report has figure and statements."""
     study = study_in(tmp_path)

@@ -57,6 +57,7 @@ def test_ravdess_clips_pair_each_frame_with_the_voice_of_its_clip() -> None:
             assert grey == pytest.approx(20 * emotion + 5 * number, abs=4)
 
 
+@pytest.mark.slow
 def test_ravdess_actors_stay_apart_or_are_dealt_frame_by_frame() -> None:
     def actors(split: str) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {"train": set(), "val": set(), "test": set()}
@@ -266,6 +267,7 @@ IN_CLIPS: list[tuple[str, str, str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layout", "name", "said"), IN_CLIPS)
 def test_one_bad_clip_is_named_or_where_allowed_skipped(layout: str, name: str, said: str, tmp_path: Path) -> None:
     folder = copy_of(layout, tmp_path)

@@ -68,6 +68,7 @@ def test_what_would_decode_everything_is_refused() -> None:
     assert repr(left) == "LazyImages((8, 3, 3, 16, 16) of coco)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [0, 2])
 def test_rows_asked_for_in_another_order_than_said_are_right_too(processes: int) -> None:
     left, stored = both(processes)
@@ -119,6 +120,7 @@ def test_a_training_that_stops_early_leaves_no_batch_behind() -> None:
         gc.enable()
 
 
+@pytest.mark.slow
 def test_the_next_batches_are_decoded_while_one_is_in_use() -> None:
     left, stored = both(1)
     order = torch.arange(8).split(1)
