@@ -186,10 +186,11 @@ def search_start(folder: Path) -> Row:
 def report(folder: Path) -> Row:
     """The report."""
     from study.parsing.loader import load
+    from study.planning.resolve import resolve
     from study.report.write import write_report
     from study.storage.store import StudyStore
 
-    study = load(folder / "sweep.yaml")
+    study = resolve(load(folder / "sweep.yaml"), compute=False)
     began = time.process_time()
     path = write_report(study, StudyStore(study.directory))
     size = path.stat().st_size / 2**20
@@ -199,10 +200,11 @@ def report(folder: Path) -> Row:
 def mlflow(folder: Path) -> Row:
     """The MLflow view, in a database that is made beforehand."""
     from study.parsing.loader import load
+    from study.planning.resolve import resolve
     from study.storage.store import StudyStore
     from study.tracking.tracker import Tracker
 
-    study = load(folder / "sweep.yaml")
+    study = resolve(load(folder / "sweep.yaml"), compute=False)
     tracker = Tracker(study, StudyStore(study.directory))
     with tracker.open() as writer:
         began, wall = time.process_time(), time.time()
