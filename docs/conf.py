@@ -35,6 +35,7 @@ napoleon_numpy_docstring = False
 
 html_theme = "furo"
 html_title = "Distillation studies"
+html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
 
