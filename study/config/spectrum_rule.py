@@ -60,16 +60,6 @@ def neighbours(grid: tuple[int, ...], suggested: int, around: int) -> tuple[int,
     return grid[max(0, place - around) : place + around + 1]
 
 
-def rule_schema(schema: dict[str, object]) -> dict[str, object]:
-    """The JSON schema of `{from_spectrum: {...}}`, given that of the rule's own keys."""
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "required": [KEY],
-        "properties": {KEY: {**schema, "type": ["object", "null"]}},
-    }
-
-
 def configurations(size: int, rule: SpectrumRule | None) -> int:
     """How many of `size` values of H a search tries, at most."""
     return size if rule is None else min(size, 2 * rule.around + 1)

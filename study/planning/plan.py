@@ -127,14 +127,6 @@ def print_plan(study: ResolvedStudy, console: Console | None = None) -> None:
     show_plan(make_plan(study, StudyStore(study.directory)), console or Console())
 
 
-def render_plan(plan: Plan) -> str:
-    """The plan as plain text."""
-    console = Console(width=160, color_system=None)
-    with console.capture() as capture:
-        show_plan(plan, console)
-    return capture.get()
-
-
 def show_plan(plan: Plan, console: Console) -> None:
     """Print a plan: headlines, arms, stages, estimate."""
     spaces = [f"Space of {arm.name}: {arm.space}" for arm in plan.arms]

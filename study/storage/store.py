@@ -21,7 +21,7 @@ by readers and removed by the next writer.
 """
 
 import shutil
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,12 +95,6 @@ class StudyStore:
     def delete_trial(self, trial_id: str) -> None:
         """Remove a trial that was trained ahead but is not needed. Does nothing if it never began."""
         shutil.rmtree(self.trial(trial_id).path, ignore_errors=True)
-
-    def records(self) -> Iterator[TrialRecord]:
-        """Every trial that ever began, by id, including those that the present study file does not contain."""
-        for path in sorted((self.directory / "trials").glob("*/config.json")):
-            if record := self.find_record(path.parent.name):
-                yield record
 
     def propose(self, proposal: Proposal) -> None:
         """Store a proposal. Do this before its first trial starts."""

@@ -32,6 +32,7 @@ from study.storage.lock import is_locked, move_aside, read_driver, record_study,
 from study.storage.store import StudyStore
 from tests.helpers.example_store import example_study, fill, write_trial
 from tests.helpers.paths import ROOT
+from tests.helpers.stored_trials import stored_records
 from trainables.common.child_process import ChildProcess, start
 from trainables.stages.artifacts import StageStore
 from trainables.stages.targets import teacher_stage
@@ -429,7 +430,7 @@ def test_ctrl_c_stops_and_the_same_command_goes_on(file: Path) -> None:
     assert complete["trials"] == {"planned": 6, "complete": 6, "pruned": 0, "failed": 0, "reused": reused, "skipped": 0}
     assert complete["seconds"]["training"] > 0
     assert complete["mlflow"]["run_id"] == interrupted["mlflow"]["run_id"]
-    trials = StudyStore(file.parent / "studies/tiny").records()
+    trials = stored_records(StudyStore(file.parent / "studies/tiny"))
     assert [trial.result.status for trial in trials if trial.result] == ["complete"] * 6
 
 

@@ -16,6 +16,7 @@ from study.parsing.loader import load
 from study.planning.resolve import resolve
 from study.search.search import Search
 from study.storage.store import StudyStore
+from tests.helpers.stored_trials import stored_records
 from tests.helpers.waiting import wait_until
 from trainables.fitting import fit
 from trainables.stages.artifacts import StageStore
@@ -92,12 +93,12 @@ def pids(*words: str) -> list[int]:
 
 
 def results(store: StudyStore) -> dict[str, dict[str, float]]:
-    return {record.trial_id: record.result.metrics for record in store.records() if record.result}
+    return {record.trial_id: record.result.metrics for record in stored_records(store) if record.result}
 
 
 def test_every_trial_equals_fit_without_ray(alone: tuple[StudyConfig, StudyStore, list]) -> None:
     study, store, _ = alone
-    records = list(store.records())
+    records = stored_records(store)
     assert len(records) == 6
     for record in records:
         assert record.result is not None and record.result.status == "complete"
@@ -141,7 +142,7 @@ def test_the_next_trial_of_a_grid_waits_in_the_mailbox_for_its_slot(ray_cluster:
 
 def test_stages_were_computed_once(alone: tuple[StudyConfig, StudyStore, list]) -> None:
     _, store, _ = alone
-    computed = [label for record in store.records() if record.result for label in record.result.stages_computed]
+    computed = [label for record in stored_records(store) if record.result for label in record.result.stages_computed]
     assert len(computed) == len(set(computed)) == 2 + 2 * (2 + 2) + 4, (
         "data, of both and of one; teacher, student; H x seeds"
     )
@@ -189,7 +190,7 @@ def test_packs_give_what_trials_alone_give(alone: tuple[StudyConfig, StudyStore,
         assert packed[trial_id] == pytest.approx(metrics, rel=1e-9), trial_id
         for mine, other in zip(store.record(trial_id).history, alone[1].record(trial_id).history, strict=True):
             assert mine.metrics == pytest.approx(other.metrics, rel=1e-9)
-    together = [record.result.trained_together for record in store.records() if record.result]
+    together = [record.result.trained_together for record in stored_records(store) if record.result]
     assert max(together) > 1, together
     kinds = [type(event).__name__ for event in seen]
     assert kinds.count("TrialStarted") == kinds.count("TrialFinished") == 6 and kinds.count("EpochFinished") == 18
@@ -211,9 +212,9 @@ def test_a_slot_finds_out_how_many_pay_and_gives_the_others_back(
     study = study_of(tmp_path / "found", "workers: 0, pack: auto", arm=arm)  # in this process, so the change holds
     store, seen, search = driven(study)
     assert search.counts.complete == 8 and asked, "2 of none, 6 of kd"
-    assert {record.result.trained_together for record in store.records() if record.result} == {2}
+    assert {record.result.trained_together for record in stored_records(store) if record.result} == {2}
     assert len([event for event in seen if isinstance(event, events.TrialFinished)]) == 8
-    assert all(len(record.history) == 3 for record in store.records())
+    assert all(len(record.history) == 3 for record in stored_records(store))
 
 
 def test_a_pack_whose_workers_die_loses_nothing(ray_cluster: None, tmp_path: Path) -> None:
@@ -228,7 +229,7 @@ def test_a_pack_whose_workers_die_loses_nothing(ray_cluster: None, tmp_path: Pat
     store, _, search = driven(study, killer)
     assert killer.deaths == [(4, 1), (4, 2)] and search.counts.complete == 6
     assert [attempt["from_epoch"] > 0 for attempt in killer.attempts()] == [False, True, True]
-    for record in store.records():
+    for record in stored_records(store):
         fitted = fit(record.config, stages=StageStore(study.stages_directory))
         assert record.result is not None and record.result.metrics == pytest.approx(fitted.result.metrics, rel=1e-9)
         assert [report.epoch for report in record.history] == list(range(1, EPOCHS + 1))
@@ -238,8 +239,8 @@ def test_a_pack_whose_workers_die_loses_nothing(ray_cluster: None, tmp_path: Pat
 def test_a_trial_that_diverges_fails_alone(ray_cluster: None, tmp_path: Path, pack: int) -> None:
     arm = "none_sgd: {method: none, training: {optimizer: sgd}, space: {lr: [1.0e-2, 1.0e+30]}}"
     store, _, search = driven(study_of(tmp_path / "nan", f"workers: 0, pack: {pack}", arm=arm))
-    assert len(list(store.records())) == 5, "its other seed leaves nothing"
-    failed = [record for record in store.records() if record.result and record.result.status == "failed"]
+    assert len(stored_records(store)) == 5, "its other seed leaves nothing"
+    failed = [record for record in stored_records(store) if record.result and record.result.status == "failed"]
     assert len(failed) == 1 and search.counts.failed == 1, "after its first seed failed, no other is run"
     error = failed[0].result.error if failed[0].result else None
     assert error is not None and error.kind == "NonFiniteLossError" and error.step and "Traceback" in error.traceback
@@ -311,7 +312,7 @@ def test_a_dead_trainable_of_tune_is_replaced_and_changes_nothing(
     store, _, _ = driven(study_of(tmp_path / "trainable", "workers: 0"), watch)
     assert killed
     assert results(store) == results(alone[1])
-    assert {len(store.trial(record.trial_id).attempts()) for record in store.records()} == {1}
+    assert {len(store.trial(record.trial_id).attempts()) for record in stored_records(store)} == {1}
 
 
 def test_a_slot_whose_controller_is_killed_starts_again_where_it_was(
@@ -329,7 +330,7 @@ def test_a_slot_whose_controller_is_killed_starts_again_where_it_was(
     assert found.keys() == expected.keys()
     for trial_id, metrics in expected.items():  # two threads sum in another order than one
         assert found[trial_id] == pytest.approx(metrics, rel=1e-9, abs=1e-12)
-    attempts = sorted(len(store.trial(record.trial_id).attempts()) for record in store.records())
+    attempts = sorted(len(store.trial(record.trial_id).attempts()) for record in stored_records(store))
     assert attempts[:-1] == [1] * 5 and attempts[-1] <= 2, "only the trial in progress may start again"
     assert {place["state"] for place in placement_group_table().values()} == {"REMOVED"}
 

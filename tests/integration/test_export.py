@@ -23,6 +23,7 @@ from study.storage.store import StudyStore
 from study.tracking.model_registry import Registered, log_export
 from study.tracking.tracker import TrackingUnavailable
 from tests.helpers.clip_studies import captioned_data, clip_study, write_group
+from tests.helpers.stored_trials import stored_records
 from tests.helpers.tiny_clip import TINY
 from trainables.config import TrialConfig
 from trainables.models.contrastive.base import ContrastiveModel
@@ -104,7 +105,7 @@ def study_of(root: Path, student: dict[str, object]) -> tuple[StudyConfig, Study
 
 def write_weights(store: StudyStore) -> None:
     """A student for every trial, none at its initial weights."""
-    for number, record in enumerate(store.records()):
+    for number, record in enumerate(stored_records(store)):
         torch.manual_seed(number)
         student_model = empty_student(record.config).eval()
         state = {

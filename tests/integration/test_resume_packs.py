@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from study.storage.store import StudyStore
+from tests.helpers.stored_trials import stored_records
 from tests.helpers.waiting import has_ended, wait_until
 from tests.integration.test_resume import Run, kill_after
 from trainables.fitting import fit
@@ -32,13 +33,15 @@ studies: STUDIES
 def epochs_by_trial(run: Run) -> dict[str, int]:
     """Epochs in the store of each trial that has begun and not finished."""
     store = StudyStore(run.directory)
-    return {record.trial_id: len(record.history) for record in store.records() if not record.result}
+    return {record.trial_id: len(record.history) for record in stored_records(store) if not record.result}
 
 
 def wait_for_the_orphans(run: Run) -> None:
     """Wait until the workers that a killed driver has left have noticed it, and write nothing any more."""
     store = StudyStore(run.directory)
-    workers = {attempt["pid"] for record in store.records() for attempt in store.trial(record.trial_id).attempts()}
+    workers = {
+        attempt["pid"] for record in stored_records(store) for attempt in store.trial(record.trial_id).attempts()
+    }
     wait_until(lambda: all(map(has_ended, workers)), "the workers of the killed driver have ended")
 
 
@@ -58,7 +61,7 @@ def test_a_pack_killed_on_the_way_goes_on_with_every_member(tmp_path: Path) -> N
     for trial_id, epochs in stood.items():
         begun = store.trial(trial_id).attempts()[1]["from_epoch"]
         assert epochs - 1 <= begun <= epochs, "at most the epoch under way is lost"
-    records = list(store.records())
+    records = stored_records(store)
     attempts = Counter(len(store.trial(record.trial_id).attempts()) for record in records)
     assert attempts == {1: 2, 2: 6}, "what was finished did not run again"
     for record in records:

@@ -23,6 +23,7 @@ from study.tracking.tracker import (
 )
 from study.tracking.writer import find_runs
 from tests.helpers.example_store import example_study, fill, write_result
+from tests.helpers.stored_trials import stored_records
 from tests.helpers.tracking_database import count_synced, filled, query, snapshot, tags
 from tests.helpers.waiting import has_ended, wait_until
 from trainables.common.atomic_files import read_json
@@ -107,7 +108,7 @@ def test_an_abandoned_sync_ends_at_once(root: Path) -> None:
     live.kill()
     live.thread.join()
     assert live.child.process is None and has_ended(child)
-    assert count_synced(root) < len(list(store.records())), "it was in the middle of a sync"
+    assert count_synced(root) < len(stored_records(store)), "it was in the middle of a sync"
 
 
 def test_a_writer_is_kept_until_it_fails(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

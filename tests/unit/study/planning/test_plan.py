@@ -10,9 +10,10 @@ from rich.console import Console
 from search_spaces.domains import Choice, FloatRange, IntRange
 from study.planning import cost_probe
 from study.planning.cost_probe import stage_seconds, training_seconds
-from study.planning.plan import describe, make_plan, print_plan, render_plan
+from study.planning.plan import describe, make_plan, print_plan
 from study.storage.store import StudyStore
 from tests.helpers.example_store import example_study, fill
+from tests.helpers.plan_text import render_plan
 from trainables.config import TrainingConfig
 from trainables.stages.artifacts import StageStore
 from trainables.stages.prepared import prepared_stage

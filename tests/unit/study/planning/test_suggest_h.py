@@ -12,13 +12,14 @@ from study.config.spectrum_rule import SpectrumRule, grid_of, neighbours
 from study.config.study_config import StudyConfig
 from study.errors import StudyError
 from study.parsing.loader import load
-from study.planning.plan import make_plan, render_plan
+from study.planning.plan import make_plan
 from study.planning.resolve import resolve
 from study.planning.saved_h import plan_lines, request, undecided_arms
 from study.planning.suggest_h import Suggestion, print_suggestions, with_suggestion
 from study.storage.lock import check_changes, record_study
 from study.storage.store import StudyStore
 from tests.helpers.paths import ROOT
+from tests.helpers.plan_text import render_plan
 from trainables.diagnostics.saturation import saturation
 from trainables.diagnostics.spectra import singular_value_spectrum
 from trainables.fitting import fit

@@ -8,6 +8,7 @@ import pytest
 
 from study.storage.store import Proposal, StudyStore
 from tests.helpers.example_store import trial_config
+from tests.helpers.stored_trials import stored_records
 from trainables.common.atomic_files import append_json, read_lines, write_bytes, write_json
 from trainables.common.results import EpochReport, TrialError, TrialResult
 
@@ -24,7 +25,7 @@ def test_a_trial_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     result = TrialResult("failed", {"val/accuracy": 0.3}, 3, 0, 1.5, ("a/b",), ("c/d",), 2.0, error)
     trial.write_diagnostics({"features/train": np.arange(3.0)})
     trial.finish(result)
-    record = next(StudyStore(tmp_path).records())
+    record = stored_records(StudyStore(tmp_path))[0]
     assert record[:3] == (config.trial_id, config, result) and record.history == reports
     assert trial.diagnostics()["features/train"].tolist() == [0, 1, 2]
     assert [attempt["from_epoch"] for attempt in trial.attempts()] == [0]
