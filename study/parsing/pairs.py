@@ -11,6 +11,7 @@ from itertools import product
 from typing import NamedTuple
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from search_spaces.explain import shown
 from search_spaces.space import names_of
@@ -45,8 +46,10 @@ def read_pairs(node: Node, config: type[BaseModel] | None, problems: Problems) -
     """
     found: dict[str, list[Node]] = {}
     entries = entries_of(node, "pairs", problems)
-    names = {written: name for written, name in names_of(config).items() if name != "dataset"} if config else {}
-    for name, listed in entries.items() if config else ():
+    if config is None:
+        return found
+    names = {written: name for written, name in names_of(config).items() if name != "dataset"}
+    for name, listed in entries.items():
         path = join("pairs", names.get(name, name))
         if name not in names:
             problems.add(node.keys[name], path, unknown_key(name, list(names), "data"))
@@ -55,17 +58,26 @@ def read_pairs(node: Node, config: type[BaseModel] | None, problems: Problems) -
                 listed.place, path, f"must be a list of values, but got {shown(listed.plain)}; put [ ] around it"
             )
         else:
-            assert config is not None
-            field = config.model_fields[names[name]]
-            read = [(item, read_value(item, field, path, problems)) for item in listed.value]
-            good = [item for item, given in read if given is not None]
-            values = [item.plain for item in good]
-            found[names[name]] = [item for index, item in enumerate(good) if item.plain not in values[:index]]
-            if len(found[names[name]]) < len(good):
-                problems.add(
-                    listed.place, path, f"each value may be listed once, but got {values!r}; remove the repeated one"
-                )
+            found[names[name]] = read_list(listed, config.model_fields[names[name]], path, problems)
     return {name: values for name, values in found.items() if values}
+
+
+def read_list(listed: Node, field: FieldInfo, path: str, problems: Problems) -> list[Node]:
+    """The valid values of one field, each once.
+
+    Args:
+        listed: the list in the file.
+        field: the field of the study's `data`.
+        path: where the list is in the file.
+        problems: receives what is wrong.
+    """
+    items: list[Node] = listed.value
+    good = [item for item in items if read_value(item, field, path, problems) is not None]
+    values = [item.plain for item in good]
+    distinct = [item for index, item in enumerate(good) if item.plain not in values[:index]]
+    if len(distinct) < len(good):
+        problems.add(listed.place, path, f"each value may be listed once, but got {values!r}; remove the repeated one")
+    return distinct
 
 
 def expand_pairs(
@@ -115,28 +127,47 @@ def combinations(
         data: class of the study's `data`.
         model: name of the study's student network.
     """
-    entries = node.mapping or {}
-    own = entries["data"].mapping or {} if "data" in entries else {}
-    fixed = {names_of(data).get(key, key) for key in own}
-    swept = set((entries["space"].mapping or {}) if "space" in entries else {})
-    blind = sees_no_teacher(written, entries, model)
-    fields = [
-        name
-        for name in pairs
-        if name not in fixed and f"data.{name}" not in swept and not (blind and name in data.teacher_only)
-    ]
+    fields = varied_fields(written, node, list(pairs), data, model)
     for values in product(*(pairs[name] for name in fields)):
         chosen = dict(zip(fields, values, strict=True))
         if {"teacher", "student"} <= set(chosen) and chosen["teacher"].plain == chosen["student"].plain:
             continue
         name = "-".join([written, *(word(value.plain) for value in values)])
-        if not chosen or node.mapping is None:
-            yield name, ArmNode(written, node)
-            continue
-        place = entries["data"].place if "data" in entries else node.place
-        keys = {**{key: value.place for key, value in chosen.items()}, **(entries["data"].keys if own else {})}
-        changed = Node({**chosen, **own}, place, keys)
-        yield name, ArmNode(written, Node({**entries, "data": changed}, node.place, {"data": place, **node.keys}))
+        yield name, ArmNode(written, with_data(node, chosen))
+
+
+def varied_fields(written: str, node: Node, fields: list[str], data: type[DataConfig], model: object) -> list[str]:
+    """The fields of `pairs` that an arm neither sets nor sweeps itself, and on which its results depend.
+
+    Args:
+        written: the arm's name in the file.
+        node: the arm's mapping.
+        fields: the fields in `pairs`.
+        data: class of the study's `data`.
+        model: name of the study's student network.
+    """
+    entries = node.mapping or {}
+    aliases = names_of(data)
+    own = {aliases.get(key, key) for key in keys_in(entries, "data")}
+    own |= {name.removeprefix("data.") for name in keys_in(entries, "space") if name.startswith("data.")}
+    unused = data.teacher_only if sees_no_teacher(written, entries, model) else ()
+    return [name for name in fields if name not in own and name not in unused]
+
+
+def keys_in(entries: dict[str, Node], section: str) -> dict[str, Node]:
+    """The keys of one section of an arm; empty if it has no such section, or no mapping there."""
+    return (entries[section].mapping or {}) if section in entries else {}
+
+
+def with_data(node: Node, chosen: dict[str, Node]) -> Node:
+    """An arm's mapping with the chosen values in its `data`; what the arm sets there itself stays."""
+    if not chosen or node.mapping is None:
+        return node
+    entries, own = node.mapping, keys_in(node.mapping, "data")
+    place = entries["data"].place if "data" in entries else node.place
+    keys = {**{key: value.place for key, value in chosen.items()}, **(entries["data"].keys if own else {})}
+    data = Node({**chosen, **own}, place, keys)
+    return Node({**entries, "data": data}, node.place, {"data": place, **node.keys})
 
 
 def sees_no_teacher(written: str, entries: dict[str, Node], model: object) -> bool:
@@ -150,7 +181,7 @@ def sees_no_teacher(written: str, entries: dict[str, Node], model: object) -> bo
     method = entries["method"].plain if "method" in entries else written
     if not isinstance(method, str) or method not in METHODS or METHODS[method].config.teacher_source != "nothing":
         return False
-    student = (entries["student"].mapping or {}) if "student" in entries else {}
+    student = keys_in(entries, "student")
     name = student["model"].plain if "model" in student else model
     return not isinstance(name, str) or name not in MODELS or MODELS[name].config.sees == "own"
 
