@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from search_spaces.explain import shown
 from search_spaces.space import names_of
-from study.parsing.problems import Problems
+from study.parsing.problems import Place, Problems
 from study.parsing.sections import entries_of, read_value, unknown_key
 from study.parsing.yaml_tree import Node, join
 from trainables.data.common.base import DataConfig
@@ -58,25 +58,25 @@ def read_pairs(node: Node, config: type[BaseModel] | None, problems: Problems) -
                 listed.place, path, f"must be a list of values, but got {shown(listed.plain)}; put [ ] around it"
             )
         else:
-            found[names[name]] = read_list(listed, config.model_fields[names[name]], path, problems)
+            found[names[name]] = read_list(listed.value, listed.place, config.model_fields[names[name]], path, problems)
     return {name: values for name, values in found.items() if values}
 
 
-def read_list(listed: Node, field: FieldInfo, path: str, problems: Problems) -> list[Node]:
+def read_list(items: list[Node], place: Place, field: FieldInfo, path: str, problems: Problems) -> list[Node]:
     """The valid values of one field, each once.
 
     Args:
-        listed: the list in the file.
+        items: the list in the file.
+        place: line and column of the list.
         field: the field of the study's `data`.
         path: where the list is in the file.
         problems: receives what is wrong.
     """
-    items: list[Node] = listed.value
     good = [item for item in items if read_value(item, field, path, problems) is not None]
     values = [item.plain for item in good]
     distinct = [item for index, item in enumerate(good) if item.plain not in values[:index]]
     if len(distinct) < len(good):
-        problems.add(listed.place, path, f"each value may be listed once, but got {values!r}; remove the repeated one")
+        problems.add(place, path, f"each value may be listed once, but got {values!r}; remove the repeated one")
     return distinct
 
 
