@@ -22,7 +22,7 @@ class Finished(NamedTuple):
 def run_process(arguments: Sequence[str]) -> Finished:
     """Run `python -m <arguments>` and print each line of its output as it comes.
 
-    The process gets a process group of its own: an interrupt reaches it once, from here, whether the terminal or a
+    The process gets a new process group: an interrupt reaches it once, from here, whether the terminal or a
     notebook sends it.
 
     Args:

@@ -1,4 +1,4 @@
-"""Every trial of a study directory, whatever study file asked for it."""
+"""Every trial of a study directory, also those that the present study file does not contain."""
 
 from study.storage.store import StudyStore, TrialRecord
 

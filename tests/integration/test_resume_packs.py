@@ -53,12 +53,12 @@ def test_a_pack_killed_on_the_way_goes_on_with_every_member(tmp_path: Path) -> N
     assert kill_after(run, run.start(), "driver", 300)  # in the second pack
     run.wait()
     wait_for_the_orphans(run)
-    stood = epochs_by_trial(run)
+    stored = epochs_by_trial(run)
     run.start()
     outcome = run.wait()
     assert outcome.code == 0, outcome.output
-    assert len(stood) == 6, "all members of the pack were on their way"
-    for trial_id, epochs in stood.items():
+    assert len(stored) == 6, "all members of the pack were on their way"
+    for trial_id, epochs in stored.items():
         begun = store.trial(trial_id).attempts()[1]["from_epoch"]
         assert epochs - 1 <= begun <= epochs, "at most the epoch under way is lost"
     records = stored_records(store)

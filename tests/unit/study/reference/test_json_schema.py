@@ -61,7 +61,7 @@ def test_an_arm_without_a_method_key_is_checked_as_far_as_can_be(validator: Draf
 
 
 def test_no_hyperparameter_has_the_name_of_a_section() -> None:
-    """In an arm both stand side by side."""
+    """An arm may have both."""
     for entry in METHODS.values():
         assert not set(entry.config.model_fields) & {*ARM_SECTIONS, "space"}
 
